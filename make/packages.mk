@@ -1,0 +1,16 @@
+# Debian packages: the target that needs some installs what is missing (as root or through sudo), and says so.
+PKG_build := gcc=gcc libc6-dev libevent-dev libjansson-dev libsqlite3-dev libcurl4-openssl-dev libssl-dev libutf8proc-dev ca-certificates curl=curl
+PKG_test  := python3=python3 nodejs=node npm=npm
+PKG_fuzz  := clang=clang
+PKG_page  := chromium=chromium
+PKG_guide := python3-torch libopenblas0-pthread
+PKG_clean := debootstrap
+export DEBIAN_FRONTEND := noninteractive
+
+.PHONY: packages packages-test packages-fuzz packages-page packages-guide packages-clean
+packages:       ; @tools/packages.sh $(PKG_build)
+packages-test:  ; @tools/packages.sh $(PKG_build) $(PKG_test)
+packages-fuzz:  ; @tools/packages.sh $(PKG_build) $(PKG_fuzz)
+packages-page:  ; @tools/packages.sh $(PKG_page)
+packages-guide: ; @tools/packages.sh $(PKG_guide)
+packages-clean: ; @tools/packages.sh $(PKG_clean)

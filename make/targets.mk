@@ -1,0 +1,28 @@
+.PHONY: all help run test check asan tsan fuzz soak bench tidy test-clean install clean golden
+all: $(OUT)/sluice ## builds build/sluice
+run: all ## serves the guide model on http://127.0.0.1:8000 with a demo account
+	@$(OUT)/sluice serve --demo
+test: packages packages-test packages-page ## every test: tidy, unit, kernels, HTTP, clients, page, crash, guide
+	@tests/suites.sh tidy unit check net api crash guide
+check: $(OUT)/check ## every kernel at every level against scalar
+	@$(OUT)/check
+asan: packages packages-test ## unit and API suites under AddressSanitizer and UndefinedBehaviorSanitizer
+	@tests/suites.sh asan-unit asan-check asan-api
+tsan: packages ## scheduler, ledger and server suites under ThreadSanitizer
+	@tests/suites.sh tsan-unit
+fuzz: packages-fuzz ## every fuzz target for FUZZ_SECONDS (10)
+	@tests/suites.sh fuzz
+soak: packages packages-test ## minutes of streams, aborts and kill -9, then the audit
+	@tests/suites.sh soak
+bench: $(BENCH) ## benchmarks that print shares of the machine's limits; results go to bench/results
+	@for b in $(BENCH); do echo "== $$b"; $$b || exit 1; done
+tidy: ## layers and style
+	@tests/suites.sh tidy
+test-clean: packages-clean ## the two commands in a fresh clone on a clean Debian (needs root)
+	@tests/clean/clean.sh $(SUITES)
+install: all ## installs into PREFIX (/usr/local)
+	install -D -m 0755 $(OUT)/sluice $(DESTDIR)$(PREFIX)/bin/sluice
+clean: ## removes what was built
+	rm -rf $(BUILD)
+help: ## this list
+	@grep -hE '^[a-z][a-z-]*:.*##' make/*.mk | sed -E 's/:.*## */\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'

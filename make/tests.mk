@@ -1,0 +1,83 @@
+# Unit tests: tests/unit/FOLDER/test_NAME.c is one program that may link FOLDER and what FOLDER may include.
+# tests/check: kernels against scalar. tests/fuzz/fuzz_NAME.c: libFuzzer targets. tests/SUITE/run.sh: black-box suites.
+USES_base    := base
+USES_quant   := base quant
+USES_db      := base db
+USES_net     := base net
+USES_kernel  := base quant kernel
+USES_format  := base quant format
+USES_text    := base quant format text
+USES_sample  := base quant format text sample
+USES_device  := base quant kernel device
+USES_model   := base quant kernel format device model
+USES_engine  := base quant kernel format text sample device model engine
+USES_backend := $(USES_engine) net backend
+USES_hub     := base quant format net db hub
+USES_ledger  := base db ledger
+USES_api     := $(FOLDERS)
+USES_console := $(FOLDERS)
+USES_cli     := $(FOLDERS)
+
+link = $(CC) $(ALL_CFLAGS) -Itests $(3) -o $(1) $(2) -Wl,--start-group $(4) -Wl,--end-group $(LDFLAGS_ALL) $(LIBS)
+
+UNIT := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(sort $(wildcard tests/unit/*/test_*.c)))
+define unit_rule
+$(OUT)/unit/$(1)/%: tests/unit/$(1)/%.c tests/test.h $(call archives,$(USES_$(1))) | packages
+	@mkdir -p $$(@D) && echo "  TEST $$@" && $$(call link,$$@,$$<,,$(call archives,$(USES_$(1))))
+endef
+$(foreach f,$(FOLDERS),$(eval $(call unit_rule,$(f))))
+
+# make unit-FOLDER builds and runs one folder's unit tests.
+unit-%: ; @$(MAKE) --no-print-directory $(filter $(OUT)/unit/$*/%,$(UNIT)) && tests/run_unit.sh $(filter $(OUT)/unit/$*/%,$(UNIT))
+
+# Kernels against the scalar specification, and planted mutants that must be caught. avx512's sources are compiled once more over plain C
+# intrinsics (under the names that rename.h gives them), so that they are checked on every CPU.
+CHECK_SRC := $(sort $(wildcard tests/check/*.c))
+CHECK_EMU := $(patsubst src/kernel/avx512/%.c,$(OUT)/check_obj/%.o,$(wildcard src/kernel/avx512/*.c))
+$(OUT)/check_obj/rename.h: src/kernel/kernel.def
+	@mkdir -p $(@D) && sed -n 's/^KERNEL(\([a-z0-9_]*\), .*avx512.*/#define \1_avx512 \1_emulated/p' $< > $@
+$(OUT)/check_obj/%.o: src/kernel/avx512/%.c tests/check/avx512_emulated.h $(OUT)/check_obj/rename.h $(wildcard src/kernel/*.h src/kernel/avx512/*.h) | packages
+	@echo "  CC $< (emulated)" && $(CC) $(ALL_CFLAGS) $(filter -fno-sanitize%,$(FLAGS_vector)) -ffp-contract=off -include $(OUT)/check_obj/rename.h -include tests/check/avx512_emulated.h -c -o $@ $<
+$(OUT)/check: $(CHECK_SRC) $(wildcard tests/check/*.h) tests/test.h src/kernel/kernel.def $(CHECK_EMU) $(call archives,$(USES_device)) | packages
+	@mkdir -p $(@D) && echo "  TEST $@" && $(call link,$@,$(CHECK_SRC) $(CHECK_EMU),,$(call archives,$(USES_device)))
+
+BENCH := $(patsubst bench/%.c,$(OUT)/bench/%,$(sort $(wildcard bench/*.c)))
+$(OUT)/bench/%: bench/%.c $(call archives,$(FOLDERS)) | packages
+	@mkdir -p $(@D) && echo "  BENCH $@" && $(call link,$@,$<,,$(call archives,$(FOLDERS)))
+
+$(OUT)/tool/tinymodel: tools/tinymodel.c $(call archives,$(USES_format)) | packages
+	@mkdir -p $(@D) && $(call link,$@,$<,,$(call archives,$(USES_format)))
+
+FUZZ := $(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+$(OUT)/fuzz/%: tests/fuzz/%.c $(call archives,$(FOLDERS)) | packages
+	@mkdir -p $(@D) && echo "  FUZZ $@" && $(call link,$@,$<,-fsanitize=fuzzer,$(call archives,$(FOLDERS)))
+fuzz-programs: $(FUZZ)
+
+# The suites that `make test` and its sisters run; each closes with "N passed, N failed, N skipped".
+TIDY_FILES = $(shell git ls-files --cached --others --exclude-standard 'src/*.[ch]' 'src/*.def' 'tools/*.c' 'tests/*.[ch]' 'bench/*.c')
+$(OUT)/tool/tidy: tools/tidy.c | packages
+	@mkdir -p $(@D) && gcc -O1 -std=gnu17 -Wall -Wextra -o $@ $<
+.PHONY: fuzz-programs unit-programs
+unit-programs: $(UNIT) $(OUT)/tool/tinymodel
+FUZZ_SECONDS ?= 10
+
+suite-tidy: $(OUT)/tool/tidy
+	@$< tools/layers.txt $(TIDY_FILES) && echo "1 passed, 0 failed, 0 skipped"
+suite-unit: ; @$(MAKE) --no-print-directory unit-programs && tests/run_unit.sh $(UNIT)
+suite-check: $(OUT)/check ; @$<
+$(OUT)/net/echo_server: tests/net/echo_server.c $(call archives,$(USES_net)) | packages
+	@mkdir -p $(@D) && $(call link,$@,$<,,$(call archives,$(USES_net)))
+suite-net: $(OUT)/net/echo_server ; @OUT=$(OUT) tests/net/run.sh
+$(OUT)/test/fake_server: tests/api/fake_server.c $(call archives,$(FOLDERS)) | packages
+	@mkdir -p $(@D) && echo "  TEST $@" && $(call link,$@,$<,,$(call archives,$(FOLDERS)))
+suite-api: $(OUT)/test/fake_server
+suite-api suite-crash suite-guide: suite-%: $(OUT)/sluice
+	@SLUICE=$(OUT)/sluice OUT=$(OUT) tests/$*/run.sh
+suite-soak: $(OUT)/sluice ; @SLUICE=$(OUT)/sluice OUT=$(OUT) SOAK=1 tests/crash/run.sh
+suite-asan-unit: ; @$(MAKE) --no-print-directory VARIANT=asan suite-unit
+suite-asan-check: ; @$(MAKE) --no-print-directory VARIANT=asan suite-check
+suite-asan-api: ; @$(MAKE) --no-print-directory VARIANT=asan suite-api
+TSAN_UNIT = $(filter $(foreach f,base net ledger engine backend device,$(OUT)/unit/$(f)/%),$(UNIT))
+suite-tsan-unit: ; @$(MAKE) --no-print-directory VARIANT=tsan tsan-unit-run
+tsan-unit-run: ; @$(MAKE) --no-print-directory $(TSAN_UNIT) $(OUT)/tool/tinymodel && tests/run_unit.sh $(TSAN_UNIT)
+suite-fuzz: ; @$(MAKE) --no-print-directory VARIANT=fuzz fuzz-programs && tests/fuzz/run.sh $(BUILD)/fuzz/fuzz $(FUZZ_SECONDS)

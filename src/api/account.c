@@ -1,0 +1,59 @@
+/* What a key may see of its own account: balance and usage (the page shows both). */
+#include "api/api_int.h"
+
+static int balance(struct work *w, struct err *e)
+{
+    struct money free_money, held;
+    struct jw j;
+    char text[MONEY_TEXT_MAX];
+    int rc = ledger_balance(w->api->ledger, w->who.org, &free_money, &held, e);
+    if (rc < 0)
+        return rc;
+    jw_init(&j, &w->out);
+    jw_obj(&j);
+    jw_key(&j, "object"), jw_str(&j, "sluice.balance");
+    jw_key(&j, "account"), jw_str(&j, w->who.org_name);
+    money_text(text, free_money);
+    jw_key(&j, "balance"), jw_str(&j, text);
+    money_text(text, held);
+    jw_key(&j, "held"), jw_str(&j, text);
+    jw_key(&j, "currency"), jw_str(&j, ledger_currency(w->api->ledger));
+    jw_obj_end(&j);
+    return 0;
+}
+
+static int usage(struct work *w, struct err *e)
+{
+    struct usage_filter f;
+    int rc = usage_filter_read(&f, w->args, e);
+    if (rc < 0)
+        return rc;
+    f.account = w->who.org_name; /* never another's */
+    buf_str(&w->out, "{\"object\":\"list\",\"data\":");
+    rc = ledger_report_usage(w->api->ledger, &f, &w->out, e);
+    buf_str(&w->out, "}");
+    return rc;
+}
+
+static void start(struct http *r, struct api *a, const char *route, int (*fn)(struct work *, struct err *))
+{
+    struct err e = {0};
+    struct work *w = work_new(a, r, route, fn);
+    if (!w) {
+        err_set(&e, ERR_NO_MEMORY, "out of memory");
+        errors_reply(r, &e);
+        return;
+    }
+    w->who = *(const struct principal *)http_user(r);
+    w->args = query_args(r);
+    worker_run(a->worker, w);
+}
+
+void route_balance(struct http *r, void *app)
+{
+    start(r, app, "balance", balance);
+}
+void route_usage(struct http *r, void *app)
+{
+    start(r, app, "usage", usage);
+}

@@ -1,0 +1,309 @@
+/* What an operator can do: one function a row of admin.def, apart from HTTP, so that the command line can call them without a server. */
+#include "api/api_int.h"
+#include <string.h>
+
+/* ---- arguments: an object of strings (and numbers); errors name the field ---- */
+
+static int text(const struct json *args, const char *name, bool needed, const char **out, struct err *e)
+{
+    const struct json *v = json_get(args, name);
+    *out = NULL;
+    if (json_type(v) == JSON_NULL)
+        return needed ? err_param(e, ERR_BAD_REQUEST, name, "%s is missing", name) : 0;
+    if (json_type(v) != JSON_STR)
+        return err_param(e, ERR_BAD_REQUEST, name, "%s must be a string, not %s", name, json_type_name(v));
+    if (json_str(v).n > 1024 || (needed && !json_str(v).n))
+        return err_param(e, ERR_BAD_VALUE, name, "%s has %zu bytes; it must have %d to 1024", name, json_str(v).n, needed);
+    *out = json_str(v).p;
+    return 0;
+}
+
+static int money(const struct json *args, const char *name, struct money dflt, bool needed, struct money *out, struct err *e)
+{
+    const char *z;
+    int rc = text(args, name, needed, &z, e);
+    *out = dflt;
+    if (rc < 0 || !z)
+        return rc;
+    rc = money_parse(out, str_of(z), e);
+    if (rc >= 0 && out->nano < 0)
+        return err_param(e, ERR_BAD_VALUE, name, "%s is negative", name);
+    return rc;
+}
+
+static int date(const struct json *args, const char *name, int64_t *out, struct err *e)
+{
+    const char *z;
+    int rc = text(args, name, false, &z, e);
+    *out = 0;
+    if (rc >= 0 && z && !clock_parse(z, out))
+        return err_param(e, ERR_BAD_VALUE, name, "%s is not a date; write 2026-11-23 or 2026-11-23T12:00Z", name);
+    return rc;
+}
+
+/* An integer as a number or, from a query, as text. */
+static int integer(const struct json *args, const char *name, int64_t min, int64_t max, int64_t dflt, int64_t *out, struct err *e)
+{
+    const struct json *v = json_get(args, name);
+    *out = dflt;
+    if (json_type(v) == JSON_NULL)
+        return 0;
+    bool ok = json_type(v) == JSON_INT || (json_type(v) == JSON_STR && str_i64(json_str(v), out));
+    if (json_type(v) == JSON_INT)
+        *out = json_int(v);
+    if (!ok || *out < min || *out > max)
+        return err_param(e, ERR_BAD_VALUE, name, "%s must be an integer from %lld to %lld", name, (long long)min, (long long)max);
+    return 0;
+}
+
+static int account(struct ledger *l, const struct json *args, struct org_id *out, struct err *e)
+{
+    const char *name;
+    int rc = text(args, "account", true, &name, e);
+    return rc < 0 ? rc : ledger_account_find(l, name, out, e);
+}
+
+static void reply_field(struct buf *out, const char *key, const char *value)
+{
+    struct jw w;
+    jw_init(&w, out);
+    jw_obj(&w);
+    jw_key(&w, key), jw_str(&w, value);
+    jw_obj_end(&w);
+}
+
+static void reply_id(struct buf *out, const char *key, int64_t value)
+{
+    struct jw w;
+    jw_init(&w, out);
+    jw_obj(&w);
+    jw_key(&w, key), jw_i64(&w, value);
+    jw_obj_end(&w);
+}
+
+/* ---- the rows of admin.def ---- */
+
+static int account_create(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    const char *name;
+    struct org_id id;
+    int rc;
+    if ((rc = text(args, "name", true, &name, e)) < 0 || (rc = ledger_account_create(l, name, &id, e)) < 0)
+        return rc;
+    reply_field(out, "account", name);
+    return 0;
+}
+
+static int account_list(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    (void)args;
+    return ledger_report_accounts(l, out, e);
+}
+
+static int key_create(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    const char *name;
+    int64_t expires;
+    struct org_id org;
+    char key[LEDGER_KEY_MAX];
+    int rc;
+    if ((rc = account(l, args, &org, e)) < 0 || (rc = text(args, "name", false, &name, e)) < 0 || (rc = date(args, "expires", &expires, e)) < 0 ||
+        (rc = ledger_key_create(l, org, name ? name : "default", expires, key, e)) < 0)
+        return rc;
+    reply_field(out, "key", key);
+    explicit_bzero(key, sizeof key);
+    return 0;
+}
+
+static int key_list(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    const char *name;
+    int rc = text(args, "account", false, &name, e);
+    return rc < 0 ? rc : ledger_report_keys(l, name, out, e);
+}
+
+static int key_rotate(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    const char *id;
+    char key[LEDGER_KEY_MAX];
+    int rc;
+    if ((rc = text(args, "id", true, &id, e)) < 0 || (rc = ledger_key_rotate(l, id, key, e)) < 0)
+        return rc;
+    reply_field(out, "key", key);
+    explicit_bzero(key, sizeof key);
+    return 0;
+}
+
+static int key_revoke(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    const char *id;
+    int rc;
+    if ((rc = text(args, "id", true, &id, e)) < 0 || (rc = ledger_key_revoke(l, id, e)) < 0)
+        return rc;
+    reply_field(out, "revoked", id);
+    return 0;
+}
+
+static int grant_create(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    struct grant_new g = {0};
+    struct grant_id id;
+    int64_t priority;
+    int rc;
+    if ((rc = account(l, args, &g.org, e)) < 0 || (rc = money(args, "amount", (struct money){0}, true, &g.amount, e)) < 0 ||
+        (rc = text(args, "scope", false, &g.scope, e)) < 0 || (rc = text(args, "funding", false, &g.funding, e)) < 0 ||
+        (rc = text(args, "reference", false, &g.reference, e)) < 0 || (rc = date(args, "expires", &g.expires_us, e)) < 0 ||
+        (rc = date(args, "effective", &g.effective_us, e)) < 0 || (rc = integer(args, "priority", 0, 1000, 50, &priority, e)) < 0)
+        return rc;
+    if (!g.amount.nano)
+        return err_param(e, ERR_BAD_VALUE, "amount", "amount is zero; a grant gives something");
+    g.scope = g.scope ? g.scope : "any";
+    g.funding = g.funding ? g.funding : "paid";
+    g.priority = (int)priority;
+    if ((rc = ledger_grant_create(l, &g, &id, e)) < 0)
+        return rc;
+    reply_id(out, "grant", id.v);
+    return 0;
+}
+
+static int grant_list(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    const char *name;
+    int rc = text(args, "account", false, &name, e);
+    return rc < 0 ? rc : ledger_report_grants(l, name, out, e);
+}
+
+/* Cached input costs as much as input, cache writes too, and reasoning as much as output, unless said otherwise. */
+static int price_set(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    struct price_new p = {0};
+    struct price_id id;
+    int rc;
+    if ((rc = text(args, "model", true, &p.model, e)) < 0 || (rc = money(args, "input", p.input, true, &p.input, e)) < 0 ||
+        (rc = money(args, "output", p.output, true, &p.output, e)) < 0 || (rc = money(args, "cached_input", p.input, false, &p.cache_read, e)) < 0 ||
+        (rc = money(args, "cache_write", p.input, false, &p.cache_write, e)) < 0 ||
+        (rc = money(args, "reasoning", p.output, false, &p.reasoning, e)) < 0 || (rc = text(args, "tier", false, &p.tier, e)) < 0 ||
+        (rc = ledger_price_set(l, &p, &id, e)) < 0)
+        return rc;
+    reply_id(out, "price", id.v);
+    return 0;
+}
+
+static int price_list(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    (void)args;
+    return ledger_report_prices(l, out, e);
+}
+
+int usage_filter_read(struct usage_filter *f, const struct json *args, struct err *e)
+{
+    static const char *const groups[] = {"day", "hour", "model", "account", "request"};
+    int64_t limit;
+    int rc;
+    *f = (struct usage_filter){0};
+    if ((rc = text(args, "account", false, &f->account, e)) < 0 || (rc = text(args, "model", false, &f->model, e)) < 0 ||
+        (rc = date(args, "since", &f->since_us, e)) < 0 || (rc = date(args, "until", &f->until_us, e)) < 0 ||
+        (rc = integer(args, "limit", 1, 100000, 1000, &limit, e)) < 0 || (rc = text(args, "group", false, &f->group, e)) < 0)
+        return rc;
+    f->limit = (uint32_t)limit;
+    f->group = f->group ? f->group : "day";
+    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
+        if (strcmp(f->group, groups[i]) == 0)
+            return 0;
+    return err_param(e, ERR_BAD_VALUE, "group", "group must be day, hour, model, account or request");
+}
+
+static int usage(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    struct usage_filter f;
+    int rc = usage_filter_read(&f, args, e);
+    return rc < 0 ? rc : ledger_report_usage(l, &f, out, e);
+}
+
+/* Differences are an answer, not a failure: {"differences": n, "report": text}. */
+static int audit(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    struct buf report;
+    uint64_t n = 0;
+    struct jw w;
+    (void)args;
+    buf_init(&report, 16 << 20);
+    int rc = ledger_audit(l, &report, &n, e);
+    if (rc >= 0 || rc == -ERR_AUDIT) {
+        jw_init(&w, out);
+        jw_obj(&w);
+        jw_key(&w, "differences"), jw_u64(&w, n);
+        jw_key(&w, "report"), jw_strn(&w, report.data ? report.data : "", report.len);
+        jw_obj_end(&w);
+        if (e)
+            e->code = ERR_OK;
+        rc = 0;
+    }
+    buf_deinit(&report);
+    return rc;
+}
+
+/* ---- the table ---- */
+
+static const struct op {
+    enum http_method method;
+    const char *path;
+    int (*fn)(struct ledger *l, const struct json *args, struct buf *out, struct err *e);
+} ops[] = {
+#define ADMIN(name, method, path) {HTTP_##method, path, name},
+#include "api/admin.def"
+#undef ADMIN
+};
+
+int admin_call(struct ledger *l, enum http_method method, const char *path, const struct json *args, struct buf *out, struct err *e)
+{
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++)
+        if (ops[i].method == method && strcmp(ops[i].path, path) == 0)
+            return ops[i].fn(l, args, out, e);
+    return err_set(e, ERR_NO_ROUTE, "there is no %s", path);
+}
+
+static int call(struct work *w, struct err *e)
+{
+    return admin_call(w->api->ledger, w->method, w->path, w->args, &w->out, e);
+}
+
+struct json *query_args(struct http *r)
+{
+    static const char *const names[] = {"account", "model", "since", "until", "group", "limit"};
+    struct buf b;
+    struct jw w;
+    struct str v;
+    struct json *out = NULL;
+    buf_init(&b, 64 << 10);
+    jw_init(&w, &b);
+    jw_obj(&w);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (http_query(r, names[i], &v))
+            jw_key(&w, names[i]), jw_strn(&w, v.p, v.n);
+    jw_obj_end(&w);
+    if (b.failed || json_parse(&out, b.data, b.len, NULL) < 0)
+        out = NULL;
+    buf_deinit(&b);
+    return out;
+}
+
+void route_admin(struct http *r, void *app)
+{
+    struct api *a = app;
+    struct err e = {0};
+    struct work *w = work_new(a, r, "admin", call);
+    int rc = w ? 0 : err_set(&e, ERR_NO_MEMORY, "out of memory");
+    if (rc >= 0 && http_method(r) == HTTP_GET)
+        w->args = query_args(r);
+    else if (rc >= 0)
+        rc = json_parse(&w->args, http_body(r).p, http_body(r).n, &e);
+    if (rc < 0) {
+        work_free(w);
+        errors_reply(r, &e);
+        return;
+    }
+    w->method = http_method(r);
+    str_fmt(w->path, sizeof w->path, "%.*s", (int)http_path(r).n, http_path(r).p);
+    worker_run(a->worker, w);
+}

@@ -1,0 +1,192 @@
+/* Making the api, who may call what, and how it ends. */
+#include "api/chat.h"
+#include "base/log.h"
+#include <string.h>
+
+static const struct route routes[] = {
+#define ROUTE(method, pattern, access, fn) {HTTP_##method, pattern, ACCESS_##access, fn},
+#include "api/routes.def"
+#undef ROUTE
+#define ADMIN(name, method, path) {HTTP_##method, path, ACCESS_ADMIN, route_admin},
+#include "api/admin.def"
+#undef ADMIN
+};
+
+int api_new(struct api **out, const struct api_opts *o, struct err *e)
+{
+    struct api *a = mem_new(sizeof *a);
+    if (!a)
+        return err_set(e, ERR_NO_MEMORY, "out of memory");
+    a->opts = *o;
+    a->start_ns = clock_ns();
+    buf_init(&a->scratch, 0);
+    *out = a;
+    return 0;
+}
+
+int api_start(struct api *a, struct server *s, struct ledger *l, const struct backend *b, struct err *e)
+{
+    a->server = s, a->ledger = l, a->backend = *b;
+    int rc = worker_new(&a->worker, e);
+    a->started = rc >= 0;
+    return rc;
+}
+
+bool api_busy(const struct api *a)
+{
+    return a->chats != NULL;
+}
+
+void api_stop(struct api *a)
+{
+    if (!a)
+        return;
+    worker_free(a->worker);
+    a->worker = NULL;
+    a->ledger = NULL;
+}
+
+void api_free(struct api *a)
+{
+    if (!a)
+        return;
+    api_stop(a);
+    while (a->chats) /* the ledger finishes them at its next start, from the journal */
+        chat_free(a->chats);
+    buf_deinit(&a->scratch);
+    mem_free(a);
+}
+
+void api_post(void *server, void (*fn)(void *), void *arg)
+{
+    server_post(server, fn, arg);
+}
+
+void api_journal(void *api, const struct usage_delta *d, size_t n)
+{
+    struct api *a = api;
+    struct journal_step steps[64];
+    for (size_t i = 0; i < n;) {
+        size_t k = 0;
+        for (; k < sizeof steps / sizeof steps[0] && i < n; k++, i++) {
+            const struct token_counts *c = &d[i].counts;
+            steps[k] = (struct journal_step){.hold = {d[i].tag},
+                                             .counts = {c->input, c->cache_read, c->cache_write, c->output, c->reasoning, c->accepted_draft}};
+        }
+        struct err e = {0};
+        if (ledger_journal(a->ledger, steps, k, &e) < 0 && !atomic_exchange(&a->journal_failed, true))
+            log_line(LOG_ERROR, "journal", "%s", e.msg);
+    }
+}
+
+/* ---- who may call ---- */
+
+/* The host of a Host header: without the port, brackets kept. */
+static struct str host_name(struct str h)
+{
+    if (h.n && h.p[0] == '[') {
+        const char *end = memchr(h.p, ']', h.n);
+        return end ? (struct str){h.p, (size_t)(end - h.p) + 1} : h;
+    }
+    return str_split(&h, ':');
+}
+
+static bool host_allowed(const struct api *a, struct str host)
+{
+    static const char *const local[] = {"localhost", "127.0.0.1", "[::1]"};
+    struct str name = host_name(host), rest = str_of(a->opts.hosts ? a->opts.hosts : "");
+    for (size_t i = 0; i < sizeof local / sizeof local[0]; i++)
+        if (str_ieqz(name, local[i]))
+            return true;
+    while (rest.n) {
+        struct str one = str_trim(str_split(&rest, ','));
+        if (one.n && one.n == name.n && strncasecmp(one.p, name.p, name.n) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool loopback(struct str peer)
+{
+    return str_starts(peer, "127.") || str_eqz(peer, "::1") || str_starts(peer, "::ffff:127.");
+}
+
+/* "Authorization: Bearer KEY", or Azure's "api-key: KEY". */
+static struct str key_of(struct http *r)
+{
+    struct str h = http_header(r, "authorization");
+    if (h.n > 7 && strncasecmp(h.p, "bearer ", 7) == 0)
+        return str_trim((struct str){h.p + 7, h.n - 7});
+    return h.n ? (struct str){"", 0} : http_header(r, "api-key");
+}
+
+static int find_principal(struct api *a, struct http *r, struct err *e)
+{
+    struct principal *who = arena_new(http_arena(r), sizeof *who);
+    if (!who)
+        return err_set(e, ERR_NO_MEMORY, "out of memory");
+    int rc = ledger_principal(a->ledger, key_of(r), who, e);
+    if (rc >= 0)
+        http_user_set(r, who);
+    return rc;
+}
+
+static int authorise(struct http *r, const struct route *route, void *app, struct err *e)
+{
+    struct api *a = app;
+    bool admin = http_listener(r) == LISTEN_ADMIN;
+    if (http_listener(r) == LISTEN_LOOPBACK && !host_allowed(a, http_header(r, "host")))
+        return err_set(e, ERR_FORBIDDEN,
+                       "the Host header names another machine; call this server as 127.0.0.1 or localhost, or allow the name with --hosts");
+    if (!a->started && route->access != ACCESS_PUBLIC)
+        return err_set(e, ERR_UNAVAILABLE, "the server is starting");
+    switch ((enum access)route->access) {
+    case ACCESS_PUBLIC:
+    case ACCESS_PAGE: return 0;
+    case ACCESS_LOCAL:
+        return admin || loopback(http_peer(r)) ? 0 : err_set(e, ERR_FORBIDDEN, "this address answers on the server's own machine only");
+    case ACCESS_KEY: return find_principal(a, r, e);
+    case ACCESS_ADMIN: return admin ? 0 : err_set(e, ERR_NO_ROUTE, "there is nothing at this address");
+    case ACCESS_DENY: break;
+    }
+    return err_set(e, ERR_NO_ROUTE, "there is nothing at this address");
+}
+
+void api_server_opts(struct api *a, struct server_opts *out)
+{
+    out->routes = routes, out->n_routes = sizeof routes / sizeof routes[0];
+    out->authorise = authorise;
+    out->error_body = errors_body;
+    out->app = a;
+}
+
+/* ---- the end ---- */
+
+static void cancel_all(void *arg)
+{
+    struct api *a = arg;
+    timer_free(a->drain_timer);
+    a->drain_timer = NULL;
+    for (struct chat *c = a->chats; c; c = c->next)
+        chat_cancel(c, ERR_UNAVAILABLE, "the server is shutting down and this answer took too long; try again in a moment");
+}
+
+void api_drain(struct api *a, uint32_t ms)
+{
+    if (a->draining)
+        return;
+    a->draining = true;
+    a->drain_timer = server_timer(a->server, ms, cancel_all, a);
+}
+
+void route_page(struct http *r, void *app)
+{
+    struct api *a = app;
+    struct err e;
+    if (a->opts.page) {
+        a->opts.page(r);
+        return;
+    }
+    err_set(&e, ERR_NO_ROUTE, "this server has no page");
+    errors_reply(r, &e);
+}

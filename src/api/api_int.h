@@ -1,0 +1,78 @@
+/* Private to api/. */
+#pragma once
+#include "api/api.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/thread.h"
+#include <stdatomic.h>
+
+enum access { ACCESS_DENY, ACCESS_PUBLIC, ACCESS_PAGE, ACCESS_LOCAL, ACCESS_KEY, ACCESS_ADMIN };
+
+enum { LATENCY_BUCKETS = 12 };
+struct histogram { uint64_t n, sum_us, bucket[LATENCY_BUCKETS]; };
+
+struct api_counts { /* loop thread only */
+    uint64_t            answers[6];  /* by hundreds of the status; 0: the client left (499) */
+    uint64_t            ends[6];     /* by enum finish_reason */
+    uint64_t            delivered;   /* tokens that the engine handed over */
+    uint64_t            billed_in, billed_cached, billed_out; /* tokens of finished requests */
+    uint64_t            refused_quota;
+    struct histogram    first_token, whole;
+};
+
+struct chat;
+struct worker;
+struct api {
+    struct api_opts   opts;
+    struct server    *server;
+    struct ledger    *ledger;
+    struct backend    backend;
+    bool              started, draining;
+    atomic_bool       journal_failed;
+    struct chat      *chats; /* live ones */
+    struct timer     *drain_timer;
+    struct worker    *worker;
+    struct api_counts counts;
+    struct buf        scratch; /* one answer or event at a time */
+    uint64_t          start_ns;
+};
+
+#define ROUTE(method, pattern, access, fn) void fn(struct http *r, void *app);
+#include "api/routes.def"
+#undef ROUTE
+void route_admin(struct http *r, void *app);
+
+/* errors.c */
+void errors_body(struct buf *out, const struct err *e, const char *request_id);
+/* http_reply_err with x-should-retry. */
+void errors_reply(struct http *r, const struct err *e);
+/* One log line per request that api answered; errors are logged by errors_body. */
+void log_answer(const struct http *r, const char *route, int status);
+
+/* worker.c: fn runs on the worker thread, then the answer (JSON in out, or the error) goes out on the loop thread. */
+struct work {
+    struct http   *r; /* NULL once the client has left */
+    struct api    *api;
+    const char    *route;
+    int (*fn)(struct work *w, struct err *e);
+    struct json   *args;
+    struct principal who;
+    enum http_method method;
+    char           path[64];
+    struct buf     out;
+    struct err     err;
+    struct work   *next;
+};
+int  worker_new(struct worker **out, struct err *e) MUST_USE;
+void worker_free(struct worker *w); /* finishes what is queued */
+/* Takes r; w is on the heap and owned afterwards. */
+void worker_run(struct worker *q, struct work *w);
+void work_free(struct work *w); /* only before worker_run; w may be NULL */
+struct work *work_new(struct api *a, struct http *r, const char *route, int (*fn)(struct work *, struct err *));
+
+/* admin.c */
+struct json *query_args(struct http *r); /* the query as an object of strings; NULL: none */
+int usage_filter_read(struct usage_filter *f, const struct json *args, struct err *e) MUST_USE;
+
+/* metrics.c */
+void histogram_add(struct histogram *h, uint64_t us);

@@ -1,0 +1,31 @@
+/* Errors on the wire: OpenAI's error object for every refusal, and the log line of a request. */
+#include "api/api_int.h"
+#include "base/log.h"
+
+void errors_body(struct buf *out, const struct err *e, const char *request_id)
+{
+    struct jw w;
+    jw_init(&w, out);
+    jw_obj(&w);
+    jw_key(&w, "error");
+    jw_obj(&w);
+    jw_key(&w, "message"), jw_str(&w, e->msg);
+    jw_key(&w, "type"), jw_str(&w, err_wire_type(e->code));
+    jw_key(&w, "param"), jw_str(&w, e->param[0] ? e->param : NULL);
+    jw_key(&w, "code"), jw_str(&w, err_wire_code(e->code));
+    jw_obj_end(&w);
+    jw_obj_end(&w);
+    /* The message may quote a request: it stays out of the log. */
+    log_line(LOG_INFO, "request", "id=%s status=%d error=%s", request_id ? request_id : "-", err_http(e->code), err_name(e->code));
+}
+
+void errors_reply(struct http *r, const struct err *e)
+{
+    http_header_add(r, "x-should-retry", err_retry(e->code) ? "true" : "false");
+    http_reply_err(r, e);
+}
+
+void log_answer(const struct http *r, const char *route, int status)
+{
+    log_line(LOG_INFO, "request", "id=%s route=%s status=%d ms=%.1f", http_id(r), route, status, (double)(clock_ns() - http_start_ns(r)) / 1e6);
+}

@@ -1,0 +1,61 @@
+/* GET /v1/models and /v1/models/{model}. */
+#include "api/api_int.h"
+
+static void put_model(struct jw *w, const struct backend_model *m)
+{
+    jw_obj(w);
+    jw_key(w, "id"), jw_str(w, m->alias);
+    jw_key(w, "object"), jw_str(w, "model");
+    jw_key(w, "created"), jw_i64(w, m->created_us / 1000000);
+    jw_key(w, "owned_by"), jw_str(w, "sluice");
+    jw_key(w, "context_length"), jw_u64(w, m->n_ctx);
+    jw_obj_end(w);
+}
+
+static void send(struct api *a, struct http *r, const char *route)
+{
+    if (a->scratch.failed) {
+        struct err e;
+        err_set(&e, ERR_NO_MEMORY, "out of memory");
+        errors_reply(r, &e);
+        return;
+    }
+    log_answer(r, route, 200);
+    http_reply(r, 200, "application/json", a->scratch.data, a->scratch.len);
+}
+
+void route_models(struct http *r, void *app)
+{
+    struct api *a = app;
+    struct jw w;
+    buf_clear(&a->scratch);
+    jw_init(&w, &a->scratch);
+    jw_obj(&w);
+    jw_key(&w, "object"), jw_str(&w, "list");
+    jw_key(&w, "data");
+    jw_arr(&w);
+    for (size_t i = 0; i < a->backend.n_models(a->backend.self); i++)
+        put_model(&w, a->backend.model_at(a->backend.self, i));
+    jw_arr_end(&w);
+    jw_obj_end(&w);
+    send(a, r, "models");
+}
+
+void route_model(struct http *r, void *app)
+{
+    struct api *a = app;
+    struct str name = http_param(r, "model");
+    const struct backend_model *m = a->backend.model_find(a->backend.self, name);
+    struct jw w;
+    if (!m) {
+        struct err e;
+        err_param(&e, ERR_NO_MODEL, "model", "the model %.*s does not exist; GET /v1/models lists those that do", (int)(name.n < 255 ? name.n : 255),
+                  name.p);
+        errors_reply(r, &e);
+        return;
+    }
+    buf_clear(&a->scratch);
+    jw_init(&w, &a->scratch);
+    put_model(&w, m);
+    send(a, r, "model");
+}

@@ -1,0 +1,169 @@
+/* OpenAI's chat request: JSON to struct chat_request. Every number goes through params.def. */
+#include "api/openai.h"
+#include "base/hash.h"
+#include <string.h>
+
+static const char *const roles[][2] = {{"system", "system"}, {"developer", "system"}, {"user", "user"}, {"assistant", "assistant"}};
+
+static const char *role_of(struct str s)
+{
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
+        if (str_eqz(s, roles[i][0]))
+            return roles[i][1];
+    return NULL;
+}
+
+static int read_role(const struct json *m, size_t i, const char **out, struct err *e)
+{
+    char at[64];
+    const struct json *role = json_get(m, "role");
+    str_fmt(at, sizeof at, "messages[%zu].role", i);
+    if (json_type(role) != JSON_STR)
+        return err_param(e, ERR_BAD_REQUEST, at, "%s must be a string, not %s", at, json_type_name(role));
+    *out = role_of(json_str(role));
+    if (*out)
+        return 0;
+    bool later = str_eqz(json_str(role), "tool") || str_eqz(json_str(role), "function");
+    return later ? err_param(e, ERR_UNSUPPORTED, at, "%s: tool messages are not supported yet", at)
+                 : err_param(e, ERR_BAD_VALUE, at, "%s must be system, developer, user or assistant", at);
+}
+
+/* Text parts are joined. */
+static int read_parts(const struct json *parts, const char *at, struct buf *text, struct err *e)
+{
+    for (size_t k = 0; k < json_len(parts); k++) {
+        const struct json *part = json_at(parts, k), *type = json_get(part, "type"), *t = json_get(part, "text");
+        if (json_type(part) != JSON_OBJ || json_type(type) != JSON_STR)
+            return err_param(e, ERR_BAD_REQUEST, at, "%s[%zu] must be an object with a type", at, k);
+        if (!str_eqz(json_str(type), "text"))
+            return err_param(e, ERR_UNSUPPORTED, at, "%s[%zu]: only parts of the type text are supported yet", at, k);
+        if (json_type(t) != JSON_STR)
+            return err_param(e, ERR_BAD_REQUEST, at, "%s[%zu].text must be a string, not %s", at, k, json_type_name(t));
+        buf_add(text, json_str(t).p, json_str(t).n);
+    }
+    return json_len(parts) ? 0 : err_param(e, ERR_BAD_VALUE, at, "%s is an empty array", at);
+}
+
+static int read_message(const struct json *m, size_t i, struct jw *w, struct err *e)
+{
+    char at[64];
+    const char *role;
+    str_fmt(at, sizeof at, "messages[%zu]", i);
+    if (json_type(m) != JSON_OBJ)
+        return err_param(e, ERR_BAD_REQUEST, at, "%s must be an object, not %s", at, json_type_name(m));
+    int rc = read_role(m, i, &role, e);
+    if (rc < 0)
+        return rc;
+    const struct json *calls = json_get(m, "tool_calls"), *content = json_get(m, "content");
+    if (json_len(calls) || json_type(json_get(m, "function_call")) != JSON_NULL)
+        return err_param(e, ERR_UNSUPPORTED, at, "%s: tool calls are not supported yet", at);
+    str_fmt(at, sizeof at, "messages[%zu].content", i);
+    jw_obj(w);
+    jw_key(w, "role"), jw_str(w, role);
+    jw_key(w, "content");
+    if (json_type(content) == JSON_STR) {
+        jw_strn(w, json_str(content).p, json_str(content).n);
+    } else if (json_type(content) == JSON_ARR) {
+        struct buf text;
+        buf_init(&text, JSON_BYTES_MAX);
+        rc = read_parts(content, at, &text, e);
+        jw_strn(w, text.data ? text.data : "", text.len);
+        buf_deinit(&text);
+    } else {
+        rc = err_param(e, ERR_BAD_REQUEST, at, "%s must be a string or an array of text parts, not %s", at, json_type_name(content));
+    }
+    jw_obj_end(w);
+    return rc;
+}
+
+/* The messages in the one form that templates see: role and content, both strings. The caller frees *out. */
+static int read_messages(const struct json *in, struct json **out, struct err *e)
+{
+    struct buf b;
+    struct jw w;
+    int rc = 0;
+    buf_init(&b, JSON_BYTES_MAX);
+    jw_init(&w, &b);
+    jw_arr(&w);
+    for (size_t i = 0; i < json_len(in) && rc >= 0; i++)
+        rc = read_message(json_at(in, i), i, &w, e);
+    jw_arr_end(&w);
+    if (rc >= 0)
+        rc = b.failed ? err_param(e, ERR_TOO_LARGE, "messages", "the messages are too large") : json_parse(out, b.data, b.len, e);
+    buf_deinit(&b);
+    return rc;
+}
+
+static int add_stop(struct chat *c, const struct json *s, struct err *e)
+{
+    struct chat_request *q = &c->q;
+    if (json_type(s) != JSON_STR)
+        return err_param(e, ERR_BAD_REQUEST, "stop", "stop must be a string or an array of strings, not %s", json_type_name(s));
+    if (json_str(s).n < 1 || json_str(s).n > STOP_BYTES)
+        return err_param(e, ERR_BAD_VALUE, "stop", "a stop string has %zu bytes; it must have 1 to %d", json_str(s).n, STOP_BYTES);
+    if (q->n_stops == STOPS_MAX)
+        return err_param(e, ERR_BAD_VALUE, "stop", "stop has more than %d strings", STOPS_MAX);
+    q->stops[q->n_stops] = arena_str(&c->mem, json_str(s).p, json_str(s).n);
+    q->stop_lens[q->n_stops] = json_str(s).n;
+    return q->stops[q->n_stops++] ? 0 : err_set(e, ERR_NO_MEMORY, "out of memory");
+}
+
+static int read_stops(struct chat *c, const struct json *stop, struct err *e)
+{
+    if (json_type(stop) != JSON_ARR)
+        return add_stop(c, stop, e);
+    for (size_t i = 0; i < json_len(stop); i++) {
+        int rc = add_stop(c, json_at(stop, i), e);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int read_stream_options(struct chat *c, const struct params *p, struct err *e)
+{
+    if (!p->has_stream_options)
+        return 0;
+    if (!c->q.stream)
+        return err_param(e, ERR_BAD_VALUE, "stream_options", "stream_options is only allowed together with stream: true");
+    const struct json *u = json_get(p->stream_options, "include_usage");
+    if (json_type(u) != JSON_BOOL && json_type(u) != JSON_NULL)
+        return err_param(e, ERR_BAD_REQUEST, "stream_options", "stream_options.include_usage must be true or false, not %s", json_type_name(u));
+    c->q.include_usage = json_bool(u);
+    return 0;
+}
+
+static int read_limits(struct chat *c, const struct params *p, struct err *e)
+{
+    if (p->has_max_tokens && p->has_max_completion_tokens && p->max_tokens != p->max_completion_tokens)
+        return err_param(e, ERR_BAD_VALUE, "max_tokens", "max_tokens and max_completion_tokens differ; give one of them");
+    c->q.max_tokens = (uint32_t)(p->has_max_completion_tokens ? p->max_completion_tokens : p->max_tokens);
+    c->q.sample = (struct sample_params){.temperature = p->has_temperature ? (float)p->temperature : 1.0f,
+                                         .top_k = (uint32_t)p->top_k,
+                                         .top_p = p->has_top_p ? (float)p->top_p : 1.0f,
+                                         .min_p = (float)p->min_p};
+    if (p->has_seed)
+        c->q.sample.seed = (uint64_t)p->seed;
+    else
+        random_bytes(&c->q.sample.seed, sizeof c->q.sample.seed);
+    return p->has_stop ? read_stops(c, p->stop, e) : 0;
+}
+
+int openai_read(struct chat *c, const struct json *body, struct json **messages, struct buf *ignored, struct err *e)
+{
+    struct params p;
+    int rc = params_read(&p, body, ignored, e);
+    if (rc < 0)
+        return rc;
+    struct backend *b = &c->api->backend;
+    c->q.model = b->model_find(b->self, p.model);
+    if (!c->q.model)
+        return err_param(e, ERR_NO_MODEL, "model", "the model %.*s does not exist; GET /v1/models lists those that do",
+                         (int)(p.model.n < 255 ? p.model.n : 255), p.model.p);
+    c->q.stream = p.stream;
+    if ((rc = read_stream_options(c, &p, e)) < 0 || (rc = read_limits(c, &p, e)) < 0)
+        return rc;
+    rc = read_messages(p.messages, messages, e);
+    c->q.messages = rc < 0 ? NULL : *messages;
+    return rc;
+}

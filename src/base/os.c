@@ -1,0 +1,226 @@
+#include "base/os.h"
+#include "base/mem.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int fail(struct err *e, const char *what, const char *path)
+{
+    int why = errno;
+    return err_set(e, why == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s %s: %s", what, path, strerror(why));
+}
+
+int os_map_open(struct os_map *out, const char *path, struct err *e)
+{
+    struct stat st;
+    int         fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail(e, "open", path);
+    int rc = 0;
+    *out = (struct os_map){0};
+    if (fstat(fd, &st) != 0)
+        rc = fail(e, "stat", path);
+    else if (!S_ISREG(st.st_mode))
+        rc = err_set(e, ERR_IO, "open %s: not a regular file", path);
+    else if (st.st_size > 0) {
+        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+        if (p == MAP_FAILED)
+            rc = fail(e, "map", path);
+        else
+            *out = (struct os_map){p, (size_t)st.st_size};
+    }
+    close(fd);
+    return rc;
+}
+
+void os_map_close(struct os_map *m)
+{
+    if (m->p)
+        munmap((void *)(uintptr_t)m->p, m->n);
+    *m = (struct os_map){0};
+}
+
+int os_read_file(struct buf *out, const char *path, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail(e, "open", path);
+    int     rc = 0;
+    char    chunk[16384];
+    ssize_t n;
+    while ((n = read(fd, chunk, sizeof chunk)) > 0)
+        buf_add(out, chunk, (size_t)n);
+    if (n < 0)
+        rc = fail(e, "read", path);
+    else if (out->failed)
+        rc = err_set(e, ERR_TOO_LARGE, "read %s: more than %zu bytes", path, out->max);
+    close(fd);
+    return rc;
+}
+
+static int write_all(int fd, const void *data, size_t n)
+{
+    const char *p = data;
+    while (n) {
+        ssize_t k = write(fd, p, n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            return -1;
+        p += k, n -= (size_t)k;
+    }
+    return 0;
+}
+
+/* Syncs the folder that holds path, so that a rename survives. */
+static int sync_folder(const char *path, struct err *e)
+{
+    char        dir[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t      n = slash ? (size_t)(slash - path) : 0;
+    if (n >= sizeof dir)
+        return err_set(e, ERR_IO, "path too long: %s", path);
+    memcpy(dir, n ? path : ".", n ? n : 1);
+    dir[n ? n : 1] = 0;
+    int fd = open(slash == path ? "/" : dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return fail(e, "open folder", dir);
+    int rc = fsync(fd) == 0 ? 0 : fail(e, "sync folder", dir);
+    close(fd);
+    return rc;
+}
+
+static int finish_aside(int fd, bool ok, const char *aside, const char *path, struct err *e)
+{
+    int rc = 0;
+    if (!ok || fsync(fd) != 0)
+        rc = fail(e, "write", aside);
+    close(fd);
+    if (rc == 0 && rename(aside, path) != 0)
+        rc = fail(e, "rename to", path);
+    if (rc != 0)
+        unlink(aside);
+    return rc ? rc : sync_folder(path, e);
+}
+
+static int open_aside(int *fd, char aside[PATH_MAX], const char *path, mode_t mode, struct err *e)
+{
+    if (snprintf(aside, PATH_MAX, "%s.tmp%d", path, (int)getpid()) >= PATH_MAX)
+        return err_set(e, ERR_IO, "path too long: %s", path);
+    *fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+    return *fd < 0 ? fail(e, "create", aside) : 0;
+}
+
+int os_write_file(const char *path, const void *p, size_t n, mode_t mode, struct err *e)
+{
+    char aside[PATH_MAX];
+    int  fd, rc = open_aside(&fd, aside, path, mode, e);
+    return rc ? rc : finish_aside(fd, write_all(fd, p, n) == 0, aside, path, e);
+}
+
+static bool copy_bytes(int from, int to)
+{
+    if (ioctl(to, FICLONE, from) == 0)
+        return true;
+    char   *chunk = mem_new(1 << 20);
+    ssize_t n = -1;
+    while (chunk && (n = read(from, chunk, 1 << 20)) > 0)
+        if (write_all(to, chunk, (size_t)n) != 0) {
+            n = -1;
+            break;
+        }
+    mem_free(chunk);
+    return n == 0;
+}
+
+int os_copy_file(const char *from, const char *to, mode_t mode, struct err *e)
+{
+    char aside[PATH_MAX];
+    int  in = open(from, O_RDONLY | O_CLOEXEC), fd;
+    if (in < 0)
+        return fail(e, "open", from);
+    int rc = open_aside(&fd, aside, to, mode, e);
+    if (rc == 0)
+        rc = finish_aside(fd, copy_bytes(in, fd), aside, to, e);
+    close(in);
+    return rc;
+}
+
+int os_mkdirs(const char *path, mode_t mode, struct err *e)
+{
+    char   p[PATH_MAX];
+    size_t n = strlen(path);
+    if (n == 0 || n >= sizeof p)
+        return err_set(e, ERR_IO, "folder name empty or too long: %s", path);
+    memcpy(p, path, n + 1);
+    for (size_t i = 1; i <= n; i++) {
+        if (p[i] != '/' && p[i] != 0)
+            continue;
+        char keep = p[i];
+        p[i] = 0;
+        if (mkdir(p, mode) != 0 && errno != EEXIST)
+            return fail(e, "create folder", p);
+        p[i] = keep;
+    }
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return err_set(e, ERR_IO, "create folder %s: something else has that name", path);
+    return 0;
+}
+
+bool os_exists(const char *path) { return access(path, F_OK) == 0; }
+
+int os_lock_file(int *fd, const char *path, struct err *e)
+{
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (*fd < 0)
+        return fail(e, "open", path);
+    if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    int rc = errno == EWOULDBLOCK ? err_set(e, ERR_CONFLICT, "%s is held by another sluice; stop that one, or use another --data folder", path)
+                                  : fail(e, "lock", path);
+    close(*fd);
+    *fd = -1;
+    return rc;
+}
+
+uint64_t os_rss_bytes(void)
+{
+    struct buf b;
+    buf_init(&b, 4096);
+    uint64_t pages = 0;
+    if (os_read_file(&b, "/proc/self/statm", NULL) == 0) {
+        struct str rest = {b.data, b.len};
+        (void)str_split(&rest, ' ');
+        if (!str_u64(str_split(&rest, ' '), &pages))
+            pages = 0;
+    }
+    buf_deinit(&b);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint64_t cgroup_limit(const char *path)
+{
+    struct buf b;
+    buf_init(&b, 128);
+    uint64_t v = UINT64_MAX;
+    if (os_read_file(&b, path, NULL) == 0 && !str_u64(str_trim((struct str){b.data, b.len}), &v))
+        v = UINT64_MAX; /* "max" */
+    buf_deinit(&b);
+    return v;
+}
+
+uint64_t os_memory_bytes(void)
+{
+    uint64_t all = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t v2 = cgroup_limit("/sys/fs/cgroup/memory.max"), v1 = cgroup_limit("/sys/fs/cgroup/memory/memory.limit_in_bytes");
+    return v2 < all ? v2 : v1 < all ? v1 : all;
+}

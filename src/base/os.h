@@ -1,0 +1,21 @@
+/* Files and the process. Writes that must survive go through os_write_file (write aside, sync, rename, sync the folder). */
+#pragma once
+#include "base/buf.h"
+#include "base/str.h"
+#include <sys/types.h>
+
+struct os_map {
+    const uint8_t *p;
+    size_t         n;
+};
+int  os_map_open(struct os_map *out, const char *path, struct err *e) MUST_USE; /* read-only */
+void os_map_close(struct os_map *m);
+int  os_read_file(struct buf *out, const char *path, struct err *e) MUST_USE; /* up to out->max */
+int  os_write_file(const char *path, const void *p, size_t n, mode_t mode, struct err *e) MUST_USE;
+int  os_mkdirs(const char *path, mode_t mode, struct err *e) MUST_USE;
+bool os_exists(const char *path);
+int  os_copy_file(const char *from, const char *to, mode_t mode, struct err *e) MUST_USE; /* reflink or copy; synced */
+/* Takes an exclusive lock on a file that it makes; -1 with ERR_CONFLICT when another process has it. */
+int      os_lock_file(int *fd, const char *path, struct err *e) MUST_USE;
+uint64_t os_rss_bytes(void);
+uint64_t os_memory_bytes(void); /* physical, or the cgroup's limit where smaller */

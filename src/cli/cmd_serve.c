@@ -1,0 +1,243 @@
+/* sluice serve: everything put together. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/os.h"
+#include "base/thread.h"
+#include "cli/cli_int.h"
+#include "console/console.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct serving {
+    const struct cli *c;
+    char dir[PATH_LEN];
+    struct settings *settings;
+    struct api *api;
+    struct server *server;
+    struct ledger *ledger;
+    struct backend_local *local;
+    struct backend backend;
+    struct demo demo;
+    uint32_t drain_ms;
+    struct thread signals;
+    bool has_demo, has_backend, tls;
+};
+
+/* ---- signals: a thread of their own waits for them ---- */
+
+static sigset_t stop_signals(void)
+{
+    sigset_t s;
+    sigemptyset(&s);
+    sigaddset(&s, SIGTERM), sigaddset(&s, SIGINT), sigaddset(&s, SIGUSR2);
+    return s;
+}
+
+static void drain(void *arg)
+{
+    struct serving *s = arg;
+    api_drain(s->api, s->drain_ms);
+}
+
+static void wait_for_signals(void *arg)
+{
+    struct serving *s = arg;
+    sigset_t set = stop_signals();
+    int sig = 0;
+    if (sigwait(&set, &sig) != 0 || sig == SIGUSR2) /* USR2: server_run has ended by itself */
+        return;
+    fprintf(stderr, "sluice: stopping; running answers have %u s, a second signal ends at once\n", s->drain_ms / 1000);
+    server_post(s->server, drain, s);
+    server_stop(s->server, s->drain_ms + 3000);
+    if (sigwait(&set, &sig) == 0 && sig != SIGUSR2)
+        _exit(130);
+}
+
+/* ---- opening ---- */
+
+static int open_ledger(struct serving *s, struct err *e)
+{
+    struct ledger_opts o = {.dir = s->dir,
+                            .currency = settings_get(s->settings, "currency"),
+                            .post = api_post,
+                            .post_ctx = s->server,
+                            .strict = str_eqz(str_of(settings_get(s->settings, "strict")), "yes")};
+    return ledger_open(&s->ledger, &o, e);
+}
+
+static int open_models(struct serving *s, struct err *e)
+{
+    uint64_t threads, kv, seqs, queue;
+    const char *cpu = settings_get(s->settings, "cpu");
+    int rc;
+    if ((rc = settings_u64(s->settings, "threads", 1024, &threads, e)) < 0 || (rc = settings_u64(s->settings, "kv-memory", 1 << 24, &kv, e)) < 0 ||
+        (rc = settings_u64(s->settings, "sequences", ENGINE_SEQS_MAX, &seqs, e)) < 0 ||
+        (rc = settings_u64(s->settings, "queue", ENGINE_QUEUE_MAX, &queue, e)) < 0)
+        return rc;
+    struct models_opts o = {.dir = s->dir};
+    o.local.device = (struct device_opts){.n_threads = (int)threads, .cpu_mask = *cpu ? cpu : NULL};
+    o.local.engine = (struct engine_opts){
+        .kv_bytes = kv << 20, .seqs_max = (uint32_t)seqs, .queue_max = (uint32_t)queue, .journal = api_journal, .journal_ctx = s->api};
+    o.local.post = api_post, o.local.post_ctx = s->server;
+    if ((rc = models_open(&s->local, &o, e)) < 0)
+        return rc;
+    backend_local_iface(s->local, &s->backend);
+    s->has_backend = true;
+    for (size_t i = 0; i < s->backend.n_models(s->backend.self); i++) {
+        const struct backend_model *m = s->backend.model_at(s->backend.self, i);
+        if (*m->warning)
+            log_line(LOG_WARN, "model", "%s: %s", m->alias, m->warning);
+        if (!ledger_price_known(s->ledger, m->alias) && !s->has_demo)
+            log_line(LOG_WARN, "model", "%s has no price, so requests for it are refused; sluice price set %s --input X --output Y", m->alias,
+                     m->alias);
+    }
+    if (!models_default(&s->backend))
+        log_line(LOG_WARN, "model", "there is no model to serve; sluice add FILE --name NAME, then restart");
+    return 0;
+}
+
+static bool is_loopback(const char *addr)
+{
+    struct str a = str_of(addr);
+    return str_starts(a, "127.") || str_starts(a, "[::1]") || str_starts(a, "localhost:");
+}
+
+static int listen_all(struct serving *s, struct err *e)
+{
+    char sock[PATH_LEN];
+    const char *addr = settings_get(s->settings, "listen"), *cert = settings_get(s->settings, "tls-cert"),
+               *key = settings_get(s->settings, "tls-key");
+    int tag = is_loopback(addr) ? LISTEN_LOOPBACK : LISTEN_PUBLIC, rc = data_file(sock, s->dir, "admin.sock", e);
+    if (rc < 0)
+        return rc;
+    if (!*cert != !*key)
+        return err_set(e, ERR_USAGE, "TLS needs both tls-cert and tls-key");
+    s->tls = *cert != '\0';
+    if (tag == LISTEN_PUBLIC && !s->tls)
+        log_line(LOG_WARN, "listen",
+                 "%s is open to other machines without TLS: keys travel in the clear; give --tls-cert and --tls-key, or put a TLS proxy in front",
+                 addr);
+    rc = s->tls ? server_listen_tls(s->server, addr, cert, key, tag, e) : server_listen(s->server, addr, tag, e);
+    return rc < 0 ? rc : server_listen_unix(s->server, sock, 0600, LISTEN_ADMIN, e);
+}
+
+static int open_all(struct serving *s, struct err *e)
+{
+    struct api_opts o = {.page = console_page, .hosts = settings_get(s->settings, "hosts")};
+    struct server_opts so = {0};
+    uint64_t seconds;
+    int rc;
+    if ((rc = settings_u64(s->settings, "drain-seconds", 86400, &seconds, e)) < 0 || (rc = os_mkdirs(s->dir, 0700, e)) < 0 ||
+        (rc = api_new(&s->api, &o, e)) < 0)
+        return rc;
+    s->drain_ms = (uint32_t)seconds * 1000;
+    api_server_opts(s->api, &so);
+    if ((rc = server_new(&s->server, &so, e)) < 0 || (rc = open_ledger(s, e)) < 0 || (rc = open_models(s, e)) < 0)
+        return rc;
+    const struct backend_model *m = models_default(&s->backend);
+    if (s->has_demo && (rc = demo_setup(&s->demo, s->ledger, s->dir, m ? m->alias : NULL, e)) < 0)
+        return rc;
+    if ((rc = api_start(s->api, s->server, s->ledger, &s->backend, e)) < 0)
+        return rc;
+    return listen_all(s, e);
+}
+
+/* What was running has its last events now, and its bill. */
+static void settle(struct serving *s)
+{
+    struct err e;
+    s->backend.free(s->backend.self);
+    for (int i = 0; i < 200 && api_busy(s->api); i++) {
+        server_stop(s->server, 10);
+        if (server_run(s->server, &e) < 0)
+            return;
+        clock_sleep_ms(5);
+    }
+}
+
+static void close_all(struct serving *s)
+{
+    if (s->has_backend)
+        settle(s);
+    api_stop(s->api);
+    if (s->ledger)
+        ledger_close(s->ledger);
+    server_free(s->server);
+    api_free(s->api);
+    settings_free(s->settings);
+}
+
+/* ---- the greeting ---- */
+
+static void greet(const struct serving *s)
+{
+    char addr[64] = "";
+    const struct backend_model *m = models_default(&s->backend);
+    const char *scheme = s->tls ? "https" : "http";
+    server_address(s->server, 0, addr);
+    printf("sluice %s serves %s on %s://%s\n", SLUICE_VERSION, m ? m->alias : "no model yet", scheme, addr);
+    if (s->has_demo) {
+        printf("\n  the page   %s://%s/#key=%s\n", scheme, addr, s->demo.key);
+        if (m)
+            printf("\n  or ask     curl %s://%s/v1/chat/completions -H 'Authorization: Bearer %s' -H 'Content-Type: application/json'"
+                   " -d '{\"model\": \"%s\", \"temperature\": 0, \"messages\": [{\"role\": \"user\", \"content\": \"What is sluice?\"}]}'\n",
+                   scheme, addr, s->demo.key, m->alias);
+        printf("\n  Ctrl-C stops. Data is in %s; its usage: sluice usage --data %s\n\n", s->dir, s->dir);
+    }
+    fflush(stdout);
+}
+
+static int serve(struct serving *s, struct err *e)
+{
+    sigset_t set = stop_signals();
+    pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread starts: all inherit it */
+    int rc = open_all(s, e);
+    if (rc >= 0 && !thread_start(&s->signals, "signals", wait_for_signals, s))
+        rc = err_set(e, ERR_UNAVAILABLE, "no thread could be started; raise the limit on processes");
+    if (rc >= 0) {
+        greet(s);
+        rc = server_run(s->server, e);
+        kill(getpid(), SIGUSR2);
+        thread_join(&s->signals);
+    }
+    close_all(s);
+    return rc;
+}
+
+static int set_log(const char *level, struct err *e)
+{
+    static const char *const words[] = {"debug", "info", "warn", "error"};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(level, words[i]) == 0) {
+            log_level_set((enum log_level)i);
+            return 0;
+        }
+    return err_set(e, ERR_USAGE, "log = %s must be debug, info, warn or error", level);
+}
+
+int cmd_serve(const struct cli *c, struct err *e)
+{
+    struct serving s = {.c = c, .has_demo = args_flag(c, "demo") != NULL};
+    const char *env = getenv("SLUICE_DATA");
+    int rc = args_count(c, 0, 0, e);
+    if (rc < 0)
+        return rc;
+    if (s.has_demo && !args_flag(c, "data") && !(env && *env))
+        str_fmt(s.dir, sizeof s.dir, "demo-data");
+    else if ((rc = data_dir(c, s.dir, e)) < 0)
+        return rc;
+    if ((rc = settings_load(&s.settings, c, s.dir, e)) < 0)
+        return rc;
+    if (args_flag(c, "print-config")) {
+        settings_print(s.settings, s.dir);
+        settings_free(s.settings);
+        return 0;
+    }
+    if ((rc = set_log(settings_get(s.settings, "log"), e)) < 0) {
+        settings_free(s.settings);
+        return rc;
+    }
+    return serve(&s, e);
+}

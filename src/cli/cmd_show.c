@@ -1,0 +1,71 @@
+/* sluice show: what a model is */
+#include "cli/cli_int.h"
+#include "model/model.h"
+
+static void shape_rows(struct jw *w, const struct model_shape *s)
+{
+    jw_key(w, "architecture"), jw_str(w, s->arch);
+    jw_key(w, "parameters"), jw_u64(w, s->n_params);
+    jw_key(w, "weight_bytes"), jw_u64(w, s->weight_bytes);
+    jw_key(w, "quantisation"), jw_str(w, s->quant);
+    jw_key(w, "context"), jw_u64(w, s->n_ctx);
+    jw_key(w, "layers"), jw_u64(w, s->n_layers);
+    jw_key(w, "embedding"), jw_u64(w, s->n_embd);
+    jw_key(w, "heads"), jw_u64(w, s->n_heads);
+    jw_key(w, "kv_heads"), jw_u64(w, s->n_kv_heads);
+    jw_key(w, "vocabulary"), jw_u64(w, s->n_vocab);
+}
+
+static int show(const struct cli *c, const struct modelfile *f, const char *name, const char *source, struct err *e)
+{
+    struct model_shape shape;
+    struct str template = {0};
+    struct json *j = NULL;
+    struct buf b;
+    struct jw w;
+    int rc = model_shape_read(&shape, f, e);
+    if (rc < 0)
+        return rc;
+    if (modelfile_str(f, "tokenizer.chat_template", &template, NULL) < 0)
+        template = STR("none; ChatML is used");
+    buf_init(&b, 0);
+    jw_init(&w, &b);
+    jw_obj(&w);
+    jw_key(&w, "name"), jw_str(&w, name);
+    jw_key(&w, "source"), jw_str(&w, source);
+    shape_rows(&w, &shape);
+    jw_key(&w, "template"), jw_strn(&w, template.p, template.n);
+    jw_obj_end(&w);
+    rc = json_parse(&j, b.data, b.len, e);
+    if (rc >= 0)
+        object_print(c, j);
+    json_free(j);
+    buf_deinit(&b);
+    return rc;
+}
+
+int cmd_show(const struct cli *c, struct err *e)
+{
+    char dir[PATH_LEN], hub[PATH_LEN], path[STORE_PATH_MAX], source[3 * REF_FIELD_MAX + 8] = "built in";
+    struct store *s = NULL;
+    struct ref ref;
+    struct modelfile *f = NULL;
+    const void *guide;
+    size_t n;
+    int rc;
+    if ((rc = args_count(c, 1, 1, e)) < 0 || (rc = data_dir(c, dir, e)) < 0 || (rc = data_file(hub, dir, "hub", e)) < 0 ||
+        (rc = store_open(&s, hub, e)) < 0)
+        return rc;
+    rc = hub_model_path(s, str_of(c->word[0]), &ref, path, e);
+    if (rc >= 0) {
+        str_fmt(source, sizeof source, "%s%s%s:%s", ref.repository, *ref.revision ? "@" : "", ref.revision, ref.file);
+        rc = gguf_open(&f, path, e);
+    } else if (str_eqz(str_of(c->word[0]), GUIDE_NAME) && guide_bytes(&guide, &n)) {
+        rc = gguf_parse(&f, guide, n, e);
+    }
+    if (rc >= 0)
+        rc = show(c, f, c->word[0], source, e);
+    modelfile_close(f);
+    store_close(s);
+    return rc;
+}

@@ -1,0 +1,46 @@
+/* SQL storage: statements with bound values, transactions, migrations (SQLite now; PostgreSQL behind the same header later).
+ *
+ * SQL text is always a compile-time constant: SQL("...") accepts a string literal only. SQLite 3.40 has a WAL fault with several
+ * writers: one connection writes and checkpoints; readers are opened read-only and never checkpoint. */
+#pragma once
+#include "base/err.h"
+#include "base/str.h"
+#include <stdint.h>
+
+struct db;
+struct stmt;
+struct sql { const char *text; };
+#define SQL(literal) ((struct sql){"" literal ""})
+
+enum db_mode { DB_READ_ONLY, DB_READ_WRITE };
+enum db_sync { DB_SYNC_FULL, DB_SYNC_NORMAL }; /* FULL: a commit is on disk when it returns; NORMAL: a crash of the process loses nothing */
+
+int  db_open(struct db **out, const char *path, enum db_mode mode, struct err *e) MUST_USE;
+void db_close(struct db *d);
+int  db_exec(struct db *d, struct sql sql, struct err *e) MUST_USE; /* one or more statements, no values */
+int  db_begin(struct db *d, struct err *e) MUST_USE;
+int  db_commit(struct db *d, enum db_sync sync, struct err *e) MUST_USE;
+void db_rollback(struct db *d);
+int64_t db_changes(struct db *d); /* rows changed by the last statement */
+int64_t db_last_id(struct db *d);
+int  db_copy(struct db *d, const char *path, struct err *e) MUST_USE; /* a consistent copy into a new file, synced; also on a reader */
+
+/* A prepared statement, cached by its text: get it, bind, step, put it back (reset and cleared). Bound bytes are not copied: they live
+ * until the statement is put back. */
+int  stmt_get(struct stmt **out, struct db *d, struct sql sql, struct err *e) MUST_USE;
+void stmt_put(struct stmt *s);
+void stmt_i64(struct stmt *s, int i /* from 1 */, int64_t v);
+void stmt_str(struct stmt *s, int i, struct str v);
+void stmt_text(struct stmt *s, int i, const char *z); /* NULL binds NULL */
+void stmt_blob(struct stmt *s, int i, const void *p, size_t n);
+void stmt_null(struct stmt *s, int i);
+int  stmt_step(struct stmt *s, bool *row, struct err *e) MUST_USE; /* *row: a row is there */
+int  stmt_run(struct stmt *s, struct err *e) MUST_USE;             /* steps to the end and puts it back */
+int64_t    stmt_col_i64(struct stmt *s, int col /* from 0 */);
+struct str stmt_col_str(struct stmt *s, int col); /* until the next step; {NULL,0} for NULL */
+struct str stmt_col_blob(struct stmt *s, int col);
+bool       stmt_col_null(struct stmt *s, int col);
+
+struct migration { int version; struct sql sql; };
+/* Brings the schema up to the last version, one transaction each; refuses a store newer than this program. */
+int db_migrate(struct db *d, const struct migration *m, size_t n, struct err *e) MUST_USE;

@@ -1,0 +1,66 @@
+/* The device: buffers and operations. cpu.c slices rows over the worker pool and calls kernels; a kernel knows neither threads nor
+ * memory. All activations are float32, row major. Rows of a batch are independent: the result of a row does not depend on its neighbours.
+ * One thread at a time drives a device (the engine's step thread, or a test). */
+#pragma once
+#include "base/err.h"
+#include "quant/quant.h"
+
+enum { DEVICE_THREADS_MAX = 1024 };
+#define WEIGHT_DIM_MAX (1u << 28) /* rows, or columns, of a matrix */
+
+struct device;
+struct device_opts {
+    int         n_threads; /* 0: all CPUs this process may use */
+    const char *cpu_mask;  /* level to mask at: "scalar", "avx2", NULL: SLUICE_CPU, else the best */
+};
+int  device_new(struct device **out, const struct device_opts *o, struct err *e) MUST_USE;
+void device_free(struct device *d);
+int  device_threads(const struct device *d);
+const char *device_level(const struct device *d); /* "avx2" */
+/* For `sluice cpu`. Level i of the kernels and whether this CPU has it; NULL past the last. */
+const char *device_cpu(int i, bool *has);
+void        device_cpu_name(char out[49]); /* "AMD EPYC 9354", as the CPU calls itself */
+/* The level of the kernel that operation i uses, and the operation's name; NULL past the last. */
+const char *device_kernel(const struct device *d, int i, const char **op);
+
+/* A weight matrix (n_out, n_in), packed for the kernels once; data as in the file, row major, n_in contiguous. The source may be unmapped
+ * afterwards only when weight_owns_data says so (packed), else it must outlive the weight. */
+struct weight;
+int  weight_new(struct weight **out, struct device *d, uint32_t type, uint32_t n_out, uint32_t n_in, const void *data, struct err *e) MUST_USE;
+void weight_free(struct weight *w);
+bool weight_owns_data(const struct weight *w);
+uint32_t weight_out(const struct weight *w);
+uint32_t weight_in(const struct weight *w);
+
+/* y (n, n_out) = x (n, n_in) * W^T [+ bias (n_out) when not NULL] */
+void dev_matmul(struct device *d, float *y, const struct weight *w, const float *bias, const float *x, int n);
+/* Several matrices on the same input (q, k, v; gate and up): x is quantised once. */
+struct matmul_out { float *y; const struct weight *w; const float *bias; };
+void dev_matmul_many(struct device *d, const struct matmul_out *o, int n_o, const float *x, int n);
+/* y (n, n_in) = rows `token[i]` of the embedding matrix w */
+void dev_embed(struct device *d, float *y, const struct weight *w, const int32_t *token, int n);
+/* y = x / rms(x) * gain, per row of width n_cols; y may be x */
+void dev_rmsnorm(struct device *d, float *y, const float *x, const float *gain, float eps, int n, int n_cols);
+/* a += b, n values */
+void dev_add(struct device *d, float *a, const float *b, size_t n);
+/* y = silu(gate) * up, n values; y may be gate */
+void dev_swiglu(struct device *d, float *y, const float *gate, const float *up, size_t n);
+/* Rotates x (n, n_heads, head_dim) in place; row i at position pos[i]; freqs (n_rot / 2) are inverse frequencies. */
+enum rope_kind { ROPE_NORM /* pairs 2i, 2i+1 */, ROPE_NEOX /* pairs i, i + n_rot/2 */ };
+void dev_rope(struct device *d, float *x, const int32_t *pos, const float *freqs, enum rope_kind kind, int n, int n_heads, int head_dim, int n_rot);
+
+/* Paged KV. A page holds KV_PAGE positions of every layer of one model; layout of one page and layer: K (n_kv_heads, head_dim, KV_PAGE),
+ * transposed, then V (n_kv_heads, KV_PAGE, head_dim), as float16 (KV_F16, saturating at +-65504) or float32 (KV_F32, for exactness
+ * tests). Only dev_kv_store and dev_attention look inside; a page may be copied as a whole. Start 64-byte aligned. */
+enum { KV_PAGE = 64 };
+enum kv_type { KV_F16, KV_F32 };
+struct kv_shape { int n_layers, n_kv_heads, head_dim; enum kv_type type; };
+size_t kv_page_bytes(const struct kv_shape *s);
+/* One sequence in a batch: its rows are row0 .. row0 + n_rows - 1, at positions pos0 .. ; pages[i] holds positions 64 i .. 64 i + 63. */
+struct kv_seq { int row0, n_rows, pos0; void *const *pages; };
+/* Writes k, v (n, n_kv_heads, head_dim) of every sequence's rows into its pages. */
+void dev_kv_store(struct device *d, const struct kv_shape *s, int layer, const struct kv_seq *seqs, int n_seqs, const float *k, const float *v);
+/* out (n, n_heads, head_dim): causal attention of q (n, n_heads, head_dim) over each row's own sequence, positions 0 .. its own;
+ * window > 0 limits it to the last `window` positions. scale is 1/sqrt(head_dim). */
+void dev_attention(struct device *d, float *out, const float *q, const struct kv_shape *s, int layer, const struct kv_seq *seqs, int n_seqs,
+                   int n_heads, float scale, int window);

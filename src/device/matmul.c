@@ -1,0 +1,111 @@
+/* Matrix products: the input is quantised once, then each worker computes its own rows of every matrix, in blocks of columns that stay
+ * in its cache. */
+#include "device/device_int.h"
+#include "base/mem.h"
+
+/* Rows of the input that are quantised at once, and how many bytes of them a worker goes through before it takes the next. */
+enum { COLUMNS_MAX = 512, COLUMN_BYTES = 256 << 10, COLUMNS_STEP = 4 };
+
+struct job {
+    struct device           *d;
+    const struct matmul_out *o;
+    int                      n_o, n;
+    const float             *x;
+    size_t                   n_in, x_row; /* x_row: the first of the n rows in this round */
+};
+
+static bool is_packed(const struct weight *w) { return w->type == QUANT_Q4_0 || w->type == QUANT_Q8_0; }
+
+static kernel_matmul_fn *kernel_of(const struct device *d, uint32_t type)
+{
+    switch (type) {
+    case QUANT_Q4_0: return d->k.matmul_q4_0;
+    case QUANT_Q8_0: return d->k.matmul_q8_0;
+    case QUANT_F16: return d->k.matmul_f16;
+    case QUANT_BF16: return d->k.matmul_bf16;
+    default: return d->k.matmul_f32;
+    }
+}
+
+static void quantize_share(void *arg, int worker, int n_workers)
+{
+    struct job *j = arg;
+    size_t from = share_start((size_t)j->n, worker, n_workers), to = share_start((size_t)j->n, worker + 1, n_workers), nb = j->n_in / KERNEL_BLOCK;
+    j->d->k.quantize(j->d->act + from * nb, j->x + (j->x_row + from) * j->n_in, (to - from) * nb);
+}
+
+/* Rows row0 .. row1 - 1 of one matrix, for all columns of the round. */
+static void rows(const struct job *j, const struct matmul_out *o, int row0, int row1)
+{
+    const struct weight *w = o->w;
+    bool   packed = is_packed(w);
+    size_t x_bytes = packed ? j->n_in / KERNEL_BLOCK * sizeof(struct act8) : j->n_in * sizeof(float);
+    const char *x = packed ? (const char *)j->d->act : (const char *)j->x + j->x_row * x_bytes;
+    int step = (int)(COLUMN_BYTES / x_bytes) / COLUMNS_STEP * COLUMNS_STEP;
+    if (step < COLUMNS_STEP)
+        step = COLUMNS_STEP;
+    for (int c = 0; c < j->n; c += step) {
+        struct kernel_matmul m = {
+            .y = o->y + (j->x_row + (size_t)c) * w->n_out, .y_stride = w->n_out, .w = w->data, .x = x + (size_t)c * x_bytes, .bias = o->bias,
+            .n = j->n - c < step ? j->n - c : step, .n_in = (int)w->n_in, .n_out = (int)w->n_out};
+        kernel_of(j->d, w->type)(&m, row0, row1);
+    }
+}
+
+/* All matrices together are one long list of panels; a worker owns a range of it. */
+static void matmul_share(void *arg, int worker, int n_workers)
+{
+    struct job *j = arg;
+    size_t total = 0, first = 0;
+    for (int i = 0; i < j->n_o; i++)
+        total += (j->o[i].w->n_out + KERNEL_PANEL - 1) / KERNEL_PANEL;
+    size_t from = share_start(total, worker, n_workers), to = share_start(total, worker + 1, n_workers);
+    for (int i = 0; i < j->n_o; i++) {
+        size_t n_out = j->o[i].w->n_out, panels = (n_out + KERNEL_PANEL - 1) / KERNEL_PANEL;
+        size_t a = from > first ? from - first : 0, b = to > first ? to - first : 0;
+        a = a < panels ? a * KERNEL_PANEL : n_out;
+        b = b < panels ? b * KERNEL_PANEL : n_out;
+        if (a < b)
+            rows(j, &j->o[i], (int)a, (int)b);
+        first += panels;
+    }
+}
+
+static void act_reserve(struct device *d, size_t blocks)
+{
+    if (blocks <= d->act_max)
+        return;
+    mem_free(d->act);
+    d->act = mem_array(blocks, sizeof *d->act);
+    ASSERT(d->act); /* a few megabytes: COLUMNS_MAX rows of the widest matrix */
+    d->act_max = blocks;
+}
+
+void dev_matmul_many(struct device *d, const struct matmul_out *o, int n_o, const float *x, int n)
+{
+    if (n_o == 0)
+        return;
+    struct job j = {.d = d, .o = o, .n_o = n_o, .x = x, .n_in = o[0].w->n_in};
+    bool   quantize = false;
+    double out = 0;
+    for (int i = 0; i < n_o; i++) {
+        ASSERT(o[i].w->n_in == j.n_in);
+        quantize = quantize || is_packed(o[i].w);
+        out += o[i].w->n_out;
+    }
+    for (int c = 0; c < n; c += COLUMNS_MAX) {
+        j.n = n - c < COLUMNS_MAX ? n - c : COLUMNS_MAX;
+        j.x_row = (size_t)c;
+        if (quantize) {
+            act_reserve(d, (size_t)j.n * (j.n_in / KERNEL_BLOCK));
+            device_run(d, (double)j.n * (double)j.n_in, quantize_share, &j);
+        }
+        device_run(d, out * (double)j.n_in * j.n / 8, matmul_share, &j);
+    }
+}
+
+void dev_matmul(struct device *d, float *y, const struct weight *w, const float *bias, const float *x, int n)
+{
+    struct matmul_out o = {y, w, bias};
+    dev_matmul_many(d, &o, 1, x, n);
+}

@@ -1,0 +1,156 @@
+/* Private to engine/. Who touches what: fields under "mu" only with the lock held; everything else belongs to the step thread, but for the
+ * atomics of a sequence, through which its owner speaks to it.
+ *
+ * engine.c: the API, the thread and its inbox. sched.c: who runs (admission, tenants, rows, pages). step.c: one step and its events.
+ * seq.c: one sequence. kv.c: pages. */
+#pragma once
+#include "base/buf.h"
+#include "base/thread.h"
+#include "base/vec.h"
+#include "engine/engine.h"
+#include "engine/kv.h"
+#include <stdatomic.h>
+
+enum {
+    ENGINE_SEQS_DEFAULT = 64,
+    ENGINE_QUEUE_DEFAULT = 1024,
+    ENGINE_CHUNK_DEFAULT = 256,
+    ENGINE_CHUNK_MIN = 32,
+    ENGINE_EVENTS_PER_SEQ = 3,
+    ENGINE_STEP_MS = 400,        /* a step is made no longer than this by prefill rows ... */
+    ENGINE_STEP_DECODE_MS = 150, /* ... and this while others decode */
+};
+
+enum seq_state { ST_WAIT, ST_RUN, ST_PAUSED };
+
+struct share { /* a tenant's part of the work */
+    uint64_t id, vt; /* vt: virtual time = work / weight */
+    uint32_t weight, n_live, n_run;
+};
+
+struct seq {
+    uint64_t             id, serial; /* serial: order of arrival; a lower one is the senior */
+    struct engine_model *model;
+    struct tenant        tenant;
+    struct share        *share;
+    int                  priority;
+    enum seq_state       state;
+    bool                 evicted; /* lost its pages once; first in the queue of its priority */
+
+    struct vec_i32 tokens;  /* prompt, then what was sampled */
+    uint32_t       n_prompt, n_out, out_max;
+    uint32_t       n_kv;    /* positions in the pages */
+    uint32_t       n_paid;  /* positions that were computed once already: only new ones are billed and charged to the tenant */
+    struct vec_ptr pages;
+    uint32_t       rows;    /* in the step that is being built */
+    uint64_t       last_step;
+
+    _Atomic uint32_t allowance;
+    _Atomic int      stop; /* 0, else 1 + enum seq_end */
+
+    struct token_counts  counts;
+    bool                 counts_changed;
+    struct sample_params sample;
+    bool                 ignore_eos, ended;
+    enum seq_end         end;
+    struct err           err;
+    struct detok         detok;
+    struct stop_match   *stops;
+    uint64_t             tag;
+    void (*on_event)(void *arg, const struct seq_event *ev);
+    void       *arg;
+    struct seq *next; /* inbox */
+};
+
+enum model_state { EM_ADDING, EM_LIVE, EM_REMOVING, EM_GONE };
+struct engine_model {
+    struct model       *model;
+    const struct vocab *vocab; /* NULL: no text (benchmarks) */
+    struct kv_shape     kv_shape;
+    struct kv_pool     *pool;
+    struct sampler     *sampler;
+    uint32_t            n_ctx, n_vocab, n_sample, cost; /* n_sample: ids that have a text; cost of a row: millions of parameters, at least 1 */
+    float              *logits;               /* (runners_max, n_vocab) */
+    size_t              logits_bytes;
+    uint64_t            work_ns, row_ns;      /* time spent; time of a prefill row, smoothed */
+    bool                tried;                /* in this step */
+    struct engine_model *next;   /* list of the step thread */
+    struct engine_model *inbox;  /* mu */
+    enum model_state     state;  /* mu */
+    uint32_t             n_live; /* mu */
+};
+
+struct event { /* of this step, not yet handed out */
+    struct seq         *seq;
+    enum seq_event_kind kind;
+    size_t              text_at, n_text;
+    int32_t             token;
+    struct token_counts counts;
+};
+
+struct engine {
+    struct engine_opts o;
+    uint32_t           runners_max; /* sequences that may hold pages */
+    uint32_t           live_max;
+
+    struct mutex         mu;
+    struct cond          wake, changed; /* for the step thread; for who waits in engine_model_add, _remove */
+    bool                 quit, dirty;   /* mu; dirty: an atomic of some sequence was set */
+    struct seq          *in_first, **in_last; /* mu: started, not yet seen by the step thread */
+    struct engine_model *in_models;           /* mu */
+    struct seq         **slots;               /* mu: (live_max) by id % live_max */
+    uint32_t            *free_slots, n_free_slots;
+    uint64_t             next_serial;
+    struct engine_stats  stats; /* mu */
+
+    struct thread        thread;
+    struct engine_model *models;
+    struct kv_budget     budget;
+    struct seq         **wait; /* (live_max) */
+    struct seq         **run;  /* (runners_max): they hold pages or may */
+    uint32_t             n_wait, n_run;
+    struct share        *shares; /* (shares_max) */
+    uint32_t             n_shares, shares_max;
+    uint64_t             vt_floor, work_floor, n_steps, steps_run, evictions, prefill_tokens, decode_tokens, step_ns;
+
+    struct seq        **batch; /* (runners_max) */
+    uint32_t            n_batch;
+    struct kv_seq      *kv_seqs; /* (runners_max) */
+    int32_t             token[STEP_ROWS_MAX], pos[STEP_ROWS_MAX], want[STEP_ROWS_MAX];
+    struct event       *events; /* (events_max) */
+    uint32_t            n_events, events_max;
+    struct usage_delta *deltas; /* (runners_max) */
+    uint32_t            n_deltas;
+    struct buf          text, piece;
+};
+
+/* seq.c */
+int  seq_new(struct seq **out, const struct seq_opts *o, uint32_t n_ctx, uint32_t n_vocab, struct err *e) MUST_USE;
+void seq_free(struct seq *s);
+bool seq_may_sample(const struct seq *s);
+/* Rows that may be computed now: all known tokens, but not the last one when its result may not be sampled yet. */
+uint32_t seq_rows_ready(const struct seq *s);
+/* Adds a sampled token; appends the text that may go out. True when the sequence has ended (s->end says how). */
+bool seq_accept(struct seq *s, int32_t token, struct buf *piece, struct buf *out);
+/* What was held back goes out (the sequence ends from outside). */
+void seq_flush(struct seq *s, struct buf *piece, struct buf *out);
+void seq_drop_pages(struct seq *s);
+
+/* sched.c */
+void sched_arrive(struct engine *g, struct seq *s);
+void sched_leave(struct engine *g, struct seq *s); /* out of wait or run; its pages are put back */
+void sched_charge(struct seq *s, uint32_t rows); /* work that was done the first time */
+void sched_admit(struct engine *g);
+void sched_resume(struct engine *g, struct seq *s); /* a paused one may sample again */
+/* The model whose turn it is, with its step planned: g->batch, each member's rows and their pages. NULL: nothing can run. */
+struct engine_model *sched_next(struct engine *g);
+
+/* step.c */
+void step_controls(struct engine *g); /* stops and allowances that owners have set */
+void step_pauses(struct engine *g);   /* those that have no more allowance */
+void step_run(struct engine *g, struct engine_model *m);
+void step_events(struct engine *g);   /* journal, then events, then what has ended is released */
+void step_end(struct engine *g, struct seq *s, enum seq_end why);
+
+/* engine.c */
+void engine_release(struct engine *g, struct seq *s);

@@ -1,0 +1,108 @@
+#include "engine/kv.h"
+#include "base/mem.h"
+#include <string.h>
+
+enum { SYSTEM_PAGE = 4096, POOL_PAGES_MAX = 1 << 22 };
+
+int kv_pool_new(struct kv_pool **out, uint64_t budget_max, const struct kv_shape *shape, struct err *e)
+{
+    size_t page;
+    *out = NULL;
+    if (!ck_align(kv_page_bytes(shape), SYSTEM_PAGE, &page) || page == 0 || page > budget_max)
+        return err_set(e, ERR_NO_MEMORY, "engine: %llu bytes of KV memory do not hold one page of %zu bytes of this model; raise kv-memory",
+                       (unsigned long long)budget_max, page);
+    struct kv_pool *p = mem_new(sizeof *p);
+    if (!p)
+        return err_set(e, ERR_NO_MEMORY, "engine: no memory for a KV pool");
+    uint64_t n = budget_max / page;
+    p->page_bytes = page;
+    p->n_pages = (uint32_t)(n < POOL_PAGES_MAX ? n : POOL_PAGES_MAX);
+    p->warm = mem_array(p->n_pages, sizeof *p->warm);
+    p->cold = mem_array(p->n_pages, sizeof *p->cold);
+    p->refs = mem_array(p->n_pages, sizeof *p->refs);
+    p->base = mem_pages(p->n_pages * page);
+    if (!p->warm || !p->cold || !p->refs || !p->base) {
+        err_set(e, ERR_NO_MEMORY, "engine: no address space for %u KV pages of %zu bytes; lower kv-memory", p->n_pages, page);
+        kv_pool_free(p);
+        return -ERR_NO_MEMORY;
+    }
+    *out = p;
+    return 0;
+}
+
+void kv_pool_link(struct kv_budget *b, struct kv_pool *p)
+{
+    p->budget = b;
+    p->next = b->pools;
+    b->pools = p;
+}
+
+void kv_pool_free(struct kv_pool *p)
+{
+    if (!p)
+        return;
+    ASSERT(p->n_used == 0);
+    if (p->budget) {
+        struct kv_pool **at = &p->budget->pools;
+        while (*at != p)
+            at = &(*at)->next;
+        *at = p->next;
+        p->budget->backed -= p->n_warm * p->page_bytes;
+    }
+    mem_pages_free(p->base, p->n_pages * p->page_bytes);
+    mem_free(p->warm);
+    mem_free(p->cold);
+    mem_free(p->refs);
+    mem_free(p);
+}
+
+/* Takes the memory of free pages, of other pools first, until `bytes` more may be backed. */
+static bool make_room(struct kv_pool *p, uint64_t bytes)
+{
+    struct kv_budget *b = p->budget;
+    for (struct kv_pool *q = b->pools; q && b->backed + bytes > b->max; q = q->next)
+        while (q != p && q->n_warm > 0 && b->backed + bytes > b->max) {
+            uint32_t id = q->warm[--q->n_warm];
+            mem_pages_drop(q->base + id * q->page_bytes, q->page_bytes);
+            q->cold[q->n_cold++] = id;
+            b->backed -= q->page_bytes;
+        }
+    return b->backed + bytes <= b->max;
+}
+
+void *kv_page_get(struct kv_pool *p)
+{
+    struct kv_budget *b = p->budget;
+    uint32_t          id;
+    if (p->n_warm > 0) {
+        id = p->warm[--p->n_warm];
+    } else {
+        if (p->n_used == p->n_pages || !make_room(p, p->page_bytes))
+            return NULL;
+        id = p->n_cold > 0 ? p->cold[--p->n_cold] : p->n_touched++;
+        b->backed += p->page_bytes;
+    }
+    ASSERT(p->refs[id] == 0);
+    p->refs[id] = 1;
+    p->n_used++;
+    b->used += p->page_bytes;
+    ASSERT(b->used <= b->backed && b->backed <= b->max);
+    return p->base + id * p->page_bytes;
+}
+
+void kv_page_put(struct kv_pool *p, void *page)
+{
+    uint32_t id = (uint32_t)((uint64_t)((uint8_t *)page - p->base) / p->page_bytes);
+    ASSERT(id < p->n_pages && p->refs[id] > 0);
+    if (--p->refs[id] > 0)
+        return;
+    p->warm[p->n_warm++] = id;
+    p->n_used--;
+    p->budget->used -= p->page_bytes;
+}
+
+void kv_pool_poison(struct kv_pool *p, uint8_t byte)
+{
+    for (uint32_t i = 0; i < p->n_warm; i++)
+        memset(p->base + p->warm[i] * p->page_bytes, byte, p->page_bytes);
+}

@@ -1,0 +1,40 @@
+/* Pages of KV memory. One budget of bytes is shared by all models; each model has a pool with pages of its own size, carved from address
+ * space at start. A page costs memory from its first use until it is taken away for another pool, and the bytes of the pages that are in use
+ * can never exceed the budget: kv_page_get returns NULL instead. Free pages keep their memory and are used again first; when another pool
+ * needs bytes they are given back to the system (their content with them).
+ *
+ * A page's content is whatever its last user left: attention reads only positions that this sequence has written. Step thread only. */
+#pragma once
+#include "base/err.h"
+#include "device/device.h"
+
+struct kv_pool;
+struct kv_budget {
+    uint64_t        max;    /* bytes */
+    uint64_t        used;   /* by pages in use */
+    uint64_t        backed; /* used + free pages that still hold memory */
+    struct kv_pool *pools;
+};
+struct kv_pool {
+    struct kv_budget *budget;
+    struct kv_pool   *next;
+    uint64_t          page_bytes; /* a multiple of the system's page */
+    uint32_t          n_pages;    /* the most that the budget could ever pay for */
+    uint32_t          n_used;
+    uint32_t          n_warm, n_cold, n_touched;
+    uint32_t         *warm, *cold; /* free page ids: with memory; once used and given back. Ids from n_touched on were never used. */
+    uint8_t          *refs;        /* (n_pages) */
+    uint8_t          *base;
+};
+
+/* ERR_NO_MEMORY when the budget does not pay for one page or the address space is short. The pool counts once it is linked. */
+int  kv_pool_new(struct kv_pool **out, uint64_t budget_max, const struct kv_shape *shape, struct err *e) MUST_USE;
+void kv_pool_link(struct kv_budget *b, struct kv_pool *p);
+void kv_pool_free(struct kv_pool *p); /* unlinks; all pages must have been put back */
+
+void *kv_page_get(struct kv_pool *p); /* NULL: the budget is spent */
+void  kv_page_put(struct kv_pool *p, void *page);
+/* Writes `byte` over every free page that has memory (tests: nothing may read what it did not write). */
+void kv_pool_poison(struct kv_pool *p, uint8_t byte);
+
+static inline uint32_t kv_pages_for(uint32_t n_positions) { return (n_positions + KV_PAGE - 1) / KV_PAGE; }

@@ -1,0 +1,340 @@
+/* Who runs. Tenants share by work: each has a virtual time that grows by work / weight, and the lowest goes first (virtual token counters:
+ * Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024). A tenant that comes back starts at the floor, so idleness is
+ * neither saved up nor punished.
+ *
+ * Memory: no worst case is reserved. A sequence is admitted when the pages of its known tokens and of all promises made before fit; growing
+ * takes pages one by one. When none is left the most junior sequence (lowest priority, latest arrival; of the same tenant if possible) loses
+ * its pages, waits first in the queue and is computed again, which is billed to nobody. Only juniors are evicted, so the most senior one
+ * always goes on; who finds no junior keeps its pages and waits a step. */
+#include "engine/engine_int.h"
+
+enum { WORK_SCALE = 1 << 10 }; /* virtual time of a token of a one-million-parameter model at weight 1 */
+
+/* ---- tenants ---- */
+
+static struct share *share_find(struct engine *g, const struct tenant *t)
+{
+    struct share *oldest = NULL;
+    for (uint32_t i = 0; i < g->n_shares; i++) {
+        struct share *h = &g->shares[i];
+        if (h->id == t->id)
+            return h;
+        if (h->n_live == 0 && (!oldest || h->vt < oldest->vt))
+            oldest = h;
+    }
+    struct share *h = g->n_shares < g->shares_max ? &g->shares[g->n_shares++] : oldest;
+    ASSERT(h); /* there are more shares than living sequences */
+    *h = (struct share){.id = t->id};
+    return h;
+}
+
+/* Each turn: the floor follows the tenant that has had least, so it also knows the last one that left. */
+static void floor_raise(struct engine *g)
+{
+    uint64_t low = UINT64_MAX;
+    for (uint32_t i = 0; i < g->n_shares; i++)
+        if (g->shares[i].n_live > 0 && g->shares[i].vt < low)
+            low = g->shares[i].vt;
+    if (low != UINT64_MAX && low > g->vt_floor)
+        g->vt_floor = low;
+}
+
+void sched_arrive(struct engine *g, struct seq *s)
+{
+    struct share *h = s->share = share_find(g, &s->tenant);
+    h->weight = s->tenant.weight ? s->tenant.weight : 1;
+    if (h->n_live++ == 0 && h->vt < g->vt_floor)
+        h->vt = g->vt_floor;
+    s->state = ST_WAIT;
+    g->wait[g->n_wait++] = s;
+}
+
+void sched_charge(struct seq *s, uint32_t rows)
+{
+    s->share->vt += (uint64_t)rows * s->model->cost * WORK_SCALE / s->share->weight;
+}
+
+/* ---- queue and runners ---- */
+
+static void take_out(struct seq **list, uint32_t *n, struct seq *s)
+{
+    uint32_t i = 0;
+    while (list[i] != s)
+        i++;
+    list[i] = list[--*n];
+}
+
+void sched_leave(struct engine *g, struct seq *s)
+{
+    if (s->state == ST_WAIT) {
+        take_out(g->wait, &g->n_wait, s);
+    } else {
+        take_out(g->run, &g->n_run, s);
+        s->share->n_run--;
+        seq_drop_pages(s);
+    }
+    s->share->n_live--;
+}
+
+static void back_to_queue(struct engine *g, struct seq *s)
+{
+    take_out(g->run, &g->n_run, s);
+    s->share->n_run--;
+    s->state = ST_WAIT;
+    g->wait[g->n_wait++] = s;
+}
+
+/* Loses its pages. A paused one stays where it is until it may go on. */
+static void evict(struct engine *g, struct seq *s)
+{
+    seq_drop_pages(s);
+    s->evicted = true;
+    g->evictions++;
+    s->rows = 0;
+    if (s->state == ST_RUN)
+        back_to_queue(g, s);
+}
+
+void sched_resume(struct engine *g, struct seq *s)
+{
+    s->state = ST_RUN;
+    if (s->pages.n == 0 && s->evicted)
+        back_to_queue(g, s);
+}
+
+static bool is_junior(const struct seq *s, const struct seq *of)
+{
+    return s->priority != of->priority ? s->priority < of->priority : s->serial > of->serial;
+}
+
+enum victim_rule {
+    VICTIM_JUNIOR,       /* has pages, is junior: to let s grow */
+    VICTIM_LESSER,       /* has pages, has a lower priority: to let s in */
+    VICTIM_LESSER_RUNNER /* runs, has a lower priority: for its place */
+};
+
+static bool is_victim(const struct seq *r, const struct seq *s, enum victim_rule rule)
+{
+    switch (rule) {
+    case VICTIM_JUNIOR: return r->pages.n > 0 && is_junior(r, s);
+    case VICTIM_LESSER: return r->pages.n > 0 && r->priority < s->priority;
+    case VICTIM_LESSER_RUNNER: return r->state == ST_RUN && r->priority < s->priority;
+    }
+    return false;
+}
+
+/* The one to make way for s: of the same tenant when there is one; the most junior of these. */
+static struct seq *victim_for(struct engine *g, const struct seq *s, enum victim_rule rule)
+{
+    struct seq *best = NULL;
+    for (uint32_t i = 0; i < g->n_run; i++) {
+        struct seq *r = g->run[i];
+        if (r == s || !is_victim(r, s, rule))
+            continue;
+        bool same = r->share == s->share, best_same = best && best->share == s->share;
+        if (!best || (same != best_same ? same : is_junior(r, best)))
+            best = r;
+    }
+    return best;
+}
+
+/* ---- admission ---- */
+
+static bool goes_before(const struct seq *a, const struct seq *b)
+{
+    if (a->priority != b->priority)
+        return a->priority > b->priority;
+    if (a->evicted != b->evicted)
+        return a->evicted;
+    if (a->share->vt != b->share->vt && !a->evicted)
+        return a->share->vt < b->share->vt;
+    return a->serial < b->serial;
+}
+
+/* Bytes that the runners' known tokens will still take, and a page for each to grow. */
+static uint64_t promised(const struct engine *g)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < g->n_run; i++) {
+        const struct seq *r = g->run[i];
+        uint32_t          need = kv_pages_for((uint32_t)r->tokens.n) + 1;
+        if (r->state == ST_RUN && need > r->pages.n)
+            bytes += (need - r->pages.n) * r->model->pool->page_bytes;
+    }
+    return bytes;
+}
+
+static bool memory_fits(const struct engine *g, const struct seq *s)
+{
+    uint64_t need = kv_pages_for((uint32_t)s->tokens.n) * s->model->pool->page_bytes, gone = g->budget.used + promised(g);
+    return gone <= g->budget.max && need <= g->budget.max - gone;
+}
+
+/* A place among the runners: up to seqs_max for all; beyond it for a tenant that has less than its share of them, so that one who
+ * filled all places first does not shut out the others (then they take turns by virtual time). */
+static bool place_fits(const struct engine *g, const struct seq *s)
+{
+    if (g->n_run < g->o.seqs_max)
+        return true;
+    if (g->n_run >= g->runners_max)
+        return false;
+    uint64_t weights = 0;
+    for (uint32_t i = 0; i < g->n_shares; i++)
+        weights += g->shares[i].n_live > 0 ? g->shares[i].weight : 0;
+    return (uint64_t)s->share->n_run * weights < (uint64_t)g->o.seqs_max * s->share->weight;
+}
+
+static bool make_way(struct engine *g, const struct seq *s)
+{
+    for (;;) {
+        bool place = place_fits(g, s);
+        if (place && memory_fits(g, s))
+            return true;
+        struct seq *v = victim_for(g, s, place ? VICTIM_LESSER : VICTIM_LESSER_RUNNER);
+        if (!v)
+            return false;
+        evict(g, v);
+    }
+}
+
+void sched_admit(struct engine *g)
+{
+    floor_raise(g);
+    while (g->n_wait > 0) {
+        struct seq *s = g->wait[0];
+        for (uint32_t i = 1; i < g->n_wait; i++)
+            if (goes_before(g->wait[i], s))
+                s = g->wait[i];
+        if (!make_way(g, s))
+            return;
+        take_out(g->wait, &g->n_wait, s);
+        s->state = ST_RUN;
+        s->share->n_run++;
+        g->run[g->n_run++] = s;
+    }
+}
+
+/* ---- the batch ---- */
+
+/* Order inside a step: priority, the tenant that has had least, who has waited longest, seniority. */
+static bool runs_before(const struct seq *a, const struct seq *b)
+{
+    if (a->priority != b->priority)
+        return a->priority > b->priority;
+    if (a->share->vt != b->share->vt)
+        return a->share->vt < b->share->vt;
+    if (a->last_step != b->last_step)
+        return a->last_step < b->last_step;
+    return a->serial < b->serial;
+}
+
+static bool is_decode(const struct seq *s) { return s->tokens.n - s->n_kv == 1; }
+
+/* Takes the next of the kind that has no rows yet; NULL: none left. */
+static struct seq *next_of(struct engine *g, const struct engine_model *m, bool decode)
+{
+    struct seq *best = NULL;
+    for (uint32_t i = 0; i < g->n_run; i++) {
+        struct seq *s = g->run[i];
+        if (s->model == m && s->state == ST_RUN && s->rows == 0 && is_decode(s) == decode && seq_rows_ready(s) > 0 &&
+            (!best || runs_before(s, best)))
+            best = s;
+    }
+    return best;
+}
+
+/* Prefill rows of a step: as many as fit the time that a step may take, by what rows took so far. */
+static uint32_t chunk_for(const struct engine *g, const struct engine_model *m, uint32_t n_decode)
+{
+    uint64_t ns = (uint64_t)(n_decode ? ENGINE_STEP_DECODE_MS : ENGINE_STEP_MS) * 1000000;
+    uint64_t rows = m->row_ns ? ns / m->row_ns : ENGINE_CHUNK_MIN; /* the first one measures */
+    if (rows < ENGINE_CHUNK_MIN)
+        rows = ENGINE_CHUNK_MIN;
+    if (rows > g->o.chunk)
+        rows = g->o.chunk;
+    return rows < STEP_ROWS_MAX - n_decode ? (uint32_t)rows : STEP_ROWS_MAX - n_decode;
+}
+
+/* Pages for the rows of s, taken from juniors if need be. False: s keeps what it has and computes nothing in this step. */
+static bool pages_secure(struct engine *g, struct seq *s)
+{
+    const uint32_t need = kv_pages_for(s->n_kv + s->rows);
+    while (s->pages.n < need) {
+        void *page = vec_reserve(&s->pages, need) ? kv_page_get(s->model->pool) : NULL;
+        if (page) {
+            s->pages.p[s->pages.n++] = page;
+            continue;
+        }
+        struct seq *v = victim_for(g, s, VICTIM_JUNIOR);
+        if (!v)
+            return false;
+        evict(g, v);
+    }
+    return true;
+}
+
+static void rows_assign(struct engine *g, const struct engine_model *m)
+{
+    uint32_t    n_decode = 0;
+    struct seq *s;
+    for (uint32_t i = 0; i < g->n_run; i++)
+        g->run[i]->rows = 0;
+    for (; n_decode < g->o.seqs_max && (s = next_of(g, m, true)); n_decode++)
+        s->rows = 1;
+    for (uint32_t left = chunk_for(g, m, n_decode); left > 0 && (s = next_of(g, m, false)); left -= s->rows) {
+        uint32_t ready = seq_rows_ready(s);
+        s->rows = ready < left ? ready : left;
+    }
+}
+
+/* The most senior member of the step whose pages are not yet secured. */
+static struct seq *next_to_secure(struct engine *g)
+{
+    struct seq *best = NULL;
+    for (uint32_t i = 0; i < g->n_run; i++) {
+        struct seq *s = g->run[i];
+        if (s->rows > 0 && s->last_step != g->n_steps && (!best || is_junior(best, s)))
+            best = s;
+    }
+    return best;
+}
+
+static bool plan(struct engine *g, struct engine_model *m)
+{
+    struct seq *s;
+    g->n_batch = 0;
+    rows_assign(g, m);
+    while ((s = next_to_secure(g))) {
+        if (!pages_secure(g, s)) {
+            s->rows = 0;
+            continue;
+        }
+        s->last_step = g->n_steps;
+        g->batch[g->n_batch++] = s;
+    }
+    return g->n_batch > 0;
+}
+
+struct engine_model *sched_next(struct engine *g)
+{
+    g->n_steps++;
+    for (struct engine_model *m = g->models; m; m = m->next)
+        m->tried = false;
+    for (;;) {
+        struct engine_model *best = NULL;
+        for (uint32_t i = 0; i < g->n_run; i++) {
+            struct engine_model *m = g->run[i]->model;
+            if (g->run[i]->state == ST_RUN && seq_rows_ready(g->run[i]) > 0 && !m->tried && (!best || m->work_ns < best->work_ns))
+                best = m;
+        }
+        if (!best)
+            return NULL;
+        best->tried = true;
+        if (best->work_ns < g->work_floor)
+            best->work_ns = g->work_floor;
+        if (plan(g, best)) {
+            g->work_floor = best->work_ns;
+            return best;
+        }
+    }
+}

@@ -1,0 +1,134 @@
+#include "base/mem.h"
+#include "engine/engine_int.h"
+#include <string.h>
+
+/* The numbers of a request against the model: ERR_CONTEXT, ERR_BAD_VALUE. */
+static int check(const struct seq_opts *o, uint32_t n_ctx, uint32_t n_vocab, struct err *e)
+{
+    if (o->n_prompt == 0)
+        return err_param(e, ERR_BAD_VALUE, "prompt", "engine: the prompt has no tokens; give it some text");
+    if (o->n_prompt >= n_ctx)
+        return err_param(e, ERR_CONTEXT, "messages",
+                         "engine: the prompt has %u tokens and this model's context is %u tokens, of which one must stay for the answer; shorten it",
+                         o->n_prompt, n_ctx);
+    for (uint32_t i = 0; i < o->n_prompt; i++)
+        if (o->prompt[i] < 0 || (uint32_t)o->prompt[i] >= n_vocab)
+            return err_param(e, ERR_BAD_VALUE, "prompt", "engine: prompt token %u is %d; the model's tokens are 0 to %u", i, o->prompt[i],
+                             n_vocab - 1);
+    return 0;
+}
+
+int seq_new(struct seq **out, const struct seq_opts *o, uint32_t n_ctx, uint32_t n_vocab, struct err *e)
+{
+    *out = NULL;
+    int rc = check(o, n_ctx, n_vocab, e);
+    if (rc < 0)
+        return rc;
+    struct seq *s = mem_new(sizeof *s);
+    if (!s || !vec_reserve(&s->tokens, (size_t)o->n_prompt + 64)) {
+        seq_free(s);
+        return err_set(e, ERR_NO_MEMORY, "engine: no memory for a sequence of %u tokens; try again later", o->n_prompt);
+    }
+    if (o->n_stops > 0 && (rc = stop_new(&s->stops, o->stops, o->stop_lens, o->n_stops, e)) < 0) {
+        seq_free(s);
+        return rc;
+    }
+    memcpy(s->tokens.p, o->prompt, o->n_prompt * sizeof *o->prompt);
+    s->tokens.n = s->n_prompt = o->n_prompt;
+    s->out_max = n_ctx - o->n_prompt;
+    if (o->max_tokens > 0 && o->max_tokens < s->out_max)
+        s->out_max = o->max_tokens;
+    s->model = o->model;
+    s->tenant = o->tenant;
+    s->priority = o->priority;
+    atomic_init(&s->allowance, o->allowance);
+    atomic_init(&s->stop, 0);
+    s->sample = o->sample;
+    s->ignore_eos = o->ignore_eos;
+    s->tag = o->tag;
+    s->on_event = o->on_event;
+    s->arg = o->arg;
+    if (o->model->vocab)
+        detok_init(&s->detok, o->model->vocab, false);
+    *out = s;
+    return 0;
+}
+
+void seq_free(struct seq *s)
+{
+    if (!s)
+        return;
+    stop_free(s->stops);
+    vec_deinit(&s->tokens);
+    vec_deinit(&s->pages);
+    mem_free(s);
+}
+
+void seq_drop_pages(struct seq *s)
+{
+    for (size_t i = 0; i < s->pages.n; i++)
+        kv_page_put(s->model->pool, s->pages.p[i]);
+    s->pages.n = 0;
+    s->n_kv = 0;
+}
+
+bool seq_may_sample(const struct seq *s) { return s->n_out < atomic_load_explicit(&s->allowance, memory_order_relaxed); }
+
+uint32_t seq_rows_ready(const struct seq *s)
+{
+    uint32_t known = (uint32_t)s->tokens.n - s->n_kv;
+    return seq_may_sample(s) ? known : known - 1;
+}
+
+/* New text passes the stop strings. */
+static bool say(struct seq *s, const struct buf *piece, struct buf *out)
+{
+    if (s->stops)
+        return stop_feed(s->stops, piece->len ? piece->data : "", piece->len, out);
+    buf_add(out, piece->data, piece->len);
+    return false;
+}
+
+void seq_flush(struct seq *s, struct buf *piece, struct buf *out)
+{
+    buf_clear(piece);
+    if (s->model->vocab)
+        detok_end(&s->detok, piece);
+    if (say(s, piece, out))
+        return;
+    if (s->stops)
+        stop_flush(s->stops, out);
+}
+
+static bool end(struct seq *s, enum seq_end why)
+{
+    s->end = why;
+    return true;
+}
+
+bool seq_accept(struct seq *s, int32_t token, struct buf *piece, struct buf *out)
+{
+    const struct vocab *v = s->model->vocab;
+    if (!vec_push(&s->tokens, token)) {
+        err_set(&s->err, ERR_NO_MEMORY, "engine: no memory for token %zu of a sequence; try again later", s->tokens.n);
+        return end(s, SEQ_END_ERROR);
+    }
+    s->n_out++;
+    s->counts.output++;
+    s->counts_changed = true;
+    const bool eog = v && vocab_is_eog(v, token);
+    if (eog && !s->ignore_eos) {
+        seq_flush(s, piece, out);
+        return end(s, SEQ_END_STOP);
+    }
+    buf_clear(piece);
+    if (v && !eog)
+        detok_add(&s->detok, token, piece);
+    if (say(s, piece, out))
+        return end(s, SEQ_END_STOP);
+    if (s->n_out >= s->out_max) {
+        seq_flush(s, piece, out);
+        return end(s, SEQ_END_LENGTH);
+    }
+    return false;
+}

@@ -1,0 +1,182 @@
+/* One step: what owners asked for, the batch through the model, a token for each row that wants one, the journal, the events. */
+#include "base/clock.h"
+#include "engine/engine_int.h"
+
+static struct event *event_add(struct engine *g, struct seq *s, enum seq_event_kind kind)
+{
+    ASSERT(g->n_events < g->events_max);
+    struct event *ev = &g->events[g->n_events++];
+    *ev = (struct event){.seq = s, .kind = kind, .text_at = g->text.len, .token = TOKEN_NONE, .counts = s->counts};
+    return ev;
+}
+
+/* Takes s out of the engine; its last events wait for step_events. */
+void step_end(struct engine *g, struct seq *s, enum seq_end why)
+{
+    s->end = why;
+    if (why == SEQ_END_BUDGET) { /* what was held back was paid for */
+        size_t at = g->text.len;
+        seq_flush(s, &g->piece, &g->text);
+        if (g->text.len > at) {
+            struct event *ev = event_add(g, s, SEQ_TEXT);
+            ev->text_at = at;
+            ev->n_text = g->text.len - at;
+        }
+    }
+    event_add(g, s, SEQ_DONE);
+    sched_leave(g, s);
+}
+
+static bool asked_to_stop(const struct seq *s, enum seq_end *why)
+{
+    int stop = atomic_load_explicit(&s->stop, memory_order_relaxed);
+    if (stop)
+        *why = (enum seq_end)(stop - 1);
+    return stop != 0;
+}
+
+void step_controls(struct engine *g)
+{
+    enum seq_end why;
+    for (uint32_t i = g->n_wait; i-- > 0;) /* backwards: an end swaps the last one in */
+        if (asked_to_stop(g->wait[i], &why))
+            step_end(g, g->wait[i], why);
+    for (uint32_t i = g->n_run; i-- > 0;) {
+        struct seq *s = g->run[i];
+        if (asked_to_stop(s, &why))
+            step_end(g, s, why);
+        else if (s->state == ST_PAUSED && seq_may_sample(s))
+            sched_resume(g, s);
+    }
+}
+
+void step_pauses(struct engine *g)
+{
+    for (uint32_t i = 0; i < g->n_run; i++) {
+        struct seq *s = g->run[i];
+        if (s->state == ST_RUN && seq_rows_ready(s) == 0) {
+            s->state = ST_PAUSED;
+            event_add(g, s, SEQ_PAUSED);
+        }
+    }
+}
+
+/* Rows, positions, pages and wanted logits of g->batch. */
+static void lay_out(struct engine *g, const struct engine_model *m, struct step *st)
+{
+    *st = (struct step){
+        .token = g->token, .pos = g->pos, .seqs = g->kv_seqs, .n_seqs = (int)g->n_batch, .kv = m->kv_shape, .want = g->want, .logits = m->logits};
+    for (uint32_t i = 0; i < g->n_batch; i++) {
+        const struct seq *s = g->batch[i];
+        g->kv_seqs[i] = (struct kv_seq){.row0 = st->n, .n_rows = (int)s->rows, .pos0 = (int)s->n_kv, .pages = s->pages.p};
+        for (uint32_t r = 0; r < s->rows; r++, st->n++) {
+            g->token[st->n] = s->tokens.p[s->n_kv + r];
+            g->pos[st->n] = (int32_t)(s->n_kv + r);
+        }
+        if (s->n_kv + s->rows == s->tokens.n)
+            g->want[st->n_want++] = st->n - 1;
+    }
+}
+
+/* Bills and charges the positions that were computed for the first time. */
+static void account(struct engine *g, struct seq *s)
+{
+    bool decode = s->n_out > 0 && s->rows == 1;
+    *(decode ? &g->decode_tokens : &g->prefill_tokens) += s->rows;
+    s->n_kv += s->rows;
+    if (s->n_kv <= s->n_paid)
+        return;
+    sched_charge(s, s->n_kv - s->n_paid);
+    s->n_paid = s->n_kv;
+    uint32_t input = s->n_kv < s->n_prompt ? s->n_kv : s->n_prompt;
+    s->counts_changed |= input != s->counts.input;
+    s->counts.input = input;
+}
+
+static void pick(struct engine *g, struct engine_model *m, struct seq *s, const float *logits)
+{
+    int32_t token = sampler_pick(m->sampler, &s->sample, s->tokens.n, logits);
+    if (token == TOKEN_NONE) {
+        err_set(&s->err, ERR_INTERNAL, "engine: the model gave no number for any token; its file is damaged or not supported");
+        step_end(g, s, SEQ_END_ERROR);
+        return;
+    }
+    size_t at = g->text.len;
+    bool   ended = seq_accept(s, token, &g->piece, &g->text);
+    if (g->piece.failed || g->text.failed) {
+        err_set(&s->err, ERR_NO_MEMORY, "engine: no memory for the text of a token; try again later");
+        s->end = SEQ_END_ERROR;
+        ended = true;
+    }
+    struct event *ev = event_add(g, s, SEQ_TEXT);
+    ev->text_at = at;
+    ev->n_text = g->text.len - at;
+    ev->token = token;
+    if (ended)
+        step_end(g, s, s->end);
+}
+
+void step_run(struct engine *g, struct engine_model *m)
+{
+    struct step  st;
+    uint64_t     t0 = clock_ns();
+    enum seq_end why;
+    lay_out(g, m, &st);
+    model_step(m->model, &st);
+    uint64_t ns = clock_ns() - t0;
+    if (st.n >= ENGINE_CHUNK_MIN) {
+        uint64_t row = ns / (uint64_t)st.n;
+        m->row_ns = m->row_ns ? (3 * m->row_ns + row) / 4 : row;
+    }
+    const float *logits = m->logits;
+    for (uint32_t i = 0; i < g->n_batch; i++) {
+        struct seq *s = g->batch[i];
+        account(g, s);
+        bool wants = s->n_kv == s->tokens.n;
+        if (asked_to_stop(s, &why))
+            step_end(g, s, why);
+        else if (wants)
+            pick(g, m, s, logits);
+        logits += wants ? m->n_vocab : 0;
+    }
+    step_pauses(g);
+    g->n_deltas = 0;
+    for (uint32_t i = 0; i < g->n_batch; i++) {
+        struct seq *s = g->batch[i];
+        if (s->counts_changed)
+            g->deltas[g->n_deltas++] = (struct usage_delta){.seq = s->id, .tag = s->tag, .counts = s->counts};
+        s->counts_changed = false;
+    }
+    ns = clock_ns() - t0;
+    m->work_ns += ns;
+    g->step_ns += ns;
+    g->steps_run++;
+    step_events(g);
+}
+
+void step_events(struct engine *g)
+{
+    if (g->n_deltas > 0 && g->o.journal)
+        g->o.journal(g->o.journal_ctx, g->deltas, g->n_deltas);
+    g->n_deltas = 0;
+    for (uint32_t i = 0; i < g->n_events; i++) {
+        struct event    *ev = &g->events[i];
+        struct seq      *s = ev->seq;
+        struct seq_event out = {.kind = ev->kind, .seq = s->id, .text = "", .token = ev->token, .counts = ev->counts};
+        if (ev->n_text > 0) {
+            out.text = g->text.data + ev->text_at;
+            out.n_text = ev->n_text;
+        }
+        if (ev->kind == SEQ_DONE) {
+            out.end = s->end;
+            out.err = s->err;
+        }
+        if (s->on_event)
+            s->on_event(s->arg, &out);
+        if (ev->kind == SEQ_DONE)
+            engine_release(g, s);
+    }
+    g->n_events = 0;
+    buf_clear(&g->text);
+    buf_clear(&g->piece);
+}

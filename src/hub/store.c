@@ -1,0 +1,235 @@
+#include "hub/store.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "base/str.h"
+#include "format/modelfile.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct store { char dir[STORE_PATH_MAX - 256]; }; /* leaves room for what is put behind it */
+enum { CHUNK = 1 << 20 };
+
+const char *store_dir(const struct store *s) { return s->dir; }
+
+static int fail(struct err *e, const char *what, const char *path)
+{
+    int why = errno;
+    return err_set(e, why == ENOENT ? ERR_NOT_FOUND : ERR_IO, "hub: %s %s: %s", what, path, strerror(why));
+}
+
+/* Removes what writers that were killed left in tmp/: a living writer holds a lock on its file. */
+static void sweep(const char *tmp)
+{
+    DIR *d = opendir(tmp);
+    for (struct dirent *x; d && (x = readdir(d));) {
+        if (x->d_name[0] == '.')
+            continue;
+        int fd = openat(dirfd(d), x->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+            continue;
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            unlinkat(dirfd(d), x->d_name, 0);
+        close(fd);
+    }
+    if (d)
+        closedir(d);
+}
+
+int store_open(struct store **out, const char *dir, struct err *e)
+{
+    static const char *const sub[] = {"blobs/sha256", "refs", "tmp"};
+    char path[STORE_PATH_MAX];
+    int rc = 0;
+    *out = NULL;
+    struct store *s = mem_new(sizeof *s);
+    if (!s)
+        return err_set(e, ERR_NO_MEMORY, "hub: no memory to open the store");
+    if (!*dir || !str_fmt(s->dir, sizeof s->dir, "%s", dir))
+        rc = err_set(e, ERR_IO, "hub: the store's folder name is empty or longer than %zu bytes", sizeof s->dir - 1);
+    for (size_t i = 0; i < sizeof sub / sizeof *sub && !rc; i++) {
+        (void)str_fmt(path, sizeof path, "%s/%s", s->dir, sub[i]);
+        rc = os_mkdirs(path, 0755, e);
+    }
+    if (rc) {
+        mem_free(s);
+        return rc;
+    }
+    sweep(path); /* the last one: tmp */
+    *out = s;
+    return 0;
+}
+
+void store_close(struct store *s) { mem_free(s); }
+
+/* The only place that knows where a blob lies. */
+static void blob_path(const struct store *s, const struct sha256 *d, char out[STORE_PATH_MAX])
+{
+    char hex[65];
+    str_to_hex(hex, d->b, sizeof d->b);
+    (void)str_fmt(out, STORE_PATH_MAX, "%s/blobs/sha256/%s", s->dir, hex);
+}
+
+int store_path(const struct store *s, const struct sha256 *digest, char out[STORE_PATH_MAX], struct err *e)
+{
+    blob_path(s, digest, out);
+    if (os_exists(out))
+        return 0;
+    return err_set(e, ERR_NOT_FOUND, "hub: blob %.12s... is not in the store; add the model's file again", strrchr(out, '/') + 1);
+}
+
+/* Makes an empty, locked file in tmp/. A sweeper may unlink it between its making and its lock: then once more. */
+static int open_tmp(const struct store *s, int *fd, char path[STORE_PATH_MAX], struct err *e)
+{
+    for (int tries = 0; tries < 100; tries++) {
+        uint8_t id[8];
+        char hex[17];
+        struct stat st;
+        random_bytes(id, sizeof id);
+        str_to_hex(hex, id, sizeof id);
+        (void)str_fmt(path, STORE_PATH_MAX, "%s/tmp/%s", s->dir, hex);
+        if ((*fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0) {
+            if (errno == EEXIST)
+                continue;
+            return fail(e, "create", path);
+        }
+        if (flock(*fd, LOCK_EX) == 0 && fstat(*fd, &st) == 0 && st.st_nlink == 1)
+            return 0;
+        close(*fd);
+    }
+    return err_set(e, ERR_IO, "hub: no file can be kept in %s/tmp", s->dir);
+}
+
+static bool write_all(int fd, const char *p, size_t n)
+{
+    while (n) {
+        ssize_t k = write(fd, p, n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            return false;
+        p += k, n -= (size_t)k;
+    }
+    return true;
+}
+
+/* Copies and hashes in one pass, so that the digest is of the bytes that were written. */
+static int copy_hashed(int in, int to, uint64_t total, void (*progress)(void *, uint64_t, uint64_t), void *arg, struct sha256 *digest, uint64_t *size,
+                       const char *path, struct err *e)
+{
+    char *chunk = mem_new(CHUNK);
+    if (!chunk)
+        return err_set(e, ERR_NO_MEMORY, "hub: no memory to copy %s", path);
+    struct sha256_ctx *c = sha256_new();
+    ssize_t n;
+    int rc = 0;
+    *size = 0;
+    while (!rc && (n = read(in, chunk, CHUNK)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            rc = fail(e, "read", path);
+        else if (!write_all(to, chunk, (size_t)n))
+            rc = fail(e, "copy into the store", path);
+        else {
+            sha256_add(c, chunk, (size_t)n);
+            *size += (uint64_t)n;
+            if (progress)
+                progress(arg, *size, total > *size ? total : *size);
+        }
+    }
+    if (!rc && fsync(to) != 0)
+        rc = fail(e, "sync the copy of", path);
+    sha256_free(c, digest);
+    mem_free(chunk);
+    return rc;
+}
+
+/* Puts the finished file in its place; a blob that is there already, whole, stays. */
+static int publish(const struct store *s, int fd, const char *tmp, const struct sha256 *digest, uint64_t size, struct err *e)
+{
+    char to[STORE_PATH_MAX], dir[STORE_PATH_MAX];
+    struct stat st;
+    blob_path(s, digest, to);
+    if (stat(to, &st) == 0 && (uint64_t)st.st_size == size)
+        return unlink(tmp) == 0 ? 0 : fail(e, "remove", tmp);
+    if (fchmod(fd, 0444) != 0 || fsync(fd) != 0 || rename(tmp, to) != 0)
+        return fail(e, "put in place", to);
+    (void)str_fmt(dir, sizeof dir, "%s/blobs/sha256", s->dir);
+    int dfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = dfd >= 0 && fsync(dfd) == 0 ? 0 : fail(e, "sync", dir);
+    if (dfd >= 0)
+        close(dfd);
+    return rc;
+}
+
+/* The copy is what is parsed: the source may change under our hands, and a mapped file that shrinks kills its reader. */
+static int check_gguf(const char *tmp, struct err *e)
+{
+    struct modelfile *f;
+    int rc = gguf_open(&f, tmp, e);
+    if (!rc)
+        modelfile_close(f);
+    return rc;
+}
+
+static int add_open(struct store *s, int in, const char *path, void (*progress)(void *, uint64_t, uint64_t), void *arg, struct sha256 *digest,
+                    uint64_t *size, struct err *e)
+{
+    char tmp[STORE_PATH_MAX];
+    struct stat st;
+    int fd;
+    if (fstat(in, &st) != 0 || !S_ISREG(st.st_mode))
+        return err_set(e, ERR_IO, "hub: %s is not a regular file", path);
+    int rc = open_tmp(s, &fd, tmp, e);
+    if (rc)
+        return rc;
+    if (!(rc = copy_hashed(in, fd, (uint64_t)st.st_size, progress, arg, digest, size, path, e)) && !(rc = check_gguf(tmp, e)))
+        rc = publish(s, fd, tmp, digest, *size, e);
+    if (rc)
+        unlink(tmp);
+    close(fd);
+    return rc;
+}
+
+/* Cheap refusal of what is no GGUF file, before gigabytes are copied. */
+static int check_magic(int in, const char *path, struct err *e)
+{
+    struct modelfile *f = NULL;
+    uint8_t head[64];
+    ssize_t n = pread(in, head, sizeof head, 0);
+    if (n < 0)
+        return fail(e, "read", path);
+    if (n >= 4 && !memcmp(head, "GGUF", 4))
+        return 0;
+    int rc = gguf_parse(&f, head, (size_t)n, e); /* it says what the file is instead */
+    modelfile_close(f);
+    return rc;
+}
+
+int store_add(struct store *s, const char *path, void (*progress)(void *, uint64_t done, uint64_t total), void *arg, struct sha256 *digest,
+              uint64_t *size, struct err *e)
+{
+    int in = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* not held up by a pipe */
+    if (in < 0)
+        return fail(e, "open", path);
+    int rc = check_magic(in, path, e);
+    if (!rc)
+        rc = add_open(s, in, path, progress, arg, digest, size, e);
+    close(in);
+    return rc;
+}
+
+int store_delete(struct store *s, const struct sha256 *digest, struct err *e)
+{
+    char path[STORE_PATH_MAX];
+    int rc = store_path(s, digest, path, e);
+    if (!rc && unlink(path) != 0)
+        rc = fail(e, "remove", path);
+    return rc;
+}

@@ -1,0 +1,352 @@
+/* Holds: money reserved for a request before it runs. */
+#include "ledger/ledger_int.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+/* Under lock, or on the ledger thread. */
+struct hold *hold_find(struct ledger *l, uint64_t id)
+{
+    union map_value v;
+    return map_get(&l->holds, ID_KEY(id), &v) ? v.ptr : NULL;
+}
+
+void hold_drop(struct ledger *l, struct hold *h)
+{
+    mutex_lock(&l->lock);
+    map_del(&l->holds, ID_KEY(h->id), NULL);
+    mutex_unlock(&l->lock);
+    mem_free(h);
+}
+
+/* Writes the journal record of type t for the hold: HOLD, MORE, STEP or FINISH. */
+void hold_put(struct buf *b, const struct hold *h, enum journal_type t)
+{
+    struct journal_rec r = {.type = t, .hold = h->id, .counts = h->counts};
+    if (t == JOURNAL_HOLD || t == JOURNAL_MORE)
+        r.input = h->input, r.output = h->output, r.amount_scope = h->amount_scope, r.amount_any = h->amount_any;
+    if (t == JOURNAL_HOLD) {
+        r.org = h->org->id, r.project = h->project, r.key = h->key, r.price = h->price->id, r.created_us = h->created_us;
+        r.digest = h->model->digest, r.request = str_of(h->request), r.model = str_of(h->model->alias), r.revision = str_of(h->model->revision);
+    }
+    if (t == JOURNAL_FINISH) {
+        r.counts = h->fin.counts, r.reason = h->fin.reason, r.stream = h->fin.stream, r.status = h->fin.status;
+        r.start_us = h->fin.start_us, r.first_us = h->fin.first_us, r.end_us = h->fin.end_us;
+    }
+    journal_put(b, &r);
+}
+
+/* ---- what an alias meant ---- */
+
+static int model_insert(struct ledger *l, struct model *m, struct err *e)
+{
+    struct stmt *s;
+    int rc = stmt_get(&s, l->db, SQL("INSERT INTO model (alias, revision, digest) VALUES (?1, ?2, ?3)"), e);
+    if (rc < 0)
+        return rc;
+    stmt_text(s, 1, m->alias), stmt_text(s, 2, m->revision), stmt_blob(s, 3, &m->digest, sizeof m->digest);
+    rc = stmt_run(s, e);
+    m->id = db_last_id(l->db);
+    return rc;
+}
+
+/* The row of (alias, revision, digest), made at its first use. Ledger thread. The strings fit (checked before). */
+int model_find(struct ledger *l, const char *alias, const char *revision, const struct sha256 *digest, const struct model **out, struct err *e)
+{
+    char key[LEDGER_MODEL_MAX + LEDGER_REVISION_MAX + sizeof *digest];
+    size_t na = strlen(alias) + 1, nr = strlen(revision) + 1;
+    ASSERT(na <= LEDGER_MODEL_MAX && nr <= LEDGER_REVISION_MAX);
+    memcpy(key, alias, na), memcpy(key + na, revision, nr), memcpy(key + na + nr, digest, sizeof *digest);
+    struct str k = {key, na + nr + sizeof *digest};
+    union map_value v;
+    if (map_get(&l->models, k, &v)) {
+        *out = v.ptr;
+        return 0;
+    }
+    struct model *m = mem_new(sizeof *m);
+    if (!m)
+        return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a model's name");
+    memcpy(m->alias, alias, na), memcpy(m->revision, revision, nr);
+    m->digest = *digest;
+    int rc = model_insert(l, m, e);
+    if (rc == 0 && !map_set(&l->models, k, (union map_value){.ptr = m}))
+        rc = err_set(e, ERR_NO_MEMORY, "ledger: no memory for a model's name");
+    if (rc < 0)
+        mem_free(m);
+    else
+        *out = m;
+    return rc;
+}
+
+/* ---- placing, on the ledger thread in a batch ---- */
+
+static void refuse_quota(struct ledger *l, struct op *op, const struct org *o, int64_t want, uint32_t input, uint32_t output, const char *model)
+{
+    char have[MONEY_TEXT_MAX], cost[MONEY_TEXT_MAX];
+    mutex_lock(&l->lock);
+    op->answer.balance.nano = o->free;
+    mutex_unlock(&l->lock);
+    money_text(have, op->answer.balance);
+    money_text(cost, (struct money){want});
+    err_set(
+        &op->answer.err, ERR_QUOTA,
+        "ledger: account %s has %s %s left to spend, and this request may cost %s %s more (%u prompt and %u output tokens of %.100s); ask for fewer "
+        "tokens, or add credit: sluice grant create %s AMOUNT",
+        o->name, have, l->currency, cost, l->currency, input, output, model, o->name);
+}
+
+/* Inserts the row; *fresh is false when the request id was used before. */
+static int insert(struct ledger *l, const struct hold *h, bool *fresh, struct err *e)
+{
+    struct stmt *s;
+    int rc = stmt_get(&s, l->db,
+                      SQL("INSERT INTO hold (id, request, org_id, project_id, key_id, model_id, price_id, input, output, amount_scope, amount_any, "
+                          "node_id, created_us, expires_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
+                          "ON CONFLICT (request) DO NOTHING"),
+                      e);
+    if (rc < 0)
+        return rc;
+    stmt_i64(s, 1, (int64_t)h->id), stmt_text(s, 2, h->request), stmt_i64(s, 3, h->org->id), stmt_i64(s, 4, h->project), stmt_i64(s, 5, h->key);
+    stmt_i64(s, 6, h->model->id), stmt_i64(s, 7, h->price->id), stmt_i64(s, 8, h->input), stmt_i64(s, 9, h->output);
+    stmt_i64(s, 10, h->amount_scope), stmt_i64(s, 11, h->amount_any), stmt_i64(s, 12, l->node_id), stmt_i64(s, 13, h->created_us);
+    stmt_i64(s, 14, h->expires_us);
+    rc = stmt_run(s, e);
+    *fresh = db_changes(l->db) == 1;
+    return rc;
+}
+
+/* Gives back what pool_place took and forgets the hold. */
+static void undo(struct ledger *l, struct hold *h)
+{
+    pool_change(l, &h->org->pool[SCOPE_INFERENCE], 0, -h->amount_scope);
+    pool_change(l, &h->org->pool[SCOPE_ANY], 0, -h->amount_any);
+    hold_drop(l, h);
+}
+
+/* Reserves, inserts, remembers. Fills op->answer and, when granted, op->hold. */
+static int place(struct ledger *l, struct op *op, struct hold *h, int64_t want, struct err *e)
+{
+    bool ok, fresh;
+    union map_value v = {.ptr = h};
+    int rc = model_find(l, op->model, op->revision, &op->digest, &h->model, e);
+    if (rc < 0 || (rc = pool_place(l, h->org, want, &h->amount_scope, &h->amount_any, &ok, e)) < 0) {
+        mem_free(h);
+        return rc;
+    }
+    if (!ok) {
+        refuse_quota(l, op, h->org, want, op->input, op->output, op->model);
+        mem_free(h);
+        return 0;
+    }
+    mutex_lock(&l->lock);
+    bool kept = map_set(&l->holds, ID_KEY(h->id), v);
+    mutex_unlock(&l->lock);
+    if (!kept || (rc = insert(l, h, &fresh, e)) < 0 || !fresh) {
+        if (!kept)
+            err_set(&op->answer.err, ERR_NO_MEMORY, "ledger: no memory for a hold; try again later");
+        else if (rc == 0)
+            err_set(&op->answer.err, ERR_CONFLICT, "ledger: the request id %s was used before; use a new id for each request", h->request);
+        undo(l, h);
+        return rc;
+    }
+    org_view(l, h->org, -want, want);
+    op->hold = h;
+    op->answer.hold.v = h->id;
+    op->answer.held.nano = want;
+    return 0;
+}
+
+/* Places a hold whose id, price and amount are known: the rest of hold_place, and what recovery does with a journaled hold. */
+int hold_replay(struct ledger *l, struct op *op, uint64_t id, const struct price *p, int64_t created_us, int64_t want, struct err *e)
+{
+    struct hold *h = mem_new(sizeof *h);
+    if (!h) {
+        err_set(&op->answer.err, ERR_NO_MEMORY, "ledger: no memory for a hold; try again later");
+        return 0;
+    }
+    *h = (struct hold){.id = id,
+                       .project = op->who.project.v,
+                       .key = op->who.key.v,
+                       .created_us = created_us,
+                       .expires_us = l->now_us + l->hold_life_us,
+                       .org = org_find(l, op->who.org.v),
+                       .price = p,
+                       .input = op->input,
+                       .output = op->output};
+    memcpy(h->request, op->request, sizeof h->request);
+    return place(l, op, h, want, e);
+}
+
+int hold_place(struct ledger *l, struct op *op, struct err *e)
+{
+    const struct price *p = price_find(l, op->model);
+    struct org *o = org_find(l, op->who.org.v);
+    int64_t want;
+    if (!o) {
+        err_set(&op->answer.err, ERR_AUTH, "ledger: the account is unknown");
+        return 0;
+    }
+    if (!p) {
+        err_set(&op->answer.err, ERR_NO_PRICE,
+                "ledger: model %.150s has no price, so it is not served; set one: sluice price set %.150s --input X --output Y", op->model,
+                op->model);
+        return 0;
+    }
+    op->answer.price.v = p->id;
+    if (!price_most(p, op->input, op->output, &want)) {
+        refuse_quota(l, op, o, INT64_MAX, op->input, op->output, op->model);
+        return 0;
+    }
+    return hold_replay(l, op, (uint64_t)l->next_hold++, p, l->now_us, want, e);
+}
+
+static int grow_row(struct ledger *l, const struct hold *h, struct err *e)
+{
+    struct stmt *s;
+    int rc =
+        stmt_get(&s, l->db, SQL("UPDATE hold SET output = ?2, amount_scope = ?3, amount_any = ?4, expires_us = ?5 WHERE id = ?1 AND state = 0"), e);
+    if (rc < 0)
+        return rc;
+    stmt_i64(s, 1, (int64_t)h->id), stmt_i64(s, 2, h->output), stmt_i64(s, 3, h->amount_scope), stmt_i64(s, 4, h->amount_any);
+    stmt_i64(s, 5, h->expires_us);
+    return stmt_run(s, e);
+}
+
+/* More output tokens for an open hold. The whole amount is computed anew from the total, so that slices never round apart. */
+int hold_grow(struct ledger *l, struct op *op, struct err *e)
+{
+    mutex_lock(&l->lock);
+    struct hold *h = hold_find(l, op->answer.hold.v);
+    bool open = h && !h->finished;
+    mutex_unlock(&l->lock);
+    if (!open) {
+        err_set(&op->answer.err, ERR_NOT_FOUND, "ledger: hold %llu is not open; it was finished or never granted",
+                (unsigned long long)op->answer.hold.v);
+        return 0;
+    }
+    uint32_t output;
+    int64_t most, scope, any, have = h->amount_scope + h->amount_any;
+    bool ok;
+    op->answer.price.v = h->price->id;
+    op->answer.held.nano = have;
+    if (!ck_add(h->output, op->output, &output) || !price_most(h->price, h->input, output, &most)) {
+        refuse_quota(l, op, h->org, INT64_MAX, 0, op->output, h->model->alias);
+        return 0;
+    }
+    int rc = pool_place(l, h->org, most - have, &scope, &any, &ok, e);
+    if (rc < 0)
+        return rc;
+    if (!ok) {
+        refuse_quota(l, op, h->org, most - have, 0, op->output, h->model->alias);
+        return 0;
+    }
+    mutex_lock(&l->lock);
+    open = !h->finished;
+    if (open) {
+        h->output = output, h->amount_scope += scope, h->amount_any += any, h->expires_us = l->now_us + l->hold_life_us;
+        h->org->free -= most - have, h->org->held += most - have;
+    }
+    mutex_unlock(&l->lock);
+    if (!open) { /* finished meanwhile: its charge was cut to what it had */
+        pool_change(l, &h->org->pool[SCOPE_INFERENCE], 0, -scope);
+        pool_change(l, &h->org->pool[SCOPE_ANY], 0, -any);
+        err_set(&op->answer.err, ERR_NOT_FOUND, "ledger: hold %llu was finished", (unsigned long long)h->id);
+        return 0;
+    }
+    op->hold = h;
+    op->answer.held.nano = most;
+    return grow_row(l, h, e);
+}
+
+/* Finishes holds that are open past their life: their owner forgot them. Ledger thread, outside a batch. */
+void hold_sweep(struct ledger *l)
+{
+    struct VEC(uint64_t) late = {0};
+    size_t it = 0;
+    union map_value v;
+    struct str k;
+    mutex_lock(&l->lock);
+    while (map_next(&l->holds, &it, &k, &v)) {
+        struct hold *h = v.ptr;
+        if (!h->finished && h->expires_us <= l->now_us && !vec_push(&late, h->id))
+            break;
+    }
+    mutex_unlock(&l->lock);
+    for (size_t i = 0; i < late.n; i++) {
+        struct finish_req q = {.hold = {late.p[i]}, .reason = FINISH_CRASH, .status = 504, .start_us = l->now_us, .end_us = l->now_us};
+        struct err e;
+        log_line(LOG_WARN, "hold_late", "hold %llu was never finished; it is charged for what was journaled", (unsigned long long)late.p[i]);
+        if (ledger_finish(l, &q, NULL, &e) < 0)
+            log_line(LOG_WARN, "hold_late", "%s", e.msg);
+    }
+    vec_deinit(&late);
+}
+
+/* ---- the asynchronous calls ---- */
+
+static struct op *op_new(struct ledger *l, enum op_kind kind, hold_fn fn, void *arg)
+{
+    struct op *op = mem_new(sizeof *op);
+    if (op)
+        op->kind = kind, op->l = l, op->fn = fn, op->arg = arg;
+    return op;
+}
+
+static void refuse(struct op *op, enum errcode code, const char *why)
+{
+    err_set(&op->answer.err, code, "ledger: %s", why);
+    queue_answer(op);
+}
+
+static void refuse_now(hold_fn fn, void *arg)
+{
+    struct hold_answer a = {0};
+    err_set(&a.err, ERR_NO_MEMORY, "ledger: no memory for a hold; try again later");
+    fn(arg, &a);
+}
+
+static bool copy(char *to, size_t cap, const char *from)
+{
+    size_t n = from ? strlen(from) : 0;
+    if (n >= cap)
+        return false;
+    memcpy(to, from ? from : "", n);
+    to[n] = 0;
+    return true;
+}
+
+/* Strings of q are copied. The answer is posted after the commit that holds; only when memory is short is it given before the call returns. */
+void ledger_hold(struct ledger *l, const struct hold_req *q, hold_fn fn, void *arg)
+{
+    struct op *op = op_new(l, OP_HOLD, fn, arg);
+    if (!op) {
+        refuse_now(fn, arg);
+        return;
+    }
+    op->who = q->who, op->input = q->input, op->output = q->output, op->digest = q->digest;
+    if (!q->request || !*q->request || !copy(op->request, sizeof op->request, q->request) || !copy(op->model, sizeof op->model, q->model) ||
+        !copy(op->revision, sizeof op->revision, q->revision))
+        refuse(op, ERR_BAD_VALUE, "the request id, the model's name or its revision is empty or too long");
+    else if (queue_full(l))
+        refuse(op, ERR_BUSY, "too many requests wait for a hold; try again later");
+    else
+        queue_push(l, op);
+}
+
+void ledger_hold_more(struct ledger *l, struct hold_id h, uint32_t output, hold_fn fn, void *arg)
+{
+    struct op *op = op_new(l, OP_MORE, fn, arg);
+    if (!op) {
+        refuse_now(fn, arg);
+        return;
+    }
+    op->answer.hold = h;
+    op->output = output;
+    if (queue_full(l))
+        refuse(op, ERR_BUSY, "too many requests wait for a hold; try again later");
+    else
+        queue_push(l, op);
+}

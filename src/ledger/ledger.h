@@ -1,0 +1,139 @@
+/* The ledger: accounts, keys, grants, prices, holds and durable double-entry metering. It does not know HTTP.
+ *
+ * Threads. One ledger thread owns the only writing connection. Calls marked [any] may come from any thread and return at once; their
+ * answers are delivered through opts.post (the api passes server_post). Calls marked [wait] block on the ledger thread and are for the
+ * command line, start-up and admin routes; what they change is synced before they return.
+ *
+ * Life of a request: ledger_hold -> ledger_journal once per engine step -> (ledger_hold_more) -> ledger_finish exactly once. A request that
+ * was never finished because the process died is finished at the next ledger_open from its last journaled counts, with reason "crash".
+ *
+ * Rules of design.md section 4 hold: a hold is one guarded UPDATE; a finished request is one usage row; each group commit posts balanced
+ * transactions that name their rows; sum(all entries) == 0 always; a model without a price is refused. */
+#pragma once
+#include "base/hash.h"
+#include "ledger/money.h"
+
+struct ledger;
+struct org_id { int64_t v; };
+struct project_id { int64_t v; };
+struct key_id { int64_t v; };
+struct grant_id { int64_t v; };
+struct price_id { int64_t v; };
+struct hold_id { uint64_t v; }; /* 0: none */
+
+enum { LEDGER_NAME_MAX = 128, LEDGER_KEY_MAX = 128, LEDGER_CURRENCY_MAX = 8 };
+
+struct ledger_opts {
+    const char *dir;      /* the data folder: ledger.db, journal, secret live here */
+    const char *node;     /* who owns the holds; NULL: the host's name */
+    const char *currency; /* NULL: the store's, "USD" for a new one; another than the store's is refused */
+    bool        strict;   /* sync the journal every step instead of every 100 ms */
+    void (*post)(void *ctx, void (*fn)(void *), void *arg); /* NULL: answers come on the ledger thread */
+    void *post_ctx;
+};
+int  ledger_open(struct ledger **out, const struct ledger_opts *o, struct err *e) MUST_USE; /* migrates, recovers open holds */
+void ledger_close(struct ledger *l); /* commits what is queued, syncs */
+const char *ledger_currency(const struct ledger *l);
+
+/* Who calls: found from a key without touching the disk [any]. The same ERR_AUTH text for missing, unknown, wrong, expired and revoked. */
+struct principal {
+    struct org_id     org;
+    struct project_id project;
+    struct key_id     key;
+    char              org_name[LEDGER_NAME_MAX];
+    uint8_t           kv_salt[16]; /* secret of the tenant, for the prefix cache */
+};
+int ledger_principal(struct ledger *l, struct str key, struct principal *out, struct err *e) MUST_USE;
+
+/* Disjoint counters of one request: what a usage row keeps. */
+struct usage_counts {
+    uint32_t input;       /* uncached prompt tokens whose prefill ran */
+    uint32_t cache_read;  /* prompt tokens taken from the prefix cache */
+    uint32_t cache_write;
+    uint32_t output;      /* sampled and accepted, without reasoning */
+    uint32_t reasoning;
+    uint32_t accepted_draft; /* a part of output, for information; priced 0 */
+};
+
+struct hold_req {
+    struct principal who;
+    const char      *request;  /* unique id, also the idempotency key of the charge */
+    const char      *model;    /* alias: the price belongs to it */
+    const char      *revision; /* "repository@revision:file" or "" */
+    struct sha256    digest;   /* of the blob */
+    uint32_t         input, output; /* the most that may be computed before ledger_hold_more or ledger_finish */
+};
+struct hold_answer {
+    struct err     err; /* ERR_OK, ERR_QUOTA (balance and estimate in the text), ERR_NO_PRICE, ERR_CONFLICT (request id used), ERR_DB */
+    struct hold_id hold;
+    struct money   held;    /* of this hold, in all */
+    struct money   balance; /* free to spend after it */
+    struct price_id price;  /* the version pinned for the whole request */
+};
+typedef void (*hold_fn)(void *arg, const struct hold_answer *a);
+void ledger_hold(struct ledger *l, const struct hold_req *q, hold_fn fn, void *arg);                     /* [any] */
+void ledger_hold_more(struct ledger *l, struct hold_id h, uint32_t output, hold_fn fn, void *arg);       /* [any] output: tokens more */
+
+/* Called on the engine's step thread, once per step, before the step's tokens are published: one write(2). Cumulative counts. [any] */
+struct journal_step { struct hold_id hold; struct usage_counts counts; };
+int ledger_journal(struct ledger *l, const struct journal_step *s, size_t n, struct err *e) MUST_USE;
+
+/* Ends a request: captures what was computed, releases the rest. The bill is computed at once; the row follows with the next group commit. [any] */
+enum finish_reason { FINISH_STOP, FINISH_LENGTH, FINISH_BUDGET, FINISH_CANCEL, FINISH_ERROR, FINISH_CRASH };
+struct bill { struct money cost; struct money balance; };
+struct finish_req {
+    struct hold_id      hold;
+    struct usage_counts counts; /* must not be less than what was journaled */
+    enum finish_reason  reason;
+    int                 status; /* HTTP status of the answer */
+    bool                stream;
+    int64_t             start_us, first_us, end_us; /* wall clock; first: first token, 0 when none */
+};
+int ledger_finish(struct ledger *l, const struct finish_req *q, struct bill *out, struct err *e) MUST_USE;
+
+/* Administration [wait]. Names are unique among the living. */
+int ledger_account_create(struct ledger *l, const char *name, struct org_id *out, struct err *e) MUST_USE;
+int ledger_account_find(struct ledger *l, const char *name, struct org_id *out, struct err *e) MUST_USE;
+int ledger_key_create(struct ledger *l, struct org_id org, const char *name, int64_t expires_us /* 0: never */, char key[LEDGER_KEY_MAX],
+                      struct err *e) MUST_USE;
+int ledger_key_rotate(struct ledger *l, const char *public_id, char key[LEDGER_KEY_MAX], struct err *e) MUST_USE;
+int ledger_key_revoke(struct ledger *l, const char *public_id, struct err *e) MUST_USE;
+struct grant_new {
+    struct org_id org;
+    struct money  amount;
+    const char   *scope;    /* "any", "inference" (training, embeddings later) */
+    const char   *funding;  /* "paid", "promotional", "investment", "goodwill" */
+    int           priority; /* 0 first, default 50 */
+    int64_t       effective_us, expires_us; /* 0: now; 0: never */
+    const char   *reference; /* idempotency: the same reference twice is one grant; NULL: none */
+};
+int ledger_grant_create(struct ledger *l, const struct grant_new *g, struct grant_id *out, struct err *e) MUST_USE;
+struct price_new {
+    const char  *model;
+    struct money input, cache_read, cache_write, output, reasoning; /* per million tokens */
+    const char  *tier; /* NULL: "standard" */
+};
+int ledger_price_set(struct ledger *l, const struct price_new *p, struct price_id *out, struct err *e) MUST_USE; /* a new version */
+bool ledger_price_known(struct ledger *l, const char *model); /* [any] */
+int ledger_balance(struct ledger *l, struct org_id org, struct money *free_out, struct money *held, struct err *e) MUST_USE; /* [any] */
+
+/* Reports: each writes one JSON array of flat objects, money as decimal strings with a currency column; the api and the command line both
+ * show these. [wait] on a read-only connection. */
+struct buf;
+struct usage_filter {
+    const char *account, *model; /* NULL: all */
+    int64_t     since_us, until_us; /* of the row's end; until 0: no end */
+    const char *group; /* "day" (NULL), "hour", "model", "account", "request" */
+    uint32_t    limit; /* 0: 10,000 rows */
+};
+int ledger_report_accounts(struct ledger *l, struct buf *out, struct err *e) MUST_USE;
+int ledger_report_keys(struct ledger *l, const char *account, struct buf *out, struct err *e) MUST_USE;
+int ledger_report_grants(struct ledger *l, const char *account, struct buf *out, struct err *e) MUST_USE;
+int ledger_report_prices(struct ledger *l, struct buf *out, struct err *e) MUST_USE;
+int ledger_report_usage(struct ledger *l, const struct usage_filter *f, struct buf *out, struct err *e) MUST_USE;
+
+/* Recomputes every balance, hold, posting and charge from the rows; *n_diff differences are described in out, one line each.
+ * ERR_AUDIT when there is any. [wait] */
+int ledger_audit(struct ledger *l, struct buf *out, uint64_t *n_diff, struct err *e) MUST_USE;
+/* A consistent copy of the store, journal and secret into a new folder. [wait] */
+int ledger_backup(struct ledger *l, const char *dir, struct err *e) MUST_USE;

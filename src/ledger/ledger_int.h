@@ -1,0 +1,244 @@
+/* Inside the ledger. What each thread may touch:
+ *
+ *   ledger thread   the store's writer, pools, grants, models, the batch, the id counters; it alone changes the maps
+ *   lock            guards the maps (keys, orgs, prices, holds), an org's free and held, a hold's counts and finish, and the queue; a reader
+ *                   on the ledger thread needs it only for what other threads change
+ *   any thread      queues an op, or changes a hold's counts under the lock and appends to the journal after leaving it
+ *
+ * Lock order: journal.sync_lock, journal.lock, lock. A queued op is owned by the ledger thread until its answer is posted.
+ *
+ * A batch is one transaction of the store: holds and finishes in the order in which they were queued, then the postings. Its money is kept
+ * twice: pool and grant rows in the store, and the same numbers here, which only say how a hold is split between two pools and which grants
+ * pay; whether a hold is granted is decided by the guarded UPDATE alone. */
+#pragma once
+#include "base/buf.h"
+#include "base/map.h"
+#include "base/thread.h"
+#include "base/vec.h"
+#include "db/db.h"
+#include "ledger/journal.h"
+#include "ledger/ledger.h"
+
+#include <stdatomic.h>
+
+enum {
+    LEDGER_QUEUE_MAX = 65536, /* ops waiting for the ledger thread; more get ERR_BUSY */
+    LEDGER_BATCH_MAX = 1024,  /* ops in one commit */
+    LEDGER_TICK_MS = 100,     /* the ledger thread looks at expiries at least this often */
+    LEDGER_PUBLIC_ID = 10,    /* characters of a key's public id */
+};
+#define LEDGER_HOLD_LIFE_US (24 * 3600 * 1000000ll) /* an open hold older than this is finished with reason crash */
+
+enum scope { SCOPE_ANY, SCOPE_INFERENCE, SCOPE_TRAINING, SCOPE_EMBEDDINGS, SCOPE_COUNT };
+enum meter { METER_INPUT, METER_CACHE_READ, METER_CACHE_WRITE, METER_OUTPUT, METER_REASONING, METER_COUNT };
+enum funding { FUNDING_PROMOTIONAL, FUNDING_GOODWILL, FUNDING_INVESTMENT, FUNDING_PAID, FUNDING_COUNT }; /* the order of consumption */
+enum grant_state { GRANT_WAITS, GRANT_LIVE, GRANT_EXPIRED };
+extern const char *const scope_names[SCOPE_COUNT], *const meter_names[METER_COUNT], *const funding_names[FUNDING_COUNT],
+                                                                                        *const reason_names[FINISH_CRASH + 1];
+extern const struct migration ledger_migrations[];
+extern const size_t ledger_n_migrations;
+
+struct pool {
+    int64_t id, balance, held;
+    int64_t d_balance, d_held; /* not yet in the store */
+    bool dirty;
+    struct pool *next_dirty;
+};
+
+struct grant {
+    int64_t id, account, amount, remaining, effective_us, expires_us;
+    struct org *org;
+    enum scope scope;
+    enum funding funding;
+    enum grant_state state;
+    int priority;
+    int posting; /* the first of this batch's postings from this grant, or -1 */
+};
+
+struct org {
+    int64_t id, project;
+    char name[LEDGER_NAME_MAX];
+    uint8_t kv_salt[16];
+    struct pool pool[SCOPE_COUNT];
+    struct VEC(struct grant *) grants; /* in the order of consumption */
+    bool lingering;                    /* a grant has expired and open holds still reserve of it */
+    int64_t free, held;                /* for inference: what the owner sees; under lock */
+};
+
+struct key {
+    int64_t id, project, expires_us, revoked_us;
+    struct org *org;
+    char public_id[LEDGER_PUBLIC_ID + 1];
+    struct sha256 hmac;
+};
+
+struct price {
+    int64_t id;
+    int version;
+    int64_t rate[METER_COUNT]; /* nano-units per million */
+    struct price *older;
+    char model[LEDGER_MODEL_MAX];
+};
+
+struct model {
+    int64_t id;
+    char alias[LEDGER_MODEL_MAX], revision[LEDGER_REVISION_MAX];
+    struct sha256 digest;
+};
+
+struct hold {
+    uint64_t id;
+    int64_t project, key, amount_scope, amount_any, created_us, expires_us;
+    struct org *org;
+    const struct price *price;
+    const struct model *model;
+    uint32_t input, output;
+    struct usage_counts counts; /* journaled */
+    bool finished;
+    struct finish_req fin; /* when finished */
+    int64_t list, charged;
+    char request[LEDGER_REQUEST_MAX];
+};
+
+enum op_kind { OP_HOLD, OP_MORE, OP_FINISH, OP_CALL };
+struct op {
+    struct op *next;
+    enum op_kind kind;
+    struct ledger *l;
+    hold_fn fn;
+    void *arg;
+    struct hold_answer answer;
+    struct hold *hold; /* FINISH; and after the batch's work of HOLD and MORE that were granted */
+    uint32_t output;   /* MORE */
+    /* HOLD */
+    struct principal who;
+    uint32_t input;
+    struct sha256 digest;
+    char request[LEDGER_REQUEST_MAX], model[LEDGER_MODEL_MAX], revision[LEDGER_REVISION_MAX];
+    /* CALL */
+    int (*call)(struct ledger *l, void *call_arg, struct err *e);
+    int rc;
+    bool done;
+    struct err *err;
+};
+
+struct posting { /* one balanced transaction of a batch */
+    int64_t txn, amount, first, last, n, price;
+    struct grant *grant;
+    int next; /* of the same grant, or -1 */
+};
+
+struct ledger {
+    char dir[900], node[256], currency[LEDGER_CURRENCY_MAX];
+    bool strict;
+    void (*post)(void *, void (*)(void *), void *);
+    void *post_ctx;
+    uint8_t secret[32];
+    int lock_fd;
+    int64_t node_id, revenue_account;
+    int64_t hold_life_us;
+
+    struct db *db, *reader;
+    struct mutex reader_lock;
+    struct journal journal;
+
+    struct mutex lock;
+    struct cond wake, done, quit;
+    struct op *queue, **queue_end;
+    size_t n_queue;
+    bool stop;
+    atomic_bool broken;
+    char why[300]; /* why it is broken; under lock */
+    struct thread thread, sync_thread;
+
+    struct map keys, orgs_by_id, orgs_by_name, prices /* model -> newest */, prices_by_id, holds, models;
+    struct VEC(struct grant *) grants;
+
+    int64_t next_hold, next_usage, next_txn, next_event;
+    struct pool *dirty;
+    int64_t next_due_us; /* the next grant to begin or to expire */
+    int64_t next_sweep_us;
+    atomic_size_t segment_bytes; /* of the journal: rotate past it */
+    atomic_bool no_rotate;       /* a backup copies the journal */
+    struct sha256 chain;         /* of the last event */
+
+    struct VEC(struct posting) postings;
+    struct VEC(struct hold *) ended; /* finished in this batch: freed after the commit */
+    int64_t now_us;                  /* of this batch */
+};
+
+/* A 64-bit id as a map key. */
+#define ID_KEY(v) ((struct str){(const char *)&(v), sizeof(v)})
+
+/* ledger.c */
+void ledger_break(struct ledger *l, const struct err *why); /* no more billable work; remembers and logs the first reason */
+int ledger_broken(struct ledger *l, struct err *e);         /* ERR_DB when broken, else 0 */
+
+/* queue.c */
+void queue_push(struct ledger *l, struct op *op);
+bool queue_full(struct ledger *l);
+/* Runs fn on the ledger thread in a transaction of its own, synced before it returns. */
+int queue_call(struct ledger *l, int (*fn)(struct ledger *, void *, struct err *), void *arg, struct err *e) MUST_USE;
+int queue_flush(struct ledger *l, struct err *e) MUST_USE; /* waits until everything queued before is committed */
+void queue_main(void *l);
+void queue_sync_main(void *l);
+/* Posts an answer, or gives it on the spot when nobody posts. Frees op. */
+void queue_answer(struct op *op);
+
+/* batch.c: one transaction of the store */
+int batch_begin(struct ledger *l, struct err *e) MUST_USE;
+int batch_end(struct ledger *l, enum db_sync sync, struct err *e) MUST_USE; /* postings, pools, commit */
+/* Adds amount, taken from the grant for the usage row, to this batch's posting of (grant, price); *txn names it. */
+int batch_post(struct ledger *l, struct grant *g, int64_t price, int64_t usage, int64_t amount, int64_t *txn, struct err *e) MUST_USE;
+int batch_txn(struct ledger *l, const char *kind, const struct grant *g, int64_t debit, int64_t credit, int64_t amount, struct err *e) MUST_USE;
+
+/* pool.c */
+int pool_flush(struct ledger *l, struct err *e) MUST_USE; /* writes what pool_change left */
+void pool_change(struct ledger *l, struct pool *p, int64_t d_balance, int64_t d_held);
+int pool_place(struct ledger *l, struct org *o, int64_t amount, int64_t *scope, int64_t *any, bool *ok, struct err *e) MUST_USE;
+void org_view(struct ledger *l, struct org *o, int64_t d_free, int64_t d_held);
+
+/* hold.c, meter.c */
+int hold_place(struct ledger *l, struct op *op, struct err *e) MUST_USE; /* an error is a broken store; a refusal is in op->answer */
+int hold_replay(struct ledger *l, struct op *op, uint64_t id, const struct price *p, int64_t created_us, int64_t want, struct err *e) MUST_USE;
+int hold_grow(struct ledger *l, struct op *op, struct err *e) MUST_USE;
+struct hold *hold_find(struct ledger *l, uint64_t id); /* under lock */
+void hold_drop(struct ledger *l, struct hold *h);
+void hold_put(struct buf *b, const struct hold *h, enum journal_type t);
+void hold_sweep(struct ledger *l);
+int model_find(struct ledger *l, const char *alias, const char *revision, const struct sha256 *digest, const struct model **out,
+               struct err *e) MUST_USE;
+int meter_finish(struct ledger *l, struct hold *h, struct err *e) MUST_USE; /* in a batch */
+void meter_close(struct hold *h, const struct finish_req *q);               /* under lock: marks finished, computes the charge */
+void meter_snapshot(void *l, struct buf *b);
+
+/* price.c */
+struct price *price_find(const struct ledger *l, const char *model);
+bool price_most(const struct price *p, uint32_t input, uint32_t output, int64_t *out); /* what a hold covers; false: overflow */
+int64_t price_list(const int64_t rate[METER_COUNT], const struct usage_counts *c);     /* INT64_MAX when it overflows */
+
+/* grant.c */
+int account_get(struct ledger *l, const char *code, const char *class, int64_t org, int64_t *id, struct err *e) MUST_USE;
+int grant_charge(struct ledger *l, struct org *o, enum scope s, int64_t amount, int64_t price, int64_t usage, struct err *e) MUST_USE;
+int grant_due(struct ledger *l, struct err *e) MUST_USE; /* begins and expires what is due */
+int grant_expire(struct ledger *l, struct org *o, struct err *e) MUST_USE;
+void grant_sort(struct org *o);
+void grant_next_due(struct ledger *l);
+
+/* key.c */
+bool key_shape(struct str key, struct str *bare, struct str *id); /* length, characters and CRC; bare: without hf_ */
+int key_secret(struct ledger *l, struct err *e) MUST_USE;         /* reads or makes DATA/secret */
+void key_salt(const struct ledger *l, int64_t org, uint8_t out[16]);
+
+/* event.c */
+int event_note(struct ledger *l, const char *action, const char *object, const char *detail, struct err *e) MUST_USE;
+void event_hash(struct sha256 *out, const struct sha256 *before, int64_t at, struct str actor, struct str action, struct str object,
+                struct str detail);
+
+/* state.c, recover.c */
+int state_load(struct ledger *l, struct err *e) MUST_USE;
+void state_free(struct ledger *l);
+int state_org_add(struct ledger *l, struct org *o, struct err *e) MUST_USE; /* into the maps, which then own it */
+struct org *org_find(const struct ledger *l, int64_t id);
+struct org *org_named(const struct ledger *l, const char *name);
+int recover_run(struct ledger *l, struct err *e) MUST_USE;

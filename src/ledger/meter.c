@@ -1,0 +1,177 @@
+/* Metering: the journal of steps, and the end of a request. */
+#include "ledger/ledger_int.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+const char *const reason_names[FINISH_CRASH + 1] = {"stop", "length", "budget", "cancel", "error", "crash"};
+
+static uint32_t most_of(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The larger of each counter: counts are cumulative and never go back. */
+static struct usage_counts counts_max(const struct usage_counts *a, const struct usage_counts *b)
+{
+    return (struct usage_counts){most_of(a->input, b->input),   most_of(a->cache_read, b->cache_read), most_of(a->cache_write, b->cache_write),
+                                 most_of(a->output, b->output), most_of(a->reasoning, b->reasoning),   most_of(a->accepted_draft, b->accepted_draft)};
+}
+
+/* Steps of holds that are finished or unknown are left out: what was computed after the end is free. */
+int ledger_journal(struct ledger *l, const struct journal_step *steps, size_t n, struct err *e)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    mutex_lock(&l->lock);
+    for (size_t i = 0; i < n; i++) {
+        struct hold *h = hold_find(l, steps[i].hold.v);
+        if (!h || h->finished)
+            continue;
+        h->counts = counts_max(&h->counts, &steps[i].counts);
+        hold_put(&b, h, JOURNAL_STEP);
+    }
+    mutex_unlock(&l->lock);
+    struct err why;
+    int rc = journal_append(&l->journal, &b, &why);
+    if (rc == 0 && l->strict && b.len)
+        rc = journal_sync(&l->journal, &why);
+    buf_deinit(&b);
+    if (rc < 0) {
+        ledger_break(l, &why);
+        if (e)
+            *e = why;
+    }
+    return rc;
+}
+
+/* Marks the hold finished and computes its charge: never less than what was journaled, never more than what is held. Under lock. */
+void meter_close(struct hold *h, const struct finish_req *q)
+{
+    h->finished = true;
+    h->fin = *q;
+    h->fin.hold.v = h->id;
+    h->fin.counts = counts_max(&h->counts, &q->counts);
+    int64_t held = h->amount_scope + h->amount_any;
+    h->list = price_list(h->price->rate, &h->fin.counts);
+    h->charged = h->list < held ? h->list : held;
+    h->org->held -= held;
+    h->org->free += held - h->charged;
+}
+
+int ledger_finish(struct ledger *l, const struct finish_req *q, struct bill *out, struct err *e)
+{
+    struct op *op = mem_new(sizeof *op);
+    if (!op)
+        return err_set(e, ERR_NO_MEMORY, "ledger: no memory to finish a request");
+    mutex_lock(&l->lock);
+    struct hold *h = hold_find(l, q->hold.v);
+    if (!h || h->finished) {
+        mutex_unlock(&l->lock);
+        mem_free(op);
+        return err_set(e, h ? ERR_CONFLICT : ERR_NOT_FOUND, "ledger: hold %llu is not open; it was finished before or never granted",
+                       (unsigned long long)q->hold.v);
+    }
+    struct buf b;
+    buf_init(&b, 0);
+    meter_close(h, q);
+    hold_put(&b, h, JOURNAL_FINISH);
+    if (out)
+        *out = (struct bill){{h->charged}, {h->org->free}};
+    mutex_unlock(&l->lock);
+    struct err why;
+    int rc = journal_append(&l->journal, &b, &why);
+    if (rc == 0 && l->strict)
+        rc = journal_sync(&l->journal, &why);
+    buf_deinit(&b);
+    if (rc < 0) {
+        ledger_break(l, &why);
+        if (e)
+            *e = why;
+    }
+    *op = (struct op){.kind = OP_FINISH, .l = l, .hold = h};
+    queue_push(l, op);
+    return rc;
+}
+
+static int row_insert(struct ledger *l, const struct hold *h, int64_t id, struct err *e)
+{
+    struct stmt *s;
+    int rc = stmt_get(&s, l->db,
+                      SQL("INSERT INTO usage (id, hold_id, request, org_id, project_id, key_id, model_id, price_id, input, cache_read, cache_write, "
+                          "output, reasoning, accepted_draft, list, charged, reason, status, stream, start_us, first_us, end_us) VALUES "
+                          "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)"),
+                      e);
+    if (rc < 0)
+        return rc;
+    const struct usage_counts *c = &h->fin.counts;
+    stmt_i64(s, 1, id), stmt_i64(s, 2, (int64_t)h->id), stmt_text(s, 3, h->request), stmt_i64(s, 4, h->org->id), stmt_i64(s, 5, h->project);
+    stmt_i64(s, 6, h->key), stmt_i64(s, 7, h->model->id), stmt_i64(s, 8, h->price->id);
+    stmt_i64(s, 9, c->input), stmt_i64(s, 10, c->cache_read), stmt_i64(s, 11, c->cache_write), stmt_i64(s, 12, c->output);
+    stmt_i64(s, 13, c->reasoning), stmt_i64(s, 14, c->accepted_draft), stmt_i64(s, 15, h->list), stmt_i64(s, 16, h->charged);
+    stmt_i64(s, 17, (int64_t)h->fin.reason), stmt_i64(s, 18, h->fin.status), stmt_i64(s, 19, h->fin.stream);
+    stmt_i64(s, 20, h->fin.start_us), stmt_i64(s, 21, h->fin.first_us), stmt_i64(s, 22, h->fin.end_us);
+    return stmt_run(s, e);
+}
+
+/* Marks the row finished; *was_open is false when it was already: then there is nothing to bill. */
+static int mark(struct ledger *l, const struct hold *h, bool *was_open, struct err *e)
+{
+    struct stmt *s;
+    int rc = stmt_get(&s, l->db, SQL("UPDATE hold SET state = 1 WHERE id = ?1 AND state = 0"), e);
+    if (rc < 0)
+        return rc;
+    stmt_i64(s, 1, (int64_t)h->id);
+    rc = stmt_run(s, e);
+    *was_open = db_changes(l->db) == 1;
+    return rc;
+}
+
+/* The pool of the request's own scope pays first: what the hold reserved of it and what is free in it by now (a grant may have come since);
+ * the rest is covered by what the hold reserved of "any". */
+static int charge(struct ledger *l, const struct hold *h, int64_t usage, struct err *e)
+{
+    const struct pool *own = &h->org->pool[SCOPE_INFERENCE];
+    int64_t most = own->balance - own->held + h->amount_scope;
+    int64_t scope = h->charged < most ? h->charged : most, any = h->charged - scope;
+    int rc = scope ? grant_charge(l, h->org, SCOPE_INFERENCE, scope, h->price->id, usage, e) : 0;
+    if (rc == 0 && any)
+        rc = grant_charge(l, h->org, SCOPE_ANY, any, h->price->id, usage, e);
+    pool_change(l, &h->org->pool[SCOPE_INFERENCE], -scope, -h->amount_scope);
+    pool_change(l, &h->org->pool[SCOPE_ANY], -any, -h->amount_any);
+    return rc;
+}
+
+/* Captures and releases a closed hold: its usage row, the grants that pay, its pools. The hold is freed after the commit. */
+int meter_finish(struct ledger *l, struct hold *h, struct err *e)
+{
+    bool was_open;
+    int rc = mark(l, h, &was_open, e);
+    if (rc == 0 && was_open) {
+        int64_t id = l->next_usage++;
+        if ((rc = row_insert(l, h, id, e)) == 0)
+            rc = charge(l, h, id, e);
+        if (rc == 0 && h->org->lingering)
+            rc = grant_expire(l, h->org, e);
+    }
+    if (!vec_push(&l->ended, h) && rc == 0)
+        rc = err_set(e, ERR_NO_MEMORY, "ledger: no memory to finish a request");
+    return rc;
+}
+
+/* Everything that is not in the store yet: for a new journal segment. */
+void meter_snapshot(void *arg, struct buf *b)
+{
+    struct ledger *l = arg;
+    size_t it = 0;
+    union map_value v;
+    struct str k;
+    mutex_lock(&l->lock);
+    while (map_next(&l->holds, &it, &k, &v)) {
+        hold_put(b, v.ptr, JOURNAL_HOLD);
+        hold_put(b, v.ptr, JOURNAL_STEP);
+        if (((struct hold *)v.ptr)->finished)
+            hold_put(b, v.ptr, JOURNAL_FINISH);
+    }
+    mutex_unlock(&l->lock);
+}

@@ -1,0 +1,17 @@
+/* Money: integer nano-units of a currency in int64 (9.2e9 units), products in 128 bits, one rounding function. */
+#pragma once
+#include "base/err.h"
+#include "base/str.h"
+#include <stdint.h>
+
+struct money { int64_t nano; };
+enum { MONEY_NANO = 1000000000, MONEY_TEXT_MAX = 32 };
+
+bool money_add(struct money a, struct money b, struct money *out); /* false: overflow */
+bool money_sub(struct money a, struct money b, struct money *out);
+/* tokens x price per million tokens, rounded half-even to a nano-unit; false: overflow. The only place where money is rounded. */
+bool money_price(uint64_t tokens, struct money per_million, struct money *out);
+/* "10.00", "0.000000123", "-3"; at most nine decimals; digits and one point only. */
+int money_parse(struct money *out, struct str s, struct err *e) MUST_USE;
+/* At least two decimals, no trailing zeros beyond: "10.00", "0.000012345". */
+void money_text(char out[MONEY_TEXT_MAX], struct money m);

@@ -1,0 +1,298 @@
+/* Reports: JSON arrays of flat objects, from a reader's snapshot; every total is a sum over usage rows. */
+#include "ledger/ledger_int.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+
+#include <string.h>
+
+enum { USAGE_LIMIT = 10000 };
+
+static void put_money(struct jw *w, const char *key, int64_t nano)
+{
+    char text[MONEY_TEXT_MAX];
+    money_text(text, (struct money){nano});
+    jw_key(w, key);
+    jw_str(w, text);
+}
+
+static void put_str(struct jw *w, const char *key, struct stmt *s, int col)
+{
+    struct str v = stmt_col_str(s, col);
+    jw_key(w, key);
+    jw_strn(w, v.p ? v.p : "", v.n);
+}
+
+static void put_i64(struct jw *w, const char *key, int64_t v)
+{
+    jw_key(w, key);
+    jw_i64(w, v);
+}
+
+/* A time, or null for "none". */
+static void put_time(struct jw *w, const char *key, int64_t us)
+{
+    char text[32];
+    jw_key(w, key);
+    if (us) {
+        clock_iso(text, us);
+        jw_str(w, text);
+    } else {
+        jw_null(w);
+    }
+}
+
+typedef void row_fn(struct ledger *l, struct jw *w, struct stmt *s);
+
+/* Writes an object for each row. The statement is put back. */
+static int rows(struct ledger *l, struct stmt *s, row_fn *fn, struct buf *out, struct err *e)
+{
+    struct jw w;
+    bool row = true;
+    int rc = 0;
+    jw_init(&w, out);
+    jw_arr(&w);
+    while (rc == 0 && row && !out->failed) {
+        rc = stmt_step(s, &row, e);
+        if (rc < 0 || !row)
+            break;
+        jw_obj(&w);
+        fn(l, &w, s);
+        jw_obj_end(&w);
+    }
+    jw_arr_end(&w);
+    stmt_put(s);
+    return rc == 0 && out->failed ? err_set(e, ERR_NO_MEMORY, "ledger: the report is too large; narrow it") : rc;
+}
+
+/* Everything that was queued before is in the store; then the reader is ours. */
+static int reader_get(struct ledger *l, struct sql sql, struct stmt **s, struct err *e)
+{
+    int rc = queue_flush(l, e);
+    if (rc < 0)
+        return rc;
+    mutex_lock(&l->reader_lock);
+    rc = stmt_get(s, l->reader, sql, e);
+    if (rc < 0)
+        mutex_unlock(&l->reader_lock);
+    return rc;
+}
+
+static int reader_rows(struct ledger *l, struct stmt *s, row_fn *fn, struct buf *out, struct err *e)
+{
+    int rc = rows(l, s, fn, out, e);
+    mutex_unlock(&l->reader_lock);
+    return rc;
+}
+
+static int account_filter(struct ledger *l, const char *account, struct err *e)
+{
+    struct org_id id;
+    return account ? ledger_account_find(l, account, &id, e) : 0;
+}
+
+/* ---- accounts ---- */
+
+static void account_row(struct ledger *l, struct jw *w, struct stmt *s)
+{
+    put_str(w, "account", s, 0);
+    put_i64(w, "id", stmt_col_i64(s, 1));
+    put_money(w, "balance", stmt_col_i64(s, 2));
+    put_money(w, "held", stmt_col_i64(s, 3));
+    put_money(w, "granted", stmt_col_i64(s, 4));
+    put_money(w, "spent", stmt_col_i64(s, 5));
+    jw_key(w, "currency"), jw_str(w, l->currency);
+    put_i64(w, "keys", stmt_col_i64(s, 6));
+    put_time(w, "created", stmt_col_i64(s, 7));
+}
+
+/* balance: free to spend on inference; held: reserved by open requests; granted: all grants ever. */
+int ledger_report_accounts(struct ledger *l, struct buf *out, struct err *e)
+{
+    struct stmt *s;
+    int rc =
+        reader_get(l,
+                   SQL("SELECT o.name, o.id, (SELECT sum(balance - held) FROM pool p WHERE p.org_id = o.id AND scope IN ('any', 'inference')), "
+                       "(SELECT sum(held) FROM pool p WHERE p.org_id = o.id AND scope IN ('any', 'inference')), "
+                       "(SELECT coalesce(sum(amount), 0) FROM credit_grant g WHERE g.org_id = o.id), "
+                       "(SELECT coalesce(sum(charged), 0) FROM usage u WHERE u.org_id = o.id), "
+                       "(SELECT count(*) FROM key k JOIN project p ON p.id = k.project_id WHERE p.org_id = o.id AND k.revoked_us = 0), o.created_us "
+                       "FROM organisation o ORDER BY o.name"),
+                   &s, e);
+    return rc < 0 ? rc : reader_rows(l, s, account_row, out, e);
+}
+
+/* ---- keys ---- */
+
+static void key_row(struct ledger *l, struct jw *w, struct stmt *s)
+{
+    (void)l;
+    int64_t expires = stmt_col_i64(s, 6), revoked = stmt_col_i64(s, 7);
+    put_str(w, "id", s, 0), put_str(w, "account", s, 1), put_str(w, "project", s, 2), put_str(w, "name", s, 3), put_str(w, "last4", s, 4);
+    jw_key(w, "state"), jw_str(w, revoked ? "revoked" : expires && expires <= clock_now_us() ? "expired" : "live");
+    put_time(w, "created", stmt_col_i64(s, 5));
+    put_time(w, "expires", expires), put_time(w, "revoked", revoked), put_time(w, "rotated", stmt_col_i64(s, 8));
+}
+
+int ledger_report_keys(struct ledger *l, const char *account, struct buf *out, struct err *e)
+{
+    struct stmt *s;
+    int rc = account_filter(l, account, e);
+    if (rc == 0)
+        rc = reader_get(
+            l,
+            SQL("SELECT k.public_id, o.name, p.name, k.name, k.last4, k.created_us, k.expires_us, k.revoked_us, k.rotated_us FROM key k "
+                "JOIN project p ON p.id = k.project_id JOIN organisation o ON o.id = p.org_id WHERE ?1 IS NULL OR o.name = ?1 ORDER BY k.id"),
+            &s, e);
+    if (rc < 0)
+        return rc;
+    stmt_text(s, 1, account);
+    return reader_rows(l, s, key_row, out, e);
+}
+
+/* ---- grants ---- */
+
+static void grant_row(struct ledger *l, struct jw *w, struct stmt *s)
+{
+    int64_t state = stmt_col_i64(s, 9);
+    static const char *names[] = {"waits", "live", "expired"};
+    put_i64(w, "id", stmt_col_i64(s, 0));
+    put_str(w, "account", s, 1);
+    put_money(w, "amount", stmt_col_i64(s, 2)), put_money(w, "remaining", stmt_col_i64(s, 3));
+    jw_key(w, "currency"), jw_str(w, l->currency);
+    put_str(w, "scope", s, 4), put_str(w, "funding", s, 5);
+    put_i64(w, "priority", stmt_col_i64(s, 6));
+    jw_key(w, "state"), jw_str(w, state == GRANT_LIVE && stmt_col_i64(s, 3) == 0 ? "used" : names[state < 0 || state > 2 ? 2 : state]);
+    put_time(w, "effective", stmt_col_i64(s, 7)), put_time(w, "expires", stmt_col_i64(s, 8));
+    put_str(w, "reference", s, 10);
+    put_time(w, "created", stmt_col_i64(s, 11));
+}
+
+int ledger_report_grants(struct ledger *l, const char *account, struct buf *out, struct err *e)
+{
+    struct stmt *s;
+    int rc = account_filter(l, account, e);
+    if (rc == 0)
+        rc = reader_get(
+            l,
+            SQL("SELECT g.id, o.name, g.amount, g.remaining, g.scope, g.funding, g.priority, g.effective_us, g.expires_us, g.state, g.reference, "
+                "g.created_us FROM credit_grant g JOIN organisation o ON o.id = g.org_id WHERE ?1 IS NULL OR o.name = ?1 ORDER BY g.id"),
+            &s, e);
+    if (rc < 0)
+        return rc;
+    stmt_text(s, 1, account);
+    return reader_rows(l, s, grant_row, out, e);
+}
+
+/* ---- prices ---- */
+
+static void price_row(struct ledger *l, struct jw *w, struct stmt *s)
+{
+    put_str(w, "model", s, 0);
+    put_i64(w, "version", stmt_col_i64(s, 1));
+    put_str(w, "tier", s, 2);
+    jw_key(w, "currency"), jw_str(w, l->currency);
+    for (int i = 0; i < METER_COUNT; i++)
+        put_money(w, meter_names[i], stmt_col_i64(s, 4 + i));
+    put_time(w, "effective", stmt_col_i64(s, 3));
+}
+
+/* The prices in force, per million tokens. */
+int ledger_report_prices(struct ledger *l, struct buf *out, struct err *e)
+{
+    struct stmt *s;
+    int rc =
+        reader_get(l,
+                   SQL("SELECT p.model, p.version, p.tier, p.effective_us, "
+                       "sum(r.nano_per_million) FILTER (WHERE r.meter = 'input'), sum(r.nano_per_million) FILTER (WHERE r.meter = 'cache_read'), "
+                       "sum(r.nano_per_million) FILTER (WHERE r.meter = 'cache_write'), sum(r.nano_per_million) FILTER (WHERE r.meter = 'output'), "
+                       "sum(r.nano_per_million) FILTER (WHERE r.meter = 'reasoning') FROM price p JOIN price_rate r ON r.price_id = p.id "
+                       "WHERE p.version = (SELECT max(version) FROM price q WHERE q.model = p.model AND q.tier = p.tier) "
+                       "GROUP BY p.id ORDER BY p.model, p.tier"),
+                   &s, e);
+    return rc < 0 ? rc : reader_rows(l, s, price_row, out, e);
+}
+
+/* ---- usage ---- */
+
+#define USAGE_SUMS                                                                                                                                   \
+    "count(*), sum(u.input), sum(u.cache_read), sum(u.cache_write), sum(u.output), sum(u.reasoning), sum(u.accepted_draft), sum(u.charged) "
+#define USAGE_FROM                                                                                                                                   \
+    "FROM usage u JOIN organisation o ON o.id = u.org_id JOIN model m ON m.id = u.model_id "                                                         \
+    "WHERE (?1 IS NULL OR o.name = ?1) AND (?2 IS NULL OR m.alias = ?2) AND u.end_us >= ?3 AND u.end_us < ?4 "
+
+static void sums(struct ledger *l, struct jw *w, struct stmt *s, int col)
+{
+    static const char *const names[] = {"requests", "input", "cache_read", "cache_write", "output", "reasoning", "accepted_draft"};
+    for (int i = 0; i < 7; i++)
+        put_i64(w, names[i], stmt_col_i64(s, col + i));
+    put_money(w, "cost", stmt_col_i64(s, col + 7));
+    jw_key(w, "currency"), jw_str(w, l->currency);
+}
+
+static void day_row(struct ledger *l, struct jw *w, struct stmt *s)
+{
+    put_str(w, "day", s, 0), sums(l, w, s, 1);
+}
+static void hour_row(struct ledger *l, struct jw *w, struct stmt *s)
+{
+    put_str(w, "hour", s, 0), sums(l, w, s, 1);
+}
+static void model_row(struct ledger *l, struct jw *w, struct stmt *s)
+{
+    put_str(w, "model", s, 0), sums(l, w, s, 1);
+}
+static void org_row(struct ledger *l, struct jw *w, struct stmt *s)
+{
+    put_str(w, "account", s, 0), sums(l, w, s, 1);
+}
+
+static void request_row(struct ledger *l, struct jw *w, struct stmt *s)
+{
+    int64_t reason = stmt_col_i64(s, 12);
+    put_str(w, "request", s, 0), put_str(w, "account", s, 9), put_str(w, "model", s, 10), put_str(w, "revision", s, 11);
+    jw_key(w, "reason"), jw_str(w, reason >= 0 && reason <= FINISH_CRASH ? reason_names[reason] : "unknown");
+    put_i64(w, "status", stmt_col_i64(s, 13));
+    jw_key(w, "stream"), jw_bool(w, stmt_col_i64(s, 14) != 0);
+    put_time(w, "start", stmt_col_i64(s, 15)), put_time(w, "first", stmt_col_i64(s, 16)), put_time(w, "end", stmt_col_i64(s, 17));
+    put_i64(w, "price_version", stmt_col_i64(s, 18));
+    sums(l, w, s, 1);
+}
+
+static const struct {
+    const char *name;
+    struct sql sql;
+    row_fn *fn;
+} groups[] = {
+    {"day", SQL("SELECT strftime('%Y-%m-%d', u.end_us / 1000000, 'unixepoch') AS k, " USAGE_SUMS USAGE_FROM "GROUP BY k ORDER BY k DESC LIMIT ?5"),
+     day_row},
+    {"hour",
+     SQL("SELECT strftime('%Y-%m-%dT%H:00Z', u.end_us / 1000000, 'unixepoch') AS k, " USAGE_SUMS USAGE_FROM "GROUP BY k ORDER BY k DESC LIMIT ?5"),
+     hour_row},
+    {"model", SQL("SELECT m.alias, " USAGE_SUMS USAGE_FROM "GROUP BY m.alias ORDER BY m.alias LIMIT ?5"), model_row},
+    {"account", SQL("SELECT o.name, " USAGE_SUMS USAGE_FROM "GROUP BY o.id ORDER BY o.name LIMIT ?5"), org_row},
+    {"request",
+     SQL("SELECT u.request, " USAGE_SUMS ", o.name, m.alias, m.revision, u.reason, u.status, u.stream, u.start_us, u.first_us, u.end_us, "
+         "(SELECT p.version FROM price p WHERE p.id = u.price_id) " USAGE_FROM "GROUP BY u.id ORDER BY u.id DESC LIMIT ?5"),
+     request_row},
+};
+
+/* Tokens and cost by f->group ("day" when NULL; UTC), of rows that ended in [since, until). Newest first for day, hour and request. */
+int ledger_report_usage(struct ledger *l, const struct usage_filter *f, struct buf *out, struct err *e)
+{
+    const char *group = f->group ? f->group : "day";
+    size_t i = 0, n = sizeof groups / sizeof *groups;
+    while (i < n && strcmp(groups[i].name, group) != 0)
+        i++;
+    if (i == n)
+        return err_param(e, ERR_BAD_VALUE, "group", "ledger: group '%.32s' is unknown; use day, hour, model, account or request", group);
+    struct stmt *s;
+    int rc = account_filter(l, f->account, e);
+    if (rc == 0)
+        rc = reader_get(l, groups[i].sql, &s, e);
+    if (rc < 0)
+        return rc;
+    stmt_text(s, 1, f->account), stmt_text(s, 2, f->model), stmt_i64(s, 3, f->since_us), stmt_i64(s, 4, f->until_us ? f->until_us : INT64_MAX);
+    stmt_i64(s, 5, f->limit && f->limit < USAGE_LIMIT ? f->limit : USAGE_LIMIT);
+    return reader_rows(l, s, groups[i].fn, out, e);
+}

@@ -1,0 +1,4 @@
+/* argv[1] -> command table, nothing else. */
+#include "cli/cli.h"
+
+int main(int argc, char **argv) { return cli_main(argc, argv); }

@@ -1,0 +1,144 @@
+#include "model/model_int.h"
+#include "base/mem.h"
+#include <stdio.h>
+
+/* RoPE's frequencies, after the shape; m NULL while only checking. */
+static int read_rope(struct loader *ld, struct model *m, const struct model_shape *s, struct err *e)
+{
+    float *factors = NULL, *freqs = NULL;
+    int rc = load_vector(ld, &factors, "rope_freqs.weight", -1, s->n_rot / 2, MAY, e);
+    if (!rc && m && !(freqs = mem_array(s->n_rot / 2, sizeof *freqs)))
+        rc = err_set(e, ERR_NO_MEMORY, "model: no memory for %u RoPE frequencies", s->n_rot / 2);
+    if (!rc)
+        rc = rope_freqs(freqs, s, ld->f, factors, e);
+    mem_free(factors);
+    if (m)
+        m->rope_freqs = freqs; /* freed with the model, also after an error */
+    return rc;
+}
+
+/* What both need of the tensors: bind, RoPE, nothing left over, the sums. */
+static int bind_all(struct loader *ld, struct model *m, struct err *e)
+{
+    int rc = m->family->bind(ld, m, e);
+    if (rc || (rc = read_rope(ld, ld->dev ? m : NULL, &m->shape, e)) || (rc = loader_finish(ld, e)))
+        return rc;
+    m->shape.n_params = ld->n_params;
+    m->shape.weight_bytes = ld->total;
+    snprintf(m->shape.quant, sizeof m->shape.quant, "%s", loader_quant(ld));
+    return 0;
+}
+
+static int check(struct model *m, const struct modelfile *f, struct err *e)
+{
+    struct loader ld;
+    int rc = shape_keys(&m->shape, &m->window, &m->family, f, e);
+    if (rc || (rc = loader_init(&ld, f, NULL, e)))
+        return rc;
+    rc = bind_all(&ld, m, e);
+    loader_deinit(&ld);
+    return rc;
+}
+
+int model_shape_read(struct model_shape *out, const struct modelfile *f, struct err *e)
+{
+    struct model m = {0};
+    int rc = check(&m, f, e);
+    *out = m.shape;
+    return rc;
+}
+
+/* One block for everything that a step writes. */
+static int alloc_scratch(struct model *m, struct err *e)
+{
+    const struct model_shape *s = &m->shape;
+    size_t rows = STEP_ROWS_MAX, d = s->n_embd, dq = (size_t)s->n_heads * s->head_dim, dkv = (size_t)s->n_kv_heads * s->head_dim, ff = s->n_ff;
+    /* Limits in model_int.h keep the sum far below 64 bits. */
+    m->scratch_bytes = rows * (2 * d + 2 * dq + 2 * dkv + 2 * ff) * sizeof(float);
+    float *p = m->scratch = mem_pages(m->scratch_bytes);
+    if (!p)
+        return err_set(e, ERR_NO_MEMORY, "model: no memory for %zu bytes of scratch", m->scratch_bytes);
+    m->x = p, p += rows * d;
+    m->xn = p, p += rows * d;
+    m->q = p, p += rows * dq;
+    m->att = p, p += rows * dq;
+    m->k = p, p += rows * dkv;
+    m->v = p, p += rows * dkv;
+    m->gate = p, p += rows * ff;
+    m->up = p;
+    return 0;
+}
+
+int model_load(struct model **out, const struct modelfile *f, struct device *d, void (*progress)(void *, uint64_t done, uint64_t total), void *arg,
+               struct err *e)
+{
+    struct loader ld;
+    *out = NULL;
+    struct model *m = mem_new(sizeof *m);
+    if (!m)
+        return err_set(e, ERR_NO_MEMORY, "model: no memory for a model");
+    m->dev = d;
+    int rc = check(m, f, e); /* everything is checked before anything is packed */
+    if (!rc && !(m->layers = mem_array(m->shape.n_layers, sizeof *m->layers)))
+        rc = err_set(e, ERR_NO_MEMORY, "model: no memory for %u layers", m->shape.n_layers);
+    if (!rc)
+        rc = loader_init(&ld, f, d, e);
+    if (!rc) {
+        ld.progress = progress, ld.arg = arg;
+        rc = bind_all(&ld, m, e);
+        loader_deinit(&ld);
+    }
+    if (!rc)
+        rc = alloc_scratch(m, e);
+    if (rc)
+        model_free(m);
+    else
+        *out = m;
+    return rc;
+}
+
+static void free_layer(struct layer *l)
+{
+    struct weight *w[] = {l->q, l->k, l->v, l->o, l->gate, l->up, l->down};
+    float *v[] = {l->attn_norm, l->ffn_norm, l->q_bias, l->k_bias, l->v_bias, l->o_bias};
+    for (size_t i = 0; i < sizeof w / sizeof *w; i++)
+        if (w[i])
+            weight_free(w[i]);
+    for (size_t i = 0; i < sizeof v / sizeof *v; i++)
+        mem_free(v[i]);
+}
+
+void model_free(struct model *m)
+{
+    if (!m)
+        return;
+    for (uint32_t i = 0; m->layers && i < m->shape.n_layers; i++)
+        free_layer(&m->layers[i]);
+    mem_free(m->layers);
+    if (m->out && m->out != m->embd)
+        weight_free(m->out);
+    if (m->embd)
+        weight_free(m->embd);
+    mem_free(m->out_norm);
+    mem_free(m->rope_freqs);
+    if (m->scratch)
+        mem_pages_free(m->scratch, m->scratch_bytes);
+    mem_free(m);
+}
+
+const struct model_shape *model_shape(const struct model *m) { return &m->shape; }
+
+void model_kv_shape(const struct model *m, enum kv_type type, struct kv_shape *out)
+{
+    *out = (struct kv_shape){(int)m->shape.n_layers, (int)m->shape.n_kv_heads, (int)m->shape.head_dim, type};
+}
+
+void model_step(struct model *m, const struct step *s)
+{
+    ASSERT(s->n > 0 && s->n <= STEP_ROWS_MAX && s->n_want >= 0 && s->n_want <= s->n);
+    for (int i = 0; i < s->n; i++)
+        ASSERT(s->token[i] >= 0 && (uint32_t)s->token[i] < m->shape.n_vocab && s->pos[i] >= 0);
+    for (int i = 0; i < s->n_want; i++)
+        ASSERT(s->want[i] >= (i ? s->want[i - 1] + 1 : 0) && s->want[i] < s->n);
+    m->family->step(m, s);
+}

@@ -1,0 +1,38 @@
+/* A model: weights laid out for a device and one step function per family (arch/NAME.c, one line in arch.def). */
+#pragma once
+#include "device/device.h"
+#include "format/modelfile.h"
+
+struct model;
+struct model_shape {
+    char     arch[32];     /* "llama" */
+    uint32_t n_layers, n_embd, n_ff, n_heads, n_kv_heads, head_dim, n_rot, n_vocab, n_ctx; /* n_ctx: trained context */
+    float    norm_eps, rope_theta;
+    uint64_t n_params, weight_bytes;
+    char     quant[16];    /* of most of the weights: "Q8_0" */
+};
+
+/* f must stay open as long as the model. progress may be NULL. */
+int  model_load(struct model **out, const struct modelfile *f, struct device *d, void (*progress)(void *, uint64_t done, uint64_t total), void *arg,
+                struct err *e) MUST_USE;
+void model_free(struct model *m);
+const struct model_shape *model_shape(const struct model *m);
+/* Reads and checks the shape alone (sluice add, show): nothing is loaded. */
+int  model_shape_read(struct model_shape *out, const struct modelfile *f, struct err *e) MUST_USE;
+void model_kv_shape(const struct model *m, enum kv_type type, struct kv_shape *out);
+
+/* One step over a batch of rows from many sequences. */
+struct step {
+    int                  n;       /* rows */
+    const int32_t       *token;   /* (n) */
+    const int32_t       *pos;     /* (n) */
+    const struct kv_seq *seqs;    /* rows of a sequence are neighbours */
+    int                  n_seqs;
+    struct kv_shape      kv;
+    const int32_t       *want;    /* (n_want) rows whose logits are wanted, ascending */
+    int                  n_want;
+    float               *logits;  /* out: (n_want, n_vocab) */
+};
+enum { STEP_ROWS_MAX = 512 };
+/* Scratch for up to STEP_ROWS_MAX rows belongs to the model. */
+void model_step(struct model *m, const struct step *s);

@@ -1,0 +1,110 @@
+/* Tensors by name: present, of the shape that the family needs, of a type that this build computes with; then onto the device. */
+#include "model/model_int.h"
+#include "base/mem.h"
+#include <stdio.h>
+#include <string.h>
+
+int loader_init(struct loader *ld, const struct modelfile *f, struct device *dev, struct err *e)
+{
+    *ld = (struct loader){.f = f, .dev = dev};
+    ld->used = mem_new(f->n_tensors ? f->n_tensors : 1);
+    for (size_t i = 0; i < f->n_tensors; i++)
+        ld->total += f->tensors[i].bytes; /* cannot overflow: they lie side by side in one file */
+    return ld->used ? 0 : err_set(e, ERR_NO_MEMORY, "model: no memory to load %zu tensors", f->n_tensors);
+}
+
+void loader_deinit(struct loader *ld) { mem_free(ld->used); }
+
+bool loader_has(const struct loader *ld, const char *name) { return modelfile_tensor(ld->f, name) != NULL; }
+
+/* Finds and checks; *out NULL: absent, and that is allowed. */
+static int find(struct loader *ld, const struct tensor **out, const char *name, uint32_t n_out, uint32_t n_in, enum need need, struct err *e)
+{
+    const struct tensor *t = modelfile_tensor(ld->f, name);
+    *out = t;
+    if (!t)
+        return need == MAY ? 0 : err_set(e, ERR_FORMAT, "model: tensor %s is missing; the file is incomplete, convert or download it again", name);
+    if (t->ne[0] != n_in || t->ne[1] != n_out || t->ne[2] != 1 || t->ne[3] != 1)
+        return err_set(e, ERR_FORMAT, "model: tensor %s has the shape %llu x %llu, where the metadata ask for %u x %u; the file is damaged", name,
+                       (unsigned long long)t->ne[0], (unsigned long long)t->ne[1], n_in, n_out);
+    if (!quant_info(t->type)) {
+        const struct tensor_type *ty = tensor_type(t->type);
+        char number[24];
+        snprintf(number, sizeof number, "number %u", t->type);
+        return err_set(e, ERR_FORMAT,
+                       "model: tensor %s has the type %s, which this build does not compute with; take a Q8_0, Q4_0, F16, BF16 or F32 file", name,
+                       ty ? ty->name : number);
+    }
+    uint64_t values = t->ne[0] * t->ne[1]; /* both are 31 bits */
+    ld->n_params += values;
+    if (t->type < sizeof ld->by_type / sizeof *ld->by_type)
+        ld->by_type[t->type] += values;
+    ld->used[t - ld->f->tensors] = 1;
+    return 0;
+}
+
+static void told(struct loader *ld, const struct tensor *t)
+{
+    ld->done += t->bytes;
+    if (ld->progress)
+        ld->progress(ld->arg, ld->done, ld->total);
+}
+
+struct tname { char z[96]; };
+static struct tname name_of(const char *tail, int layer)
+{
+    struct tname n;
+    if (layer < 0)
+        snprintf(n.z, sizeof n.z, "%s", tail);
+    else
+        snprintf(n.z, sizeof n.z, "blk.%d.%s", layer, tail);
+    return n;
+}
+
+int load_matrix(struct loader *ld, struct weight **out, const char *tail, int layer, uint32_t n_out, uint32_t n_in, enum need need, struct err *e)
+{
+    const struct tensor *t;
+    struct tname name = name_of(tail, layer);
+    int rc = find(ld, &t, name.z, n_out, n_in, need, e);
+    if (rc || !t || !ld->dev)
+        return rc;
+    if ((rc = weight_new(out, ld->dev, t->type, n_out, n_in, t->data, e)))
+        return err_wrap(e, "model: tensor %s", name.z);
+    told(ld, t);
+    return 0;
+}
+
+int load_vector(struct loader *ld, float **out, const char *tail, int layer, uint32_t n, enum need need, struct err *e)
+{
+    const struct tensor *t;
+    struct tname name = name_of(tail, layer);
+    int rc = find(ld, &t, name.z, 1, n, need, e);
+    if (rc || !t || !ld->dev)
+        return rc;
+    if (!(*out = mem_array(n, sizeof **out)))
+        return err_set(e, ERR_NO_MEMORY, "model: no memory for tensor %s", name.z);
+    quant_info(t->type)->decode(*out, t->data, n);
+    told(ld, t);
+    return 0;
+}
+
+int loader_finish(struct loader *ld, struct err *e)
+{
+    for (size_t i = 0; i < ld->f->n_tensors; i++) {
+        struct str n = ld->f->tensors[i].name;
+        if (!ld->used[i])
+            return err_set(e, ERR_FORMAT,
+                           "model: tensor %.*s is not part of this family as this build computes it; leaving it out would give wrong answers",
+                           (int)(n.n < 64 ? n.n : 64), n.p);
+    }
+    return 0;
+}
+
+const char *loader_quant(const struct loader *ld)
+{
+    uint32_t best = 0;
+    for (uint32_t i = 0; i < sizeof ld->by_type / sizeof *ld->by_type; i++)
+        if (ld->by_type[i] > ld->by_type[best])
+            best = i;
+    return quant_info(best) ? quant_info(best)->name : "";
+}

@@ -1,0 +1,158 @@
+/* The chain: top_k, top_p, min_p, temperature, draw (the order and the meaning of llama.cpp's samplers; top_p works on the probabilities
+ * before the temperature). The draw walks the candidates that are left by ascending id, so nothing needs to be sorted. */
+#include "base/mem.h"
+#include "base/rng.h"
+#include "sample/exp.h"
+#include "sample/sample.h"
+#include "sample/topk.h"
+#include "text/vocab.h"
+#include <math.h>
+#include <stdbool.h>
+
+enum { DRAW_BLOCK = 256, LANES = 16 };
+
+struct sampler {
+    uint32_t              n_vocab;
+    struct cands          c;
+    float                *w;     /* (n_vocab) masses */
+    double               *block; /* (n_vocab / DRAW_BLOCK + 1) their sums */
+    struct select_scratch sel;
+};
+
+int sampler_new(struct sampler **out, uint32_t n_vocab, struct err *e)
+{
+    *out = NULL;
+    struct sampler *s = mem_new(sizeof *s);
+    if (s) {
+        s->n_vocab = n_vocab;
+        s->c.id = mem_array(n_vocab, sizeof *s->c.id);
+        s->c.logit = mem_array(n_vocab, sizeof *s->c.logit);
+        s->w = mem_array(n_vocab, sizeof *s->w);
+        s->block = mem_array(n_vocab / DRAW_BLOCK + 1, sizeof *s->block);
+        s->sel.idx = mem_array(n_vocab, sizeof *s->sel.idx);
+    }
+    if (!s || !s->c.id || !s->c.logit || !s->w || !s->block || !s->sel.idx) {
+        sampler_free(s);
+        return err_set(e, ERR_NO_MEMORY, "sample: no memory for a vocabulary of %u tokens; free some memory", n_vocab);
+    }
+    *out = s;
+    return 0;
+}
+
+void sampler_free(struct sampler *s)
+{
+    if (!s)
+        return;
+    mem_free(s->c.id);
+    mem_free(s->c.logit);
+    mem_free(s->w);
+    mem_free(s->block);
+    mem_free(s->sel.idx);
+    mem_free(s);
+}
+
+/* The lowest id with the largest logit; TOKEN_NONE when there is none above minus infinity. Lanes, so that the compiler uses vectors. */
+static int32_t argmax(const float *x, size_t n)
+{
+    float  lane[LANES], max = -INFINITY;
+    size_t i = 0;
+    for (int k = 0; k < LANES; k++)
+        lane[k] = -INFINITY;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            lane[k] = x[i + (size_t)k] > lane[k] ? x[i + (size_t)k] : lane[k]; /* NaN leaves it */
+    for (; i < n; i++)
+        max = x[i] > max ? x[i] : max;
+    for (int k = 0; k < LANES; k++)
+        max = lane[k] > max ? lane[k] : max;
+    for (i = 0; max > -INFINITY && i < n; i++)
+        if (x[i] == max)
+            return (int32_t)i;
+    return TOKEN_NONE;
+}
+
+/* w = exp((logit - max) / t); the maximum has 1 even when it is infinite. block: the sum of each DRAW_BLOCK of them. Returns the sum. */
+static double masses(float *restrict w, double *restrict block, const float *restrict logit, size_t n, float max, float t)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        const float x = (logit[i] - max) / t;
+        w[i] = exp_neg(logit[i] == max ? 0.0f : x);
+    }
+    for (size_t at = 0; at < n; at += DRAW_BLOCK) {
+        double part[4] = {0}, *b = &block[at / DRAW_BLOCK];
+        size_t end = at + DRAW_BLOCK < n ? at + DRAW_BLOCK : n, i = at;
+        for (; i + 4 <= end; i += 4)
+            for (int k = 0; k < 4; k++)
+                part[k] += (double)w[i + (size_t)k];
+        for (; i < end; i++)
+            part[0] += (double)w[i];
+        sum += *b = (part[0] + part[1]) + (part[2] + part[3]);
+    }
+    return sum;
+}
+
+static void fill(struct cands *c, const float *logits, uint32_t n)
+{
+    c->n = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (isnan(logits[i]))
+            continue;
+        c->id[c->n] = (int32_t)i;
+        c->logit[c->n++] = logits[i];
+    }
+}
+
+static void keep_min(struct cands *c, float min)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        if (c->logit[i] < min)
+            continue;
+        c->id[kept] = c->id[i];
+        c->logit[kept++] = c->logit[i];
+    }
+    c->n = kept;
+}
+
+/* The index at which the running sum of w passes target; the last one that has a mass when rounding lets none pass. */
+static size_t draw(const float *w, const double *block, size_t n, double target)
+{
+    double run = 0;
+    size_t at = 0;
+    for (; at + DRAW_BLOCK < n && run + block[at / DRAW_BLOCK] <= target; at += DRAW_BLOCK)
+        run += block[at / DRAW_BLOCK];
+    for (; at < n; at++) {
+        run += (double)w[at];
+        if (run > target)
+            return at;
+    }
+    while (n > 1 && w[n - 1] <= 0)
+        n--;
+    return n - 1;
+}
+
+int32_t sampler_pick(struct sampler *s, const struct sample_params *p, uint64_t position, const float *logits)
+{
+    int32_t best = argmax(logits, s->n_vocab);
+    if (best == TOKEN_NONE || !(p->temperature > 0))
+        return best;
+    const float  max = logits[best];
+    struct cands all = {NULL, (float *)(uintptr_t)logits, s->n_vocab}, *c = &all;
+    const bool   cut_k = p->top_k > 0 && p->top_k < s->n_vocab, cut_p = p->top_p < 1, cut_min = p->min_p > 0;
+    if (cut_k || cut_p || cut_min) {
+        c = &s->c;
+        fill(c, logits, s->n_vocab);
+    }
+    if (cut_k)
+        select_top(c, NULL, p->top_k, &s->sel);
+    if (cut_p) {
+        double all_mass = masses(s->w, s->block, c->logit, c->n, max, 1);
+        select_top(c, s->w, (double)p->top_p * all_mass, &s->sel);
+    }
+    if (cut_min)
+        keep_min(c, fminf(max, max + logf(p->min_p)));
+    double sum = masses(s->w, s->block, c->logit, c->n, max, p->temperature);
+    size_t at = draw(s->w, s->block, c->n, sum * rng_f64(p->seed, p->choice, position, 0));
+    return c->id ? c->id[at] : (int32_t)at;
+}

@@ -1,0 +1,32 @@
+/* From logits to a token: temperature, top_k, top_p, min_p in llama.cpp's order (top_k, top_p, min_p, temperature), the draw by rng.h. */
+#pragma once
+#include "base/err.h"
+#include <stdint.h>
+
+struct sample_params {
+    float    temperature; /* 0: greedy */
+    uint32_t top_k;       /* 0: off */
+    float    top_p;       /* 1: off */
+    float    min_p;       /* 0: off */
+    uint64_t seed;
+    uint32_t choice;      /* index of the answer in a request with several */
+};
+struct sampler; /* scratch for one vocabulary size; not shared between threads */
+int     sampler_new(struct sampler **out, uint32_t n_vocab, struct err *e) MUST_USE;
+void    sampler_free(struct sampler *s);
+/* position: index of the new token in its sequence (prompt included). Ties go to the lower id. NaN never wins; TOKEN_NONE (-1) when no
+ * logit is above minus infinity. top_p and min_p see the probabilities before the temperature, as in llama.cpp. */
+int32_t sampler_pick(struct sampler *s, const struct sample_params *p, uint64_t position, const float *logits);
+
+/* Stop strings across token borders: text is held back while it may still become a stop string. The first string that is completed wins,
+ * of two that end at the same byte the longer one, so the result does not depend on how the text was cut into tokens. */
+enum { STOP_STRINGS_MAX = 4, STOP_BYTES_MAX = 256 };
+struct stop_match;
+/* ERR_BAD_VALUE for too many, empty, too long or not UTF-8. */
+int  stop_new(struct stop_match **out, const char *const *strings, const size_t *lens, size_t n, struct err *e) MUST_USE;
+void stop_free(struct stop_match *m);
+/* Feeds new text and appends to out what may go out of (held + new). Whole characters in, whole characters out. True: a stop string was
+ * completed (nothing from it on is emitted, then or later). */
+struct buf;
+bool stop_feed(struct stop_match *m, const char *p, size_t n, struct buf *out);
+void stop_flush(struct stop_match *m, struct buf *out); /* the end came: what was held goes out */

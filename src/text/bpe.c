@@ -1,0 +1,267 @@
+/* Byte-level BPE ("gpt2"): the text is cut into pieces (pretok.c), each byte is a symbol, and of all neighbouring pairs that a rule merges
+ * the rule that stands first in the file goes first, the leftmost of equal ones. Time O(n log n) in the length of a piece. */
+#include "text/text_int.h"
+#include "base/hash.h"
+#include "base/map.h"
+#include "text/heap.h"
+#include "text/unicode.h"
+#include <string.h>
+
+enum { NO_RULE = -1 };
+
+/* GPT-2 writes each byte as a printable character: printable Latin-1 bytes as themselves, the other 68 from U+0100 on. */
+static bool printable(uint32_t b) { return (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || (b >= 0xae && b <= 0xff); }
+
+static uint32_t cp_of_byte(uint32_t byte)
+{
+    if (printable(byte))
+        return byte;
+    uint32_t k = 0;
+    for (uint32_t b = 0; b < byte; b++)
+        k += !printable(b);
+    return 256 + k;
+}
+
+size_t bpe_byte_of(uint32_t cp)
+{
+    if (cp < 256)
+        return printable(cp) ? cp : 256;
+    if (cp <= 0x120) /* 0 to 0x20 */
+        return cp - 256;
+    if (cp <= 0x142) /* 0x7f to 0xa0 */
+        return cp - 0x121 + 0x7f;
+    return cp == 0x143 ? 0xad : 256;
+}
+
+/* Numbers for the strings of merge rules that are no tokens. */
+struct symbols {
+    struct vocab *v;
+    struct map    extra;
+};
+
+static bool symbol_of(struct symbols *s, struct str text, uint32_t *out)
+{
+    int32_t token = vocab_find(s->v, text);
+    if (token_is_plain(s->v, token)) {
+        *out = (uint32_t)token;
+        return true;
+    }
+    union map_value at;
+    if (!map_get(&s->extra, text, &at)) {
+        at.u64 = s->extra.n;
+        if (!map_set(&s->extra, text, at))
+            return false;
+    }
+    *out = (uint32_t)s->v->n + (uint32_t)at.u64;
+    return true;
+}
+
+static struct merge_rule *rule_slot(const struct vocab *v, uint32_t left, uint32_t right)
+{
+    uint64_t h = (((uint64_t)left << 32 | right) ^ v->merge_key) * 0x9e3779b97f4a7c15ull;
+    h = (h ^ (h >> 29)) * (v->merge_key | 1);
+    size_t i = (h >> 20) & (v->merges_cap - 1);
+    while (v->merges[i].left != UINT32_MAX && (v->merges[i].left != left || v->merges[i].right != right))
+        i = (i + 1) & (v->merges_cap - 1);
+    return &v->merges[i];
+}
+
+static int bad_merge(uint64_t i, struct str m, struct err *e)
+{
+    return err_set(e, ERR_FORMAT, "vocab: merge %llu (%zu bytes) is not two texts with a blank between; convert the model again",
+                   (unsigned long long)i, m.n);
+}
+
+static int load_merge(struct symbols *s, uint64_t i, struct str m, struct err *e)
+{
+    char        both[2 * TOKEN_TEXT_MAX];
+    const char *gap = m.n > 2 ? memchr(m.p + 1, ' ', m.n - 1) : NULL;
+    if (!gap || m.n > sizeof both)
+        return bad_merge(i, m, e);
+    struct str left = {m.p, (size_t)(gap - m.p)}, right = {gap + 1, m.n - left.n - 1};
+    if (right.n == 0)
+        return bad_merge(i, m, e);
+    memcpy(both, left.p, left.n);
+    memcpy(both + left.n, right.p, right.n);
+    struct merge_rule r = {.rank = (uint32_t)i};
+    if (!symbol_of(s, left, &r.left) || !symbol_of(s, right, &r.right) || !symbol_of(s, (struct str){both, m.n - 1}, &r.made))
+        return err_set(e, ERR_NO_MEMORY, "vocab: no memory for the merges");
+    struct merge_rule *slot = rule_slot(s->v, r.left, r.right);
+    if (slot->left == UINT32_MAX)
+        *slot = r; /* of two equal rules the first counts */
+    return 0;
+}
+
+static int load_merges(struct symbols *s, const struct meta *m, struct err *e)
+{
+    struct vocab *v = s->v;
+    for (v->merges_cap = 16; v->merges_cap < m->n * 2; v->merges_cap *= 2)
+        ;
+    v->merges = mem_array(v->merges_cap, sizeof *v->merges);
+    if (!v->merges)
+        return err_set(e, ERR_NO_MEMORY, "vocab: no memory for %llu merges", (unsigned long long)m->n);
+    for (size_t i = 0; i < v->merges_cap; i++)
+        v->merges[i].left = UINT32_MAX;
+    random_bytes(&v->merge_key, sizeof v->merge_key);
+    for (uint64_t i = 0; i < m->n; i++) {
+        int rc = load_merge(s, i, m->strings[i], e);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+/* The symbol and, where it is a token, the token of each byte. */
+static bool load_bytes(struct symbols *s)
+{
+    for (uint32_t b = 0; b < 256; b++) {
+        char   c[4];
+        size_t n = utf8_encode(c, cp_of_byte(b));
+        if (!symbol_of(s, (struct str){c, n}, &s->v->byte_symbol[b]))
+            return false;
+        s->v->byte_token[b] = s->v->byte_symbol[b] < (uint32_t)s->v->n ? (int32_t)s->v->byte_symbol[b] : TOKEN_NONE;
+    }
+    return true;
+}
+
+int bpe_load(struct vocab *v, const struct modelfile *f, struct err *e)
+{
+    const struct meta *m = modelfile_meta(f, "tokenizer.ggml.merges");
+    struct symbols     s = {.v = v};
+    if (!m || m->type != META_ARR || m->elem != META_STR || m->n > VOCAB_MERGES_MAX)
+        return err_set(e, ERR_FORMAT, "vocab: tokenizer.ggml.merges is missing or no array of up to %d strings; convert the model again",
+                       VOCAB_MERGES_MAX);
+    map_init(&s.extra);
+    int rc = load_bytes(&s) ? load_merges(&s, m, e) : err_set(e, ERR_NO_MEMORY, "vocab: no memory for the bytes");
+    map_deinit(&s.extra);
+    return rc;
+}
+
+/* One piece while it is merged. A symbol is named by the offset of its first byte. */
+struct node {
+    uint32_t sym, prev, next;
+    int32_t  rank; /* of the rule that merges this symbol with the next one, or NO_RULE */
+    uint32_t made;
+};
+struct word {
+    const struct vocab *v;
+    struct node        *node; /* (cap) */
+    size_t              cap;
+    struct merge_heap   heap;
+};
+
+static bool word_pair(struct word *w, uint32_t i, uint32_t n)
+{
+    struct node *a = &w->node[i];
+    a->rank = NO_RULE;
+    if (a->next >= n || w->v->merges_cap == 0)
+        return true;
+    const struct merge_rule *r = rule_slot(w->v, a->sym, w->node[a->next].sym);
+    if (r->left == UINT32_MAX)
+        return true;
+    a->rank = (int32_t)r->rank;
+    a->made = r->made;
+    return heap_push(&w->heap, (uint64_t)r->rank << 32 | i);
+}
+
+static bool word_merge(struct word *w, const char *p, uint32_t n)
+{
+    struct node *x = w->node;
+    w->heap.v.n = 0;
+    for (uint32_t i = 0; i < n; i++)
+        x[i] = (struct node){.sym = w->v->byte_symbol[(uint8_t)p[i]], .prev = i - 1, .next = i + 1, .rank = NO_RULE};
+    for (uint32_t i = 0; i < n; i++)
+        if (!word_pair(w, i, n))
+            return false;
+    while (w->heap.v.n) {
+        uint64_t key = heap_pop(&w->heap);
+        uint32_t i = (uint32_t)key, right = x[i].next;
+        if (x[i].rank != (int32_t)(key >> 32))
+            continue;
+        x[i].sym = x[i].made;
+        x[right].rank = NO_RULE;
+        x[i].next = x[right].next;
+        if (x[i].next < n)
+            x[x[i].next].prev = i;
+        if (!word_pair(w, i, n) || (i > 0 && !word_pair(w, x[i].prev, n)))
+            return false;
+    }
+    return true;
+}
+
+/* A symbol that is no token goes byte by byte; a byte without a token is <unk>, or nothing where there is none. */
+static int word_put(const struct word *w, const char *p, uint32_t n, struct token_sink *s)
+{
+    int rc = 0;
+    for (uint32_t i = 0; i < n && !rc; i = w->node[i].next) {
+        if (w->node[i].sym < (uint32_t)w->v->n) {
+            rc = token_put(s, (int32_t)w->node[i].sym);
+            continue;
+        }
+        for (uint32_t b = i; b < w->node[i].next && !rc; b++) {
+            int32_t t = w->v->byte_token[(uint8_t)p[b]];
+            if (t == TOKEN_NONE)
+                t = w->v->unk;
+            if (t != TOKEN_NONE)
+                rc = token_put(s, t);
+        }
+    }
+    return rc;
+}
+
+/* The token whose text is the whole piece, where the vocabulary takes such tokens without asking the merges. */
+static int32_t whole(const struct vocab *v, struct str piece)
+{
+    char   text[2 * TOKEN_TEXT_MAX];
+    size_t n = 0;
+    if (!v->ignore_merges || piece.n > TOKEN_TEXT_MAX)
+        return TOKEN_NONE;
+    for (size_t i = 0; i < piece.n; i++)
+        n += utf8_encode(text + n, cp_of_byte((uint8_t)piece.p[i]));
+    int32_t t = vocab_find_n(v, text, n);
+    return token_is_plain(v, t) ? t : TOKEN_NONE;
+}
+
+static int piece_encode(struct word *w, struct str piece, struct token_sink *s)
+{
+    int32_t t = whole(w->v, piece);
+    if (t != TOKEN_NONE)
+        return token_put(s, t);
+    if (piece.n > w->cap) {
+        size_t       cap = piece.n < 64 ? 64 : piece.n;
+        struct node *bigger = mem_resize(w->node, cap, sizeof *bigger);
+        if (!bigger)
+            return err_set(s->e, ERR_NO_MEMORY, "text: no memory to merge %zu bytes", piece.n);
+        w->node = bigger;
+        w->cap = cap;
+    }
+    if (!word_merge(w, piece.p, (uint32_t)piece.n))
+        return err_set(s->e, ERR_NO_MEMORY, "text: no memory to merge %zu bytes", piece.n);
+    return word_put(w, piece.p, (uint32_t)piece.n, s);
+}
+
+static int pieces_encode(const struct vocab *v, const char *p, size_t n, struct token_sink *s)
+{
+    struct word        w = {.v = v};
+    struct pretok_walk walk;
+    struct str         piece;
+    int                rc = 0;
+    pretok_start(&walk, v->pre, p, n);
+    while (!rc && pretok_next(&walk, &piece))
+        rc = piece_encode(&w, piece, s);
+    mem_free(w.node);
+    vec_deinit(&w.heap.v);
+    return rc;
+}
+
+int bpe_encode(const struct vocab *v, const char *p, size_t n, struct token_sink *s)
+{
+    struct buf nfc;
+    if (!v->nfc || unicode_is_nfc(p, n))
+        return pieces_encode(v, p, n, s);
+    buf_init(&nfc, (size_t)ENCODE_BYTES_MAX * 4);
+    int rc = unicode_nfc(p, n, &nfc) ? pieces_encode(v, nfc.data, nfc.len, s)
+                                     : err_set(s->e, ERR_NO_MEMORY, "text: no memory to normalise %zu bytes", n);
+    buf_deinit(&nfc);
+    return rc;
+}

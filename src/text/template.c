@@ -1,0 +1,209 @@
+/* Chat templates: the public face of jinja/. */
+#include "text/template.h"
+#include "text/jinja/jinja.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { OUTPUT_DEFAULT = 4 << 20, OUTPUT_MAX = 64 << 20 };
+
+struct chat_template {
+    struct arena  mem;
+    char         *source; /* "\r\n" made "\n" */
+    struct jnode *root;
+    struct str   *names; /* variables by number */
+    size_t        n_names;
+    uint32_t      caller_name, loop_name;
+};
+
+/* Jinja reads every kind of line end as "\n". */
+static size_t copy_source(char *to, struct str from)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < from.n; i++) {
+        if (from.p[i] != '\r')
+            to[n++] = from.p[i];
+        else if (i + 1 == from.n || from.p[i + 1] != '\n')
+            to[n++] = '\n';
+    }
+    return n;
+}
+
+static bool number_name(struct jparse *p, const char *name, uint32_t *out)
+{
+    struct str s = str_of(name);
+    for (*out = 0; *out < p->names.n; ++*out)
+        if (str_eq(p->names.p[*out], s))
+            return true;
+    return vec_push(&p->names, s);
+}
+
+static int parse(struct chat_template *t, struct str source, struct err *e)
+{
+    struct jtokens tokens = {0};
+    struct err     own = {0};
+    struct jparse  p = {.mem = &t->mem, .e = &own};
+    int            rc = jinja_lex(&tokens, source, &own);
+    p.t = tokens.p;
+    if (!rc && (!(t->root = jinja_parse(&p)) || !number_name(&p, "caller", &t->caller_name) || !number_name(&p, "loop", &t->loop_name)))
+        rc = own.code ? -(int)own.code : err_set(&own, ERR_NO_MEMORY, "template: no memory for its names");
+    t->names = p.names.p;
+    t->n_names = p.names.n;
+    vec_deinit(&tokens);
+    if (rc && e)
+        *e = own;
+    return rc;
+}
+
+int template_compile(struct chat_template **out, struct str source, struct err *e)
+{
+    *out = NULL;
+    if (source.n > TEMPLATE_SOURCE_MAX)
+        return err_set(e, ERR_TEMPLATE, "template: %zu bytes of source, the limit is %d", source.n, TEMPLATE_SOURCE_MAX);
+    if (!utf8_valid(source.p, source.n))
+        return err_set(e, ERR_TEMPLATE, "template: the source is not UTF-8");
+    struct chat_template *t = mem_new(sizeof *t);
+    if (!t || !(t->source = mem_array(source.n + 1, 1))) {
+        mem_free(t);
+        return err_set(e, ERR_NO_MEMORY, "template: no memory for its source");
+    }
+    arena_init(&t->mem, JINJA_TREE_MAX);
+    int rc = parse(t, (struct str){t->source, copy_source(t->source, source)}, e);
+    if (rc)
+        template_free(t);
+    else
+        *out = t;
+    return rc;
+}
+
+void template_free(struct chat_template *t)
+{
+    if (!t)
+        return;
+    arena_deinit(&t->mem);
+    mem_free(t->names);
+    mem_free(t->source);
+    mem_free(t);
+}
+
+/* What a model without a template gets. */
+static const char chatml[] =
+    "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+
+int template_load(struct chat_template **out, const struct modelfile *f, const struct vocab *v, char warning[256], struct err *e)
+{
+    struct str source;
+    struct err why = {0};
+    warning[0] = 0;
+    (void)v;
+    if (!modelfile_meta(f, "tokenizer.chat_template"))
+        snprintf(warning, 256, "the model has no chat template; ChatML is used, which it may not know");
+    else if (modelfile_str(f, "tokenizer.chat_template", &source, &why) == 0 && template_compile(out, source, &why) == 0)
+        return 0;
+    else
+        snprintf(warning, 256, "the model's chat template cannot be used, ChatML is: %.150s", why.msg);
+    return template_compile(out, STR(chatml), e);
+}
+
+/* ---- a run ---- */
+
+/* Roles become part of markers ('<|' + role + '|>'), so the words that are roles count as the template's own. */
+static void trust_roles(struct jval *messages)
+{
+    static const char *const roles[] = {"system", "user", "assistant", "tool", "developer", "function", "ipython", "model", "observation"};
+    for (uint32_t i = 0; i < messages->l->n; i++) {
+        struct jval *m = &messages->l->v[i];
+        for (uint32_t k = 0; m->type == J_DICT && k < m->d->n; k++) {
+            if (!str_eqz(jstr_raw(m->d->k[k].s), "role") || m->d->v[k].type != J_STR)
+                continue;
+            for (size_t w = 0; w < sizeof roles / sizeof *roles; w++)
+                if (str_eqz(jstr_raw(m->d->v[k].s), roles[w]))
+                    m->d->v[k].s.trusted = true;
+        }
+    }
+}
+
+/* Binds a variable that the template names; others need no room. */
+static bool give(struct jrun *r, const struct chat_template *t, struct str name, struct jval v)
+{
+    for (size_t i = 0; i < t->n_names; i++)
+        if (str_eq(t->names[i], name))
+            return jbind(r, r->globals, (uint32_t)i, v);
+    return true;
+}
+
+static bool give_json(struct jrun *r, const struct chat_template *t, const char *name, const struct json *j, bool messages)
+{
+    struct jval v;
+    if (!jfrom_json(r, j, &v))
+        return false;
+    if (messages && v.type != J_LIST)
+        return jfail(r, "messages is %s, not a list", jtype_name(&v));
+    if (messages)
+        trust_roles(&v);
+    return give(r, t, str_of(name), v);
+}
+
+static bool give_all(struct jrun *r, const struct chat_template *t, const struct render_in *in)
+{
+    struct jval bos = jstr_val((struct jstr){in->bos.p ? in->bos.p : "", NULL, (uint32_t)in->bos.n, true});
+    struct jval eos = jstr_val((struct jstr){in->eos.p ? in->eos.p : "", NULL, (uint32_t)in->eos.n, true});
+    struct str  key;
+    const struct json *value;
+    for (void *it = NULL; in->extra && json_each(in->extra, &it, &key, &value);) {
+        struct jval v;
+        if (!jfrom_json(r, value, &v) || !give(r, t, key, v))
+            return false;
+    }
+    return give_json(r, t, "messages", in->messages, true) && give_json(r, t, "tools", in->tools, false) && give(r, t, STR("documents"), jnone()) &&
+           give(r, t, STR("bos_token"), bos) && give(r, t, STR("eos_token"), eos) &&
+           give(r, t, STR("add_generation_prompt"), jbool(in->add_generation_prompt));
+}
+
+/* Runs of equally trusted bytes. */
+static int spans_of(struct rendered *out, const struct buf *taint, struct err *e)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < taint->len; i++)
+        n += i == 0 || taint->data[i] != taint->data[i - 1];
+    out->spans = mem_array(n ? n : 1, sizeof *out->spans);
+    if (!out->spans)
+        return err_set(e, ERR_NO_MEMORY, "template: no memory for %zu spans", n);
+    for (size_t i = 0; i < taint->len; i++) {
+        if (i == 0 || taint->data[i] != taint->data[i - 1])
+            out->spans[out->n_spans++] = (struct text_span){(uint32_t)i, 0, taint->data[i] != 0};
+        out->spans[out->n_spans - 1].n++;
+    }
+    return 0;
+}
+
+int template_render(const struct chat_template *t, const struct render_in *in, struct rendered *out, struct err *e)
+{
+    struct err    own = {0};
+    struct jframe globals = {0};
+    struct jout   o;
+    struct jrun r = {
+        .e = &own, .frame = &globals, .globals = &globals, .out = &o, .now_us = in->now_us, .caller_name = t->caller_name, .loop_name = t->loop_name};
+    r.output_max = in->output_max && in->output_max < OUTPUT_MAX ? in->output_max : in->output_max ? OUTPUT_MAX : OUTPUT_DEFAULT;
+    *out = (struct rendered){0};
+    arena_init(&r.mem, JINJA_MEMORY_MAX);
+    jout_init(&o, r.output_max);
+    int rc = give_all(&r, t, in) && jexec(&r, t->root) ? spans_of(out, &o.taint, &own) : -(int)own.code;
+    arena_deinit(&r.mem);
+    if (rc) {
+        jout_deinit(&o);
+        if (e)
+            *e = own;
+        return rc;
+    }
+    out->text = o.text;
+    buf_deinit(&o.taint);
+    return 0;
+}
+
+void rendered_deinit(struct rendered *r)
+{
+    buf_deinit(&r->text);
+    mem_free(r->spans);
+    *r = (struct rendered){0};
+}

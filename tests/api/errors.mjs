@@ -1,0 +1,147 @@
+// Each class of error, as the official client sees it.
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { check, client, OpenAI, request, root, run, same, sleep, startDemo, startFake, test } from "./harness.mjs";
+import { checkSchema } from "./schema.mjs";
+
+const server = await startDemo();
+const openai = client(server);
+const ask = (more) => ({ model: server.model, messages: [{ role: "user", content: "hi" }], max_tokens: 4, ...more });
+
+async function refused(promise, status, code, param) {
+  const e = await promise.then(() => { throw new Error("was not refused"); }, (error) => error);
+  if (!(e instanceof OpenAI.APIError)) throw e;
+  same([e.status, e.code, e.param ?? null], [status, code, param ?? null], e.message);
+  return e;
+}
+
+test("401: no key, a wrong key, a key with a broken end: one text", async () => {
+  const texts = [];
+  for (const apiKey of ["sk-none", "sk-sluice-aaaaaaaaaa-bbbbbbbb-cccccc", `${server.key.slice(0, -1)}~`])
+    texts.push((await refused(client(server, { apiKey }).chat.completions.create(ask()), 401, "invalid_api_key")).message);
+  same(new Set(texts).size, 1, "texts");
+  const none = await request(server, "POST", "/v1/chat/completions", { key: null, body: ask() });
+  same([none.status, none.body.error.code], [401, "invalid_api_key"]);
+  checkSchema(none.body, "ErrorResponse");
+});
+
+test("404: an unknown model, an unknown route, an admin route", async () => {
+  await refused(openai.chat.completions.create(ask({ model: "none" })), 404, "model_not_found", "model");
+  const nowhere = await request(server, "GET", "/v1/nowhere");
+  same([nowhere.status, nowhere.body.error.code], [404, "unknown_url"]);
+  for (const [method, where] of [["GET", "/admin/accounts"], ["POST", "/admin/accounts"], ["GET", "/admin/audit"]]) {
+    const r = await request(server, method, where, method === "POST" ? { body: { name: "x" } } : {});
+    same([r.status, r.body.error.code], [404, "unknown_url"], where);
+  }
+});
+
+test("405: a wrong method", async () => same((await request(server, "GET", "/v1/chat/completions")).status, 405));
+
+test("400: no JSON, no object, no messages", async () => {
+  for (const [body, param] of [["{", null], ["[]", null], ['{"model":"x"}', "messages"], [`{"model":"${server.model}","messages":"hi"}`, "messages"],
+    [`{"model":"${server.model}","messages":[]}`, "messages"], [`{"model":"${server.model}","model":"x","messages":[]}`, null]]) {
+    const r = await request(server, "POST", "/v1/chat/completions", { body });
+    same([r.status, r.body.error?.param ?? null], [400, param], body);
+    checkSchema(r.body, "ErrorResponse");
+  }
+});
+
+test("400: messages, each fault by its name", async () => {
+  const ok = { role: "user", content: "hi" };
+  for (const [bad, param] of [[{ role: "robot", content: "x" }, "messages[1].role"], [{ content: "x" }, "messages[1].role"], [{ role: "user" }, "messages[1].content"],
+    [{ role: "user", content: 7 }, "messages[1].content"], [{ role: "user", content: [{ type: "image_url", image_url: { url: "x" } }] }, "messages[1].content"],
+    [{ role: "user", content: [] }, "messages[1].content"], [{ role: "tool", content: "x" }, "messages[1].role"], ["x", "messages[1]"]]) {
+    const r = await request(server, "POST", "/v1/chat/completions", { body: ask({ messages: [ok, bad] }) });
+    same([r.status, r.body.error.param], [400, param], JSON.stringify(bad));
+  }
+});
+
+test("400: what a later version will know", async () => {
+  for (const [field, value] of Object.entries({ tools: [{ type: "function", function: { name: "f" } }], response_format: { type: "json_object" }, logprobs: true, n: 2,
+    logit_bias: { 5: 1 }, presence_penalty: 0.5, frequency_penalty: -1, tool_choice: "required", modalities: ["audio"] }))
+    await refused(openai.chat.completions.create(ask({ [field]: value })), 400, "unsupported_parameter", field);
+  const neutral = { tools: [], response_format: { type: "text" }, logprobs: false, n: 1, logit_bias: {}, presence_penalty: 0, frequency_penalty: 0.0, tool_choice: "auto", metadata: { a: "b" }, store: false };
+  check((await openai.chat.completions.create(ask(neutral))).choices.length === 1);
+});
+
+test("400: stream_options without stream, two limits that differ, too many stops", async () => {
+  await refused(openai.chat.completions.create(ask({ stream_options: { include_usage: true } })), 400, "invalid_value", "stream_options");
+  await refused(openai.chat.completions.create(ask({ max_completion_tokens: 5 })), 400, "invalid_value", "max_tokens");
+  await refused(openai.chat.completions.create(ask({ stop: ["a", "b", "c", "d", "e"] })), 400, "invalid_value", "stop");
+  await refused(openai.chat.completions.create(ask({ stop: "" })), 400, "invalid_value", "stop");
+});
+
+test("400: a conversation past the context", async () => {
+  await refused(openai.chat.completions.create(ask({ messages: [{ role: "user", content: "long ".repeat(200000) }] })), 400, "context_length_exceeded", "messages");
+  await refused(openai.chat.completions.create(ask({ messages: [{ role: "user", content: "a b ".repeat(4500) }] })), 400, "context_length_exceeded", "messages");
+});
+
+test("413: a body past 8 MiB", async () => {
+  const r = await request(server, "POST", "/v1/chat/completions", { body: ask({ messages: [{ role: "user", content: "x".repeat(9 << 20) }] }) }).catch((e) => e);
+  same([r.status, r.body?.error?.code], [413, "request_too_large"]);
+});
+
+test("403: another machine's name in Host", async () => {
+  const r = await request(server, "GET", "/v1/models", { headers: { host: "evil.example:8000" } });
+  same(r.status, 403);
+  same((await request(server, "GET", "/health", { headers: { host: "localhost" } })).status, 200);
+});
+
+test("no answer allows another origin", async () => {
+  const r = await request(server, "GET", "/v1/models", { headers: { origin: "http://evil.example" } });
+  check(!Object.keys(r.headers).some((h) => h.startsWith("access-control")), JSON.stringify(r.headers));
+});
+
+test("429 without credit: insufficient_quota, not tried again", async () => {
+  const fake = await startFake("0.000001", "1", "1");
+  let calls = 0;
+  const counting = client(fake, { maxRetries: 2, fetch: (...a) => (calls++, fetch(...a)) });
+  const e = await refused(counting.chat.completions.create({ model: "hold", messages: [{ role: "user", content: "hello" }], max_tokens: 1000 }), 429, "credit_balance_exhausted");
+  same(calls, 1, "calls");
+  same(e.type, "insufficient_quota");
+  same(e.headers.get("x-should-retry"), "false");
+  check(/0\.000001/.test(e.message), `no balance in: ${e.message}`);
+  await fake.stop();
+});
+
+test("429 when busy: tried again; 500 in the middle of a stream", async () => {
+  const fake = await startFake("10", "1", "1");
+  let calls = 0;
+  const counting = client(fake, { maxRetries: 1, fetch: (...a) => (calls++, fetch(...a)) });
+  await refused(counting.chat.completions.create({ model: "refuse", messages: [{ role: "user", content: "x" }], max_tokens: 1 }), 429, "rate_limit_exceeded");
+  same(calls, 2, "calls");
+  await refused(client(fake).chat.completions.create({ model: "fail", messages: [{ role: "user", content: "x" }], max_tokens: 9 }), 500, "internal_error");
+  const stream = await client(fake).chat.completions.create({ model: "fail", messages: [{ role: "user", content: "x" }], max_tokens: 9, stream: true });
+  let text = "", error = null;
+  try {
+    for await (const c of stream) text += c.choices[0]?.delta?.content ?? "";
+  } catch (e) { error = e; }
+  same(text, "0 1 2 ", "text before the break");
+  check(error instanceof OpenAI.APIError, `no error: ${error}`);
+  await fake.stop();
+});
+
+test("every route of the tables asks for what its row says", async () => {
+  const rows = [];
+  for (const [file, pattern] of [["routes", /^ROUTE\((\w+), +"([^"]+)", +(\w+),/gm], ["admin", /^ADMIN\(\w+, +(\w+), +()"([^"]+)"\)/gm]])
+    for (const m of readFileSync(path.join(root, `src/api/${file}.def`), "utf8").matchAll(pattern)) rows.push(file === "admin" ? [m[1], m[3], "ADMIN"] : [m[1], m[2], m[3]]);
+  check(rows.length > 18, `${rows.length} rows`);
+  for (const [method, pattern, access] of rows) {
+    const where = pattern.replace("{model*}", server.model).replace("{file}", "app.js"), body = method === "POST" ? "{}" : undefined;
+    const without = (await request(server, method, where, { key: null, body })).status, wrong = (await request(server, method, where, { key: "sk-x", body })).status;
+    const wanted = { PUBLIC: 200, PAGE: 200, LOCAL: 200, KEY: 401, ADMIN: 404 }[access];
+    same([without, wrong], [wanted, wanted], `${method} ${where} (${access})`);
+    if (access === "KEY" && method === "GET") same((await request(server, method, where)).status, 200, `${where} with a key`);
+  }
+});
+
+test("what ends when the server ends says so", async () => {
+  const fake = await startFake("10", "1", "1");
+  const stream = await client(fake).chat.completions.create({ model: "slow", messages: [{ role: "user", content: "x" }], max_tokens: 1000, stream: true });
+  await sleep(50);
+  const read = (async () => { for await (const c of stream) void c; })().catch((e) => e);
+  await fake.stop(); // checks the exit status and the audit
+  await read;
+});
+
+await run();

@@ -1,0 +1,45 @@
+/* tests/check compares kernels with the scalar specification. A check function returns NULL, or what is wrong in static storage: the
+ * same functions must pass every kernel of every table and catch every planted mutant. */
+#pragma once
+#include "kernel/kernel.h"
+#include <setjmp.h>
+#include <signal.h>
+
+/* A buffer of n bytes whose last byte is followed by a page that may not be touched. */
+struct guard {
+    void *p, *map;
+    size_t n, map_n;
+};
+void guard_new(struct guard *g, size_t n);
+void guard_read_only(struct guard *g); /* from here on writing it faults as well */
+void guard_free(struct guard *g);
+
+/* Runs check(fn, tolerance); a fault in it comes back as a text. */
+typedef void any_fn(void);
+typedef const char *check_fn(any_fn *kernel, double tolerance);
+const char *check_run(check_fn *check, any_fn *kernel, double tolerance);
+/* Formats a finding. */
+const char *found(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+uint32_t next_random(void);
+/* Random values of one of several kinds: even, with outliers a hundred times as large, all positive, tiny, zeros. */
+enum { FILLS = 5 };
+void fill(float *p, size_t n, int kind);
+static inline double eps(double tolerance)
+{
+    return tolerance * 0x1p-23;
+}
+/* Whether got is want within `bound`; NaN only where NaN is wanted. */
+bool near(double got, double want, double bound);
+
+check_fn check_quantize, check_matmul_q4_0, check_matmul_q8_0, check_matmul_f32, check_matmul_f16, check_matmul_bf16, check_attn_f16, check_attn_f32,
+    check_rmsnorm, check_add, check_swiglu, check_rope_norm, check_rope_neox, check_to_f16;
+
+struct mutant {
+    const char *name;
+    any_fn *kernel;
+    check_fn *check;
+    double tolerance;
+};
+extern const struct mutant mutants[];
+extern const size_t n_mutants;

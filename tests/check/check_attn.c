@@ -1,0 +1,165 @@
+/* Attention over pages: two pages one after the other, windows, rows without positions, every small head_dim; rows alone bit-equal. */
+#include "check.h"
+#include <math.h>
+#include <string.h>
+
+enum { PAGES = 2, Q_MAX = 13, HEAD_MAX = 80 };
+
+struct problem {
+    bool half;
+    size_t n_q, hd;
+    struct guard q, k[PAGES], v[PAGES];
+    int lo[PAGES][Q_MAX], hi[PAGES][Q_MAX];
+};
+struct state {
+    struct guard max, sum, out;
+};
+
+static void state_new(struct state *s, size_t n_q, size_t hd)
+{
+    guard_new(&s->max, n_q * sizeof(float)), guard_new(&s->sum, n_q * sizeof(float)), guard_new(&s->out, n_q * hd * sizeof(float));
+    for (size_t i = 0; i < n_q; i++)
+        ((float *)s->max.p)[i] = -INFINITY, ((float *)s->sum.p)[i] = 0;
+    memset(s->out.p, 0, s->out.n);
+}
+static void state_free(struct state *s)
+{
+    guard_free(&s->max), guard_free(&s->sum), guard_free(&s->out);
+}
+
+/* K and V of one page. Positions that no row asks for are left as they were: NaN. */
+static void fill_page(struct problem *p, int page, int kind)
+{
+    size_t size = p->half ? sizeof(f16) : sizeof(float), n = KERNEL_KV_PAGE * p->hd;
+    guard_new(&p->k[page], n * size), guard_new(&p->v[page], n * size);
+    int lo = KERNEL_KV_PAGE, hi = 0;
+    for (size_t i = 0; i < p->n_q; i++)
+        if (p->hi[page][i] > p->lo[page][i]) {
+            lo = p->lo[page][i] < lo ? p->lo[page][i] : lo;
+            hi = p->hi[page][i] > hi ? p->hi[page][i] : hi;
+        }
+    for (int j = lo; j < hi; j++)
+        for (size_t d = 0; d < p->hd; d++) {
+            float x[2];
+            fill(x, 2, kind == 3 ? 0 : kind);
+            size_t at_k = d * KERNEL_KV_PAGE + (size_t)j, at_v = (size_t)j * p->hd + d;
+            if (p->half)
+                ((f16 *)p->k[page].p)[at_k] = f16_from_f32(x[0]), ((f16 *)p->v[page].p)[at_v] = f16_from_f32(x[1]);
+            else
+                ((float *)p->k[page].p)[at_k] = x[0], ((float *)p->v[page].p)[at_v] = x[1];
+        }
+    guard_read_only(&p->k[page]), guard_read_only(&p->v[page]);
+}
+
+static void run(const struct problem *p, kernel_attn_fn *kernel, struct state *s, int page, size_t row, size_t n)
+{
+    struct kernel_attn a = {.q = (float *)p->q.p + row * p->hd,
+                            .k = p->k[page].p,
+                            .v = p->v[page].p,
+                            .lo = p->lo[page] + row,
+                            .hi = p->hi[page] + row,
+                            .max = (float *)s->max.p,
+                            .sum = (float *)s->sum.p,
+                            .out = (float *)s->out.p,
+                            .n_q = (int)n,
+                            .head_dim = (int)p->hd};
+    kernel(&a);
+}
+
+static double value(const struct problem *p, const struct guard *g, size_t i)
+{
+    return p->half ? (double)f16_to_f32(((const f16 *)g->p)[i]) : (double)((const float *)g->p)[i];
+}
+
+/* How far the weights of row i may be off: an error in a score is one in its weight's exponent. */
+static double doubt(const struct problem *p, size_t i)
+{
+    double most = 0;
+    for (int page = 0; page < PAGES; page++)
+        for (int j = p->lo[page][i]; j < p->hi[page][i]; j++) {
+            double sum = 0;
+            for (size_t d = 0; d < p->hd; d++)
+                sum += fabs((double)((float *)p->q.p)[i * p->hd + d] * value(p, &p->k[page], d * KERNEL_KV_PAGE + (size_t)j));
+            most = fmax(most, sum);
+        }
+    return 1 + most;
+}
+
+static const char *compare(const struct problem *p, kernel_attn_fn *kernel, kernel_attn_fn *scalar, double tolerance)
+{
+    const char *text = NULL;
+    struct state got, want;
+    state_new(&got, p->n_q, p->hd), state_new(&want, p->n_q, p->hd);
+    for (int page = 0; page < PAGES; page++)
+        run(p, kernel, &got, page, 0, p->n_q), run(p, scalar, &want, page, 0, p->n_q);
+    for (size_t i = 0; i < p->n_q && !text; i++) {
+        double bound = eps(tolerance) * doubt(p, i), top = 0, sum = (double)((float *)want.sum.p)[i];
+        for (int page = 0; page < PAGES; page++)
+            for (int j = p->lo[page][i]; j < p->hi[page][i]; j++)
+                for (size_t d = 0; d < p->hd; d++)
+                    top = fmax(top, fabs(value(p, &p->v[page], (size_t)j * p->hd + d)));
+        if (!near((double)((float *)got.max.p)[i], (double)((float *)want.max.p)[i], bound) ||
+            !near((double)((float *)got.sum.p)[i], sum, bound * sum))
+            text = found("%zu rows of %zu: row %zu has maximum %.9g and sum %.9g, not %.9g and %.9g", p->n_q, p->hd, i,
+                         (double)((float *)got.max.p)[i], (double)((float *)got.sum.p)[i], (double)((float *)want.max.p)[i], sum);
+        for (size_t d = 0; d < p->hd && !text; d++) {
+            double g = (double)((float *)got.out.p)[i * p->hd + d], w = (double)((float *)want.out.p)[i * p->hd + d];
+            if (!near(g, w, bound * sum * top + 1e-40))
+                text = found("%zu rows of %zu: value %zu of row %zu is %.9g, not %.9g", p->n_q, p->hd, d, i, g, w);
+        }
+    }
+    for (size_t i = 0; i < p->n_q && !text; i++) {
+        struct state alone;
+        state_new(&alone, 1, p->hd);
+        for (int page = 0; page < PAGES; page++)
+            run(p, kernel, &alone, page, i, 1);
+        if (memcmp(alone.out.p, (float *)got.out.p + i * p->hd, alone.out.n) != 0 || memcmp(alone.sum.p, (float *)got.sum.p + i, sizeof(float)) != 0)
+            text = found("%zu rows of %zu: row %zu differs when it is alone", p->n_q, p->hd, i);
+        state_free(&alone);
+    }
+    state_free(&got), state_free(&want);
+    return text;
+}
+
+static const char *problem(bool half, any_fn *kernel, double tolerance, size_t n_q, size_t hd, int kind)
+{
+    struct problem p = {.half = half, .n_q = n_q, .hd = hd};
+    guard_new(&p.q, n_q * hd * sizeof(float));
+    fill(p.q.p, n_q * hd, kind);
+    for (int page = 0; page < PAGES; page++) {
+        for (size_t i = 0; i < n_q; i++) {
+            int a = (int)(next_random() % (KERNEL_KV_PAGE + 1)), b = (int)(next_random() % (KERNEL_KV_PAGE + 1));
+            p.lo[page][i] = kind == 0 ? 0 : a < b ? a : b;
+            p.hi[page][i] = a < b ? b : a;
+            if (page == 0 && p.hi[0][i] == p.lo[0][i]) /* each row has a position somewhere */
+                p.lo[0][i] = 0, p.hi[0][i] = 1 + (int)(i % KERNEL_KV_PAGE);
+        }
+        fill_page(&p, page, kind);
+    }
+    guard_read_only(&p.q);
+    const char *text = compare(&p, (kernel_attn_fn *)kernel, half ? attn_f16_scalar : attn_f32_scalar, tolerance);
+    guard_free(&p.q);
+    for (int page = 0; page < PAGES; page++)
+        guard_free(&p.k[page]), guard_free(&p.v[page]);
+    return text;
+}
+
+static const char *check(bool half, any_fn *kernel, double tolerance)
+{
+    const char *text = NULL;
+    for (size_t hd = 1; hd <= HEAD_MAX && !text; hd++)
+        text = problem(half, kernel, tolerance, 1 + hd % Q_MAX, hd, (int)(hd % FILLS));
+    for (size_t n_q = 1; n_q <= Q_MAX && !text; n_q++)
+        for (int kind = 0; kind < FILLS && !text; kind++)
+            text = problem(half, kernel, tolerance, n_q, 64, kind);
+    return text;
+}
+
+const char *check_attn_f16(any_fn *kernel, double tolerance)
+{
+    return check(true, kernel, tolerance);
+}
+const char *check_attn_f32(any_fn *kernel, double tolerance)
+{
+    return check(false, kernel, tolerance);
+}

@@ -1,0 +1,167 @@
+/* Planted faults of the kinds that vector kernels have had: each must be found by the checks that the real kernels pass. A mutant is
+ * the scalar kernel with one thing wrong. */
+#include "check.h"
+#include <math.h>
+
+static void scale_slightly_off(const struct kernel_matmul *m, int row0, int row1)
+{
+    matmul_q4_0_scalar(m, row0, row1); /* a scale read as 12-bit float, in one row of sixteen */
+    for (int c = 0; c < m->n; c++)
+        for (int r = row0; r < row1; r++)
+            if (r % 16 == 15)
+                m->y[(size_t)c * m->y_stride + (size_t)r] *= 1 + 0x1p-12f;
+}
+
+/* vpmaddubsw without care: sums of two products saturate at int16. */
+static void saturates(const struct kernel_matmul *m, int row0, int row1)
+{
+    matmul_q8_0_scalar(m, row0, row1);
+    size_t nb = (size_t)m->n_in / KERNEL_BLOCK;
+    for (int c = 0; c < m->n; c++)
+        for (int r = row0; r < row1; r++) {
+            const uint8_t *panel = (const uint8_t *)m->w + (size_t)r / 16 * kernel_panel_q8_0((size_t)m->n_in);
+            for (size_t b = 0; b < nb; b++) {
+                const struct act8 *x = (const struct act8 *)m->x + (size_t)c * nb + b;
+                int lost = 0;
+                for (size_t k = 0; k < KERNEL_BLOCK; k += 2) {
+                    const uint8_t *w = panel + kernel_panel_scales((size_t)m->n_in) + (b * 8 + k / 4) * 64 + (size_t)r % 16 * 4 + k % 4;
+                    int sum = w[0] * x->q[k] + w[1] * x->q[k + 1];
+                    lost += sum > 32767 ? 32767 - sum : sum < -32768 ? -32768 - sum : 0;
+                }
+                m->y[(size_t)c * m->y_stride + (size_t)r] +=
+                    f16_to_f32(((const f16 *)(const void *)panel)[b * 16 + (size_t)r % 16]) * x->d * (float)lost;
+            }
+        }
+}
+
+static void bias_of_other_row(const struct kernel_matmul *m, int row0, int row1)
+{
+    struct kernel_matmul n = *m;
+    n.bias = NULL;
+    matmul_f16_scalar(&n, row0, row1);
+    for (int c = 0; m->bias && c < m->n; c++)
+        for (int r = row0; r < row1; r++) /* counted from the slice, not from the matrix */
+            m->y[(size_t)c * m->y_stride + (size_t)r] += m->bias[r - row0];
+}
+
+static void writes_past_slice(const struct kernel_matmul *m, int row0, int row1)
+{
+    matmul_q4_0_scalar(m, row0, (row1 + 15) / 16 * 16 < m->n_out ? (row1 + 15) / 16 * 16 + 1 : m->n_out);
+}
+
+static void reads_past_end(const struct kernel_matmul *m, int row0, int row1)
+{
+    matmul_f32_scalar(m, row0, row1);
+    volatile float sink = ((const float *)m->w)[(size_t)row1 * (size_t)m->n_in];
+    (void)sink;
+}
+
+static void last_column_missing(const struct kernel_matmul *m, int row0, int row1)
+{
+    struct kernel_matmul n = *m;
+    n.n = m->n > 4 && m->n % 4 == 1 ? m->n - 1 : m->n; /* a remainder of one column is forgotten */
+    matmul_q8_0_scalar(&n, row0, row1);
+}
+
+static void depends_on_batch(const struct kernel_matmul *m, int row0, int row1)
+{
+    matmul_bf16_scalar(m, row0, row1); /* another order of summation for wide batches: right, but not the same bits */
+    for (int c = 0; m->n >= 4 && c < m->n; c++)
+        for (int r = row0; r < row1; r++) {
+            float *y = &m->y[(size_t)c * m->y_stride + (size_t)r];
+            *y = nextafterf(*y, INFINITY);
+        }
+}
+
+static void rounds_half_up(struct act8 *out, const float *x, size_t n)
+{
+    quantize_scalar(out, x, n);
+    for (size_t b = 0; b < n; b++) {
+        out[b].sum = 0;
+        for (int i = 0; i < KERNEL_BLOCK; i++) {
+            if (out[b].d > 0)
+                out[b].q[i] = (int8_t)floorf(x[b * KERNEL_BLOCK + (size_t)i] / out[b].d + 0.5f);
+            out[b].sum += out[b].q[i];
+        }
+    }
+}
+
+static void nan_vanishes(struct act8 *out, const float *x, size_t n)
+{
+    quantize_scalar(out, x, n);
+    for (size_t b = 0; b < n; b++)
+        if (isnan(out[b].d))
+            out[b].d = 0;
+}
+
+static void forgets_older_pages(const struct kernel_attn *a)
+{
+    float before[KERNEL_ATTN_MAX];
+    for (int i = 0; i < a->n_q; i++)
+        before[i] = a->max[i];
+    attn_f16_scalar(a);
+    for (int i = 0; i < a->n_q; i++) /* the sum is not scaled to the new maximum */
+        if (before[i] > -INFINITY && a->max[i] > before[i])
+            a->sum[i] *= 1.0001f;
+}
+
+static void ignores_window(const struct kernel_attn *a)
+{
+    int lo[KERNEL_ATTN_MAX];
+    struct kernel_attn b = *a;
+    for (int i = 0; i < a->n_q; i++)
+        lo[i] = a->hi[i] > a->lo[i] && a->lo[i] > 0 ? a->lo[i] - 1 : a->lo[i];
+    b.lo = lo;
+    attn_f32_scalar(&b);
+}
+
+static void forgets_eps(float *y, const float *x, const float *gain, float e, size_t n)
+{
+    rmsnorm_scalar(y, x, gain, 0 * e, n);
+}
+
+static void tail_unfinished(float *y, const float *gate, const float *up, size_t n)
+{
+    swiglu_scalar(y, gate, up, n > 8 ? n / 8 * 8 : n);
+}
+
+static void poor_exp(float *y, const float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = gate[i] / (1 + expf(-gate[i]) * (1 + 0x1p-18f)) * up[i];
+}
+
+static void turns_backwards(float *x, const float *cosines, const float *sines, int n_heads, int head_dim, int n_rot)
+{
+    float minus[128];
+    for (int i = 0; i < n_rot / 2; i++) /* from the ninth pair on */
+        minus[i] = i < 8 ? sines[i] : -sines[i];
+    rope_neox_scalar(x, cosines, minus, n_heads, head_dim, n_rot);
+}
+
+static void truncates(f16 *out, const float *x, size_t n)
+{
+    to_f16_scalar(out, x, n);
+    for (size_t i = 0; i < n; i++)
+        if (fabsf(f16_to_f32(out[i])) > fabsf(x[i]))
+            out[i]--;
+}
+const struct mutant mutants[] = {
+    {"scale_slightly_off", (any_fn *)scale_slightly_off, check_matmul_q4_0, 4},
+    {"saturates", (any_fn *)saturates, check_matmul_q8_0, 4},
+    {"bias_of_other_row", (any_fn *)bias_of_other_row, check_matmul_f16, 4},
+    {"writes_past_slice", (any_fn *)writes_past_slice, check_matmul_q4_0, 4},
+    {"reads_past_end", (any_fn *)reads_past_end, check_matmul_f32, 4},
+    {"last_column_missing", (any_fn *)last_column_missing, check_matmul_q8_0, 4},
+    {"depends_on_batch", (any_fn *)depends_on_batch, check_matmul_bf16, 4},
+    {"rounds_half_up", (any_fn *)rounds_half_up, check_quantize, 0},
+    {"nan_vanishes", (any_fn *)nan_vanishes, check_quantize, 0},
+    {"forgets_older_pages", (any_fn *)forgets_older_pages, check_attn_f16, 8},
+    {"ignores_window", (any_fn *)ignores_window, check_attn_f32, 8},
+    {"forgets_eps", (any_fn *)forgets_eps, check_rmsnorm, 4},
+    {"tail_unfinished", (any_fn *)tail_unfinished, check_swiglu, 8},
+    {"poor_exp", (any_fn *)poor_exp, check_swiglu, 8},
+    {"turns_backwards", (any_fn *)turns_backwards, check_rope_neox, 2},
+    {"truncates", (any_fn *)truncates, check_to_f16, 0},
+};
+const size_t n_mutants = sizeof mutants / sizeof *mutants;

@@ -1,0 +1,262 @@
+/* base: parsers of numbers and dates, UTF-8, map, ring, json, digests against published vectors. */
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "base/ring.h"
+#include "base/rng.h"
+#include "base/thread.h"
+#include "base/vec.h"
+#include "test.h"
+#include <math.h>
+#include <unistd.h>
+
+TEST(err_table)
+{
+    struct err e;
+    CHECK(err_set(&e, ERR_QUOTA, "balance %d", 3) == -(int)ERR_QUOTA);
+    CHECK(e.code == ERR_QUOTA && strcmp(e.msg, "balance 3") == 0 && e.param[0] == 0);
+    CHECK(err_http(ERR_QUOTA) == 429 && !err_retry(ERR_QUOTA) && strcmp(err_wire_type(ERR_QUOTA), "insufficient_quota") == 0);
+    (void)err_wrap(&e, "org %s", "a");
+    CHECK(strcmp(e.msg, "org a: balance 3") == 0);
+    CHECK(err_http((enum errcode)9999) == 500);
+}
+
+TEST(checked_arithmetic)
+{
+    size_t out;
+    CHECK(ck_align(1, 64, &out) && out == 64 && ck_align(64, 64, &out) && out == 64 && ck_align(0, 8, &out) && out == 0);
+    CHECK(!ck_align(SIZE_MAX, 64, &out) && !ck_align(8, 3, &out) && !ck_align(8, 0, &out));
+    CHECK(mem_array(SIZE_MAX / 2, 3) == NULL && mem_resize(NULL, SIZE_MAX, 2) == NULL);
+}
+
+TEST(numbers_are_strict)
+{
+    static const char *const bad[] = {"", "-", "+1", " 1", "1 ", "0x1", "1e", "18446744073709551616", "--1", "1.", "nan", "inf"};
+    uint64_t u;
+    int64_t  i;
+    double   f;
+    for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
+        CHECK_MSG(!str_u64(str_of(bad[k]), &u) && !str_i64(str_of(bad[k]), &i), "'%s'", bad[k]);
+    CHECK(str_u64(STR("18446744073709551615"), &u) && u == UINT64_MAX);
+    CHECK(str_i64(STR("-9223372036854775808"), &i) && i == INT64_MIN && !str_i64(STR("9223372036854775808"), &i));
+    CHECK(str_f64(STR("-1.5e3"), &f) && f == -1500 && !str_f64(STR("1e999"), &f) && !str_f64(STR("0x1p3"), &f) && !str_f64(STR("nan"), &f));
+}
+
+TEST(dates)
+{
+    int64_t us;
+    char    iso[32];
+    CHECK(clock_parse("2026-11-23", &us) && us == 1795392000000000);
+    CHECK(clock_parse("2026-11-23T23:30Z", &us) && (clock_iso(iso, us), strcmp(iso, "2026-11-23T23:30:00.000000Z") == 0));
+    CHECK(!clock_parse("2026-02-30", &us) && !clock_parse("2026-13-01", &us) && !clock_parse("2026-11-23T", &us) && !clock_parse("2026-1-1", &us));
+    clock_iso(iso, -1);
+    CHECK(strcmp(iso, "1969-12-31T23:59:59.999999Z") == 0);
+}
+
+TEST(utf8)
+{
+    static const char *const bad[] = {"\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\x80", "\xE0\x80\x80", "\xFF"};
+    uint32_t                 cp;
+    char                     out[4];
+    for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
+        CHECK_MSG(utf8_len(bad[k], strlen(bad[k])) == -1, "%zu", k);
+    CHECK(utf8_len("\xE4\xB8", 2) == 0 && utf8_len("", 0) == 0);
+    for (uint32_t c = 0; c < 0x110000; c++) {
+        if (c >= 0xD800 && c < 0xE000)
+            continue;
+        size_t n = utf8_encode(out, c);
+        CHECK(utf8_decode(out, n, &cp) == (int)n && cp == c);
+    }
+}
+
+TEST(map_against_a_list)
+{
+    enum { N = 5000 };
+    static bool have[N];
+    struct map  m;
+    memset(have, 0, sizeof have);
+    map_init(&m);
+    size_t n = 0;
+    for (uint64_t step = 0; step < 40000; step++) {
+        uint64_t        r = rng_u64(7, 0, step, 0), k = r % N;
+        union map_value v;
+        struct str      key = {(const char *)&k, sizeof k};
+        if (r >> 32 & 1) {
+            n += !have[k];
+            have[k] = true;
+            CHECK(map_set(&m, key, (union map_value){.u64 = k * 3}));
+        } else {
+            CHECK(map_del(&m, key, &v) == have[k]);
+            n -= have[k];
+            have[k] = false;
+        }
+        CHECK(m.n == n);
+    }
+    for (uint64_t k = 0; k < N; k++) {
+        union map_value v;
+        bool            found = map_get(&m, (struct str){(const char *)&k, sizeof k}, &v);
+        CHECK(found == have[k] && (!found || v.u64 == k * 3));
+    }
+    map_deinit(&m);
+}
+
+enum { RING_EACH = 20000, RING_THREADS = 4 };
+static struct ring *shared_ring;
+static void         produce(void *arg)
+{
+    for (uint64_t i = 0; i < RING_EACH; i++) {
+        uint64_t item = (uint64_t)(uintptr_t)arg << 32 | i;
+        while (!ring_push(shared_ring, &item))
+            usleep(10);
+    }
+}
+
+TEST(ring_keeps_each_producers_order)
+{
+    struct thread t[RING_THREADS];
+    uint64_t      next[RING_THREADS] = {0}, item;
+    shared_ring = ring_new(sizeof item, 64);
+    for (size_t i = 0; i < RING_THREADS; i++)
+        CHECK(thread_start(&t[i], "producer", produce, (void *)(uintptr_t)i));
+    for (size_t got = 0; got < (size_t)RING_THREADS * RING_EACH;) {
+        if (!ring_pop(shared_ring, &item))
+            continue;
+        CHECK((item & 0xFFFFFFFF) == next[item >> 32]++);
+        got++;
+    }
+    for (size_t i = 0; i < RING_THREADS; i++)
+        thread_join(&t[i]);
+    ring_free(shared_ring);
+}
+
+TEST(json_reads_strictly)
+{
+    static const char *const bad[] = {"", "{", "{\"a\":1,\"a\":2}", "[1] x", "\"\\u0000\"", "\"\xFF\"", "{\"a\":01}", "nul"};
+    struct json             *j;
+    struct err               e;
+    for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
+        CHECK_MSG(json_parse(&j, bad[k], strlen(bad[k]), &e) < 0 && e.code == ERR_BAD_REQUEST, "'%s'", bad[k]);
+    char deep[200];
+    memset(deep, '[', 65), memset(deep + 65, ']', 65);
+    CHECK(json_parse(&j, deep, 130, &e) < 0 && strstr(e.msg, "deeper"));
+    CHECK(json_parse(&j, deep + 1, 128, &e) == 0);
+    json_free(j);
+}
+
+TEST(json_round_trip)
+{
+    const char  *text = "{\"a\":[1,-2,0.1,true,null,\"x\\n\\\"\\u0001\xE4\xB8\xAD\"],\"b\":{}}";
+    struct json *j;
+    struct buf   b;
+    buf_init(&b, 0);
+    CHECK(json_parse(&j, text, strlen(text), NULL) == 0);
+    json_dump(&b, j);
+    CHECK_MSG(strcmp(b.data, text) == 0, "%s", b.data);
+    CHECK(json_len(json_get(j, "a")) == 6 && json_int(json_at(json_get(j, "a"), 1)) == -2 && json_type(json_get(j, "c")) == JSON_NULL);
+    json_free(j);
+    buf_deinit(&b);
+}
+
+TEST(json_writer_mends_bad_utf8)
+{
+    struct buf b;
+    struct jw  w;
+    buf_init(&b, 0);
+    jw_init(&w, &b);
+    jw_strn(&w, "a\xFF" "b\xE4\xB8", 5);
+    CHECK(strcmp(b.data, "\"a\xEF\xBF\xBD" "b\xEF\xBF\xBD\xEF\xBF\xBD\"") == 0);
+    buf_clear(&b);
+    jw_init(&w, &b);
+    jw_f64(&w, NAN);
+    CHECK(strcmp(b.data, "null") == 0);
+    buf_deinit(&b);
+}
+
+static bool hex_is(const uint8_t *p, size_t n, const char *want)
+{
+    char hex[129];
+    str_to_hex(hex, p, n);
+    return strcmp(hex, want) == 0;
+}
+
+TEST(digests)
+{
+    struct sha256 h;
+    sha256(&h, "abc", 3); /* FIPS 180-4 */
+    CHECK(hex_is(h.b, 32, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
+    hmac_sha256(&h, "Jefe", 4, "what do ya want for nothing?", 28); /* RFC 4231, case 2 */
+    CHECK(hex_is(h.b, 32, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"));
+    CHECK(crc32_of("123456789", 9) == 0xCBF43926u);
+    uint8_t key[16], text[15];
+    for (uint8_t i = 0; i < 16; i++)
+        key[i] = i;
+    for (uint8_t i = 0; i < 15; i++)
+        text[i] = i;
+    CHECK(siphash(key, text, 15) == 0xa129ca6149be45e5ull); /* the SipHash paper, appendix A */
+}
+
+TEST(rng_is_philox)
+{
+    /* Random123's known answer: counter 0, key 0 -> 6627e8d5 e169c58d ... */
+    CHECK(rng_u64(0, 0, 0, 0) == 0xe169c58d6627e8d5ull);
+    double sum = 0;
+    for (uint64_t i = 0; i < 100000; i++)
+        sum += rng_f64(1, 2, i, 3);
+    CHECK(fabs(sum / 100000 - 0.5) < 0.005);
+}
+
+TEST(arena_has_a_maximum)
+{
+    struct arena a;
+    arena_init(&a, 1000);
+    char *p = arena_fmt(&a, "%s-%d", "x", 7);
+    CHECK(p && strcmp(p, "x-7") == 0 && arena_new(&a, 900) && !arena_new(&a, 900) && !arena_array(&a, SIZE_MAX, 2));
+    arena_deinit(&a);
+}
+
+TEST(buf_has_a_maximum)
+{
+    struct buf b;
+    buf_init(&b, 10);
+    buf_str(&b, "12345");
+    buf_str(&b, "678901");
+    CHECK(b.failed && b.len == 5 && strcmp(b.data, "12345") == 0);
+    buf_clear(&b);
+    buf_fmt(&b, "%d", 42);
+    buf_cut(&b, 1);
+    CHECK(!b.failed && strcmp(b.data, "2") == 0);
+    buf_deinit(&b);
+}
+
+TEST(files)
+{
+    char       dir[] = "/tmp/sluice-base-XXXXXX", path[128], copy[128];
+    struct buf b;
+    struct err e;
+    int        fd, fd2;
+    CHECK(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/a/b", dir);
+    CHECK(os_mkdirs(path, 0700, &e) == 0 && os_exists(path));
+    snprintf(path, sizeof path, "%s/a/b/file", dir);
+    snprintf(copy, sizeof copy, "%s/a/copy", dir);
+    CHECK(os_write_file(path, "hello", 5, 0600, &e) == 0 && os_copy_file(path, copy, 0400, &e) == 0);
+    buf_init(&b, 100);
+    CHECK(os_read_file(&b, copy, &e) == 0 && b.len == 5 && memcmp(b.data, "hello", 5) == 0);
+    CHECK(os_read_file(&b, "/nonexistent", &e) < 0 && e.code == ERR_NOT_FOUND);
+    buf_deinit(&b);
+    struct sha256 h, h2;
+    sha256(&h2, "hello", 5);
+    CHECK(sha256_file(&h, path, NULL, NULL, &e) == 0 && memcmp(&h, &h2, 32) == 0);
+    snprintf(path, sizeof path, "%s/lock", dir);
+    CHECK(os_lock_file(&fd, path, &e) == 0 && os_lock_file(&fd2, path, &e) < 0 && e.code == ERR_CONFLICT);
+    close(fd);
+    CHECK(os_rss_bytes() > 0 && os_memory_bytes() > 1 << 20);
+    char cmd[160];
+    snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
+    CHECK(system(cmd) == 0);
+}
+TEST_MAIN()

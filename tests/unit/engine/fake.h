@@ -1,0 +1,245 @@
+/* A model and a vocabulary that stand in for the real ones at link time. The model's state is in its KV pages, as a real one's: the logits
+ * of a row come from a hash of all tokens that the pages hold for its sequence. So a lost, shared,
+ * stale or misplaced page changes the text. */
+#pragma once
+#include "base/clock.h"
+#include "base/rng.h"
+#include "base/thread.h"
+#include "engine/engine.h"
+#include <stdatomic.h>
+#include <string.h>
+
+enum { FAKE_VOCAB = 64, FAKE_EOG = 0, JOBS_MAX = 4096 };
+
+struct model {
+    struct model_shape shape;
+    int                layers;      /* page size */
+    uint32_t           delay_us;    /* of a step */
+    _Atomic bool       closed;      /* the gate: a step waits inside while it is closed ... */
+    _Atomic int        tickets;     /* ... and has no ticket */
+    _Atomic int        inside;      /* steps that began */
+    _Atomic int        rows, seqs;  /* of the last step */
+    _Atomic uint32_t   all_rows;    /* of all steps */
+    _Atomic bool       nan;         /* logits are not numbers */
+    bool               no_eog;
+};
+struct vocab { int unused; };
+static struct vocab fake_vocab;
+
+static inline void fake_model(struct model *m, uint32_t n_ctx)
+{
+    memset(m, 0, sizeof *m);
+    m->shape = (struct model_shape){.arch = "fake", .n_vocab = FAKE_VOCAB, .n_ctx = n_ctx, .n_params = 1 << 20};
+    m->layers = 1;
+}
+
+const struct model_shape *model_shape(const struct model *m) { return &m->shape; }
+void model_kv_shape(const struct model *m, enum kv_type type, struct kv_shape *out) { *out = (struct kv_shape){m->layers, 1, 16, type}; }
+
+static inline uint64_t fake_hash(uint64_t h, int32_t token, uint32_t pos)
+{
+    return (h ^ (uint32_t)token ^ (uint64_t)pos << 20) * UINT64_C(0x9E3779B97F4A7C15);
+}
+
+static inline void fake_logits(const struct model *m, uint64_t h, float *logits)
+{
+    for (uint32_t i = 0; i < FAKE_VOCAB; i++)
+        logits[i] = (float)(rng_u64(h, 0, i, 7) % 4096) / 512;
+    if (m->no_eog)
+        logits[FAKE_EOG] = -100;
+    if (m->nan)
+        for (uint32_t i = 0; i < FAKE_VOCAB; i++)
+            logits[i] = 0.0f / 0.0f;
+}
+
+void model_step(struct model *m, const struct step *s)
+{
+    m->rows = s->n;
+    m->seqs = s->n_seqs;
+    m->all_rows += (uint32_t)s->n;
+    m->inside++;
+    while (m->closed && m->tickets == 0)
+        ;
+    m->tickets -= m->closed;
+    if (m->delay_us)
+        for (uint64_t end = clock_ns() + m->delay_us * 1000ull; clock_ns() < end;)
+            ;
+    float *logits = s->logits;
+    int    w = 0;
+    for (int i = 0; i < s->n_seqs; i++) {
+        const struct kv_seq *q = &s->seqs[i];
+        for (int r = 0; r < q->n_rows; r++) {
+            uint32_t pos = (uint32_t)(q->pos0 + r);
+            int      row = q->row0 + r;
+            ASSERT(s->pos[row] == (int32_t)pos);
+            ((int32_t *)q->pages[pos / KV_PAGE])[pos % KV_PAGE] = s->token[row];
+            if (w == s->n_want || s->want[w] != row)
+                continue;
+            uint64_t h = 1;
+            for (uint32_t p = 0; p <= pos; p++)
+                h = fake_hash(h, ((const int32_t *)q->pages[p / KV_PAGE])[p % KV_PAGE], p);
+            fake_logits(m, h, logits);
+            logits += m->shape.n_vocab;
+            w++;
+        }
+    }
+    ASSERT(w == s->n_want);
+}
+
+int32_t vocab_size(const struct vocab *v) { return v == &fake_vocab ? FAKE_VOCAB : 0; }
+bool    vocab_is_eog(const struct vocab *v, int32_t token) { return v == &fake_vocab && token == FAKE_EOG; }
+void    detok_init(struct detok *d, const struct vocab *v, bool start) { *d = (struct detok){.v = v, .any = !start}; }
+void    detok_add(struct detok *d, int32_t token, struct buf *out)
+{
+    (void)d;
+    if (token % 27 == 26)
+        buf_str(out, "\xc3\xa9");
+    else
+        buf_char(out, (char)('a' + token % 27));
+}
+void detok_end(struct detok *d, struct buf *out) { (void)d, (void)out; }
+
+/* A sequence as its owner sees it. */
+struct job {
+    struct mutex        mu;
+    struct cond         more;
+    struct buf          text;
+    uint32_t            n_tokens, n_paused, n_done, bad; /* bad: an event broke a rule */
+    struct token_counts counts, journaled;
+    enum seq_end        end;
+    struct err          err;
+    uint64_t            seq, done_ns, total_done; /* total: tokens of all jobs when this one ended */
+};
+static struct job   jobs[JOBS_MAX];
+static _Atomic uint64_t total_tokens;
+
+static inline void jobs_reset(void)
+{
+    for (int i = 0; i < JOBS_MAX; i++) {
+        if (jobs[i].text.data)
+            buf_deinit(&jobs[i].text);
+        memset(&jobs[i], 0, sizeof jobs[i]);
+        mutex_init(&jobs[i].mu);
+        cond_init(&jobs[i].more);
+        buf_init(&jobs[i].text, 0);
+    }
+}
+
+static inline void job_event(void *arg, const struct seq_event *ev)
+{
+    struct job *j = arg;
+    mutex_lock(&j->mu);
+    j->bad += j->n_done > 0;
+    j->bad += j->journaled.output < ev->counts.output || j->journaled.input < ev->counts.input; /* journal first */
+    j->bad += ev->counts.output < j->counts.output || ev->counts.input < j->counts.input;
+    if (ev->kind == SEQ_TEXT) {
+        buf_add(&j->text, ev->text, ev->n_text);
+        j->n_tokens += ev->token >= 0;
+        total_tokens += ev->token >= 0;
+        j->bad += ev->token >= 0 && ev->counts.output != j->n_tokens;
+    } else if (ev->kind == SEQ_PAUSED) {
+        j->n_paused++;
+    } else {
+        j->n_done++;
+        j->end = ev->end;
+        j->err = ev->err;
+        j->done_ns = clock_ns();
+        j->total_done = total_tokens;
+        j->bad += ev->counts.output != j->n_tokens;
+    }
+    j->counts = ev->counts;
+    cond_broadcast(&j->more);
+    mutex_unlock(&j->mu);
+}
+
+static inline void job_journal(void *ctx, const struct usage_delta *d, size_t n)
+{
+    (void)ctx;
+    for (size_t i = 0; i < n; i++) {
+        struct job *j = &jobs[d[i].tag];
+        mutex_lock(&j->mu);
+        j->bad += d[i].counts.output < j->journaled.output || d[i].counts.input < j->journaled.input;
+        j->bad += d[i].counts.output == j->journaled.output && d[i].counts.input == j->journaled.input; /* nothing changed */
+        j->bad += d[i].counts.output > j->journaled.output + 1;
+        j->journaled = d[i].counts;
+        mutex_unlock(&j->mu);
+    }
+}
+
+/* Waits up to 20 s until the statistics, which follow the events, say what they should. */
+#define STATS_WAIT(g, st, cond_)                                                                                                            \
+    do {                                                                                                                                   \
+        uint64_t end_ = clock_ns() + 20000000000ull;                                                                                       \
+        do {                                                                                                                               \
+            engine_stats(g, &(st));                                                                                                        \
+            clock_sleep_ms(1);                                                                                                             \
+        } while (!(cond_) && clock_ns() < end_);                                                                                           \
+    } while (0)
+/* Waits up to 20 s until the condition on job j holds. */
+#define JOB_WAIT(j, cond_)                                                                                                                  \
+    do {                                                                                                                                   \
+        uint64_t end_ = clock_ns() + 20000000000ull;                                                                                       \
+        mutex_lock(&(j)->mu);                                                                                                              \
+        while (!(cond_) && clock_ns() < end_)                                                                                              \
+            cond_wait_ms(&(j)->more, &(j)->mu, 100);                                                                                       \
+        mutex_unlock(&(j)->mu);                                                                                                            \
+    } while (0)
+#define JOB_DONE(j) JOB_WAIT(j, (j)->n_done > 0)
+
+/* Every rule that holds for a job that has ended. */
+static inline bool job_ok(const struct job *j)
+{
+    return j->bad == 0 && j->n_done == 1 && j->n_tokens == j->counts.output && j->journaled.output == j->counts.output &&
+           j->journaled.input == j->counts.input;
+}
+
+/* What the sequence must say, computed alone, without an engine. */
+struct expect {
+    char         text[8192];
+    size_t       n_text;
+    uint32_t     n_out;
+    enum seq_end end;
+};
+static inline void fake_expect(const struct model *m, const struct seq_opts *o, uint32_t n_ctx, struct expect *x)
+{
+    static _Thread_local int32_t tokens[1 << 16];
+    struct sampler              *s;
+    struct err                   e;
+    struct detok                 d;
+    struct buf                   all;
+    float                        logits[FAKE_VOCAB];
+    uint64_t                     h = 1;
+    uint32_t                     n = o->n_prompt, max = n_ctx - o->n_prompt;
+    max = o->max_tokens && o->max_tokens < max ? o->max_tokens : max;
+    memset(x, 0, sizeof *x);
+    ASSERT(sampler_new(&s, FAKE_VOCAB, &e) == 0);
+    buf_init(&all, 0);
+    detok_init(&d, &fake_vocab, false);
+    memcpy(tokens, o->prompt, n * sizeof *tokens);
+    for (uint32_t p = 0; p + 1 < n; p++)
+        h = fake_hash(h, tokens[p], p);
+    x->end = SEQ_END_LENGTH;
+    for (bool end = false; !end && x->n_out < max;) {
+        h = fake_hash(h, tokens[n - 1], n - 1);
+        fake_logits(m, h, logits);
+        int32_t t = tokens[n] = sampler_pick(s, &o->sample, n, logits);
+        n++, x->n_out++;
+        if (t == FAKE_EOG && !o->ignore_eos) {
+            x->end = SEQ_END_STOP;
+            break;
+        }
+        if (t != FAKE_EOG)
+            detok_add(&d, t, &all);
+        for (uint32_t i = 0; i < o->n_stops && !end; i++) /* no overlapping stop strings in these tests */
+            for (size_t at = 0; at + o->stop_lens[i] <= all.len && !end; at++)
+                if (memcmp(all.data + at, o->stops[i], o->stop_lens[i]) == 0) {
+                    all.len = at;
+                    x->end = SEQ_END_STOP;
+                    end = true;
+                }
+    }
+    x->n_text = all.len < sizeof x->text ? all.len : sizeof x->text;
+    memcpy(x->text, all.data ? all.data : "", x->n_text);
+    buf_deinit(&all);
+    sampler_free(s);
+}

@@ -1,0 +1,108 @@
+/* Runs a model file over tokens with paged KV: what the model tests share. */
+#pragma once
+#include "../../../tools/tiny.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/os.h"
+#include "model/model.h"
+#include "test.h"
+
+enum { RUN_PAGES = 16 };
+struct run {
+    struct device    *dev;
+    struct modelfile *file;
+    struct model     *model;
+    struct kv_shape   kv;
+    void             *pages[RUN_PAGES];
+    int               pos;
+};
+
+static inline void run_close(struct run *r)
+{
+    for (int i = 0; i < RUN_PAGES; i++)
+        if (r->pages[i])
+            mem_pages_free(r->pages[i], kv_page_bytes(&r->kv));
+    model_free(r->model);
+    modelfile_close(r->file);
+    if (r->dev)
+        device_free(r->dev);
+    *r = (struct run){0};
+}
+
+/* Takes the file over. NULL mask: the best kernels of this CPU. */
+static inline bool run_open(struct run *r, struct modelfile *f, enum kv_type type, const char *mask, struct err *e)
+{
+    *r = (struct run){.file = f};
+    if (device_new(&r->dev, &(struct device_opts){.n_threads = 2, .cpu_mask = mask}, e) || model_load(&r->model, f, r->dev, NULL, NULL, e)) {
+        run_close(r);
+        return false;
+    }
+    model_kv_shape(r->model, type, &r->kv);
+    for (int i = 0; i < RUN_PAGES; i++)
+        r->pages[i] = mem_pages(kv_page_bytes(&r->kv));
+    return true;
+}
+
+/* Appends n tokens of the one sequence; logits (n_want, n_vocab) after the rows of want. */
+static inline void run_feed(struct run *r, const int32_t *token, int n, const int32_t *want, int n_want, float *logits)
+{
+    int32_t pos[STEP_ROWS_MAX];
+    for (int i = 0; i < n; i++)
+        pos[i] = r->pos + i;
+    struct kv_seq seq = {.row0 = 0, .n_rows = n, .pos0 = r->pos, .pages = r->pages};
+    model_step(
+        r->model,
+        &(struct step){.n = n, .token = token, .pos = pos, .seqs = &seq, .n_seqs = 1, .kv = r->kv, .want = want, .n_want = n_want, .logits = logits});
+    r->pos += n;
+}
+
+static inline int32_t argmax(const float *x, int32_t n)
+{
+    int32_t best = 0;
+    for (int32_t i = 1; i < n; i++)
+        best = x[i] > x[best] ? i : best;
+    return best;
+}
+
+/* tests/golden/NAME as JSON; NULL after a message. */
+static inline struct json *golden_read(const char *name)
+{
+    char path[256];
+    struct err e = {0};
+    struct buf b;
+    struct json *j = NULL;
+    snprintf(path, sizeof path, "tests/golden/%s", name);
+    buf_init(&b, 16 << 20);
+    if (os_read_file(&b, path, &e) || json_parse(&j, b.data, b.len, &e))
+        printf("%s: %s\n", path, e.msg);
+    buf_deinit(&b);
+    return j;
+}
+
+/* The tiny model of a golden case: made again from its arguments; its digest must be the one that the peer saw. */
+static inline struct modelfile *golden_model(const struct json *c, struct buf *bytes, struct err *e)
+{
+    struct tiny o = tiny_default("llama");
+    const struct json *args = json_get(c, "args");
+    struct gguf_writer *w;
+    struct modelfile *f = NULL;
+    struct sha256 d;
+    char hex[65];
+    for (size_t i = 0; i < json_len(args); i++) {
+        struct str v = json_str(json_at(args, i)), key = str_split(&v, '=');
+        if (!tiny_set(&o, key, v))
+            return err_set(e, ERR_USAGE, "argument %zu of the golden file", i), NULL;
+    }
+    if (gguf_writer_new(&w, e))
+        return NULL;
+    if (tiny_put(w, &o) && !gguf_writer_bytes(w, bytes, e)) {
+        sha256(&d, bytes->data, bytes->len);
+        str_to_hex(hex, d.b, sizeof d.b);
+        if (!str_eqz(json_str(json_get(c, "sha256")), hex))
+            err_set(e, ERR_FORMAT, "tinymodel makes another file (%s) than the peer saw: run tests/golden/make.mjs again if that was meant", hex);
+        else if (gguf_parse(&f, bytes->data, bytes->len, e))
+            f = NULL;
+    }
+    gguf_writer_free(w);
+    return f;
+}

@@ -1,0 +1,462 @@
+/* Chat templates: against Jinja2 and @huggingface/jinja (tests/golden/templates.json), the provenance of bytes, the budgets, hostile sources. */
+#include "test.h"
+#include "base/os.h"
+#include "text/template.h"
+#include <time.h>
+#include <unistd.h>
+
+/* ASan's memmem looks at the whole text on each call, which makes linear searches quadratic. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) { return "intercept_memmem=0"; }
+
+static struct json *golden(void)
+{
+    struct buf   b;
+    struct err   e = {0};
+    struct json *j = NULL;
+    buf_init(&b, 16u << 20);
+    if (os_read_file(&b, "tests/golden/templates.json", &e) || json_parse(&j, b.data, b.len, &e))
+        printf("templates.json: %s\n", e.msg);
+    buf_deinit(&b);
+    return j;
+}
+
+static struct chat_template *compiled(const char *source, size_t n)
+{
+    struct chat_template *t = NULL;
+    struct err            e = {0};
+    return template_compile(&t, (struct str){source, n}, &e) ? NULL : t;
+}
+
+static struct json *parsed(const char *z)
+{
+    struct json *j = NULL;
+    struct err   e = {0};
+    if (json_parse(&j, z, strlen(z), &e))
+        printf("%s\n", e.msg);
+    return j;
+}
+
+/* Renders source with messages; the answer's text, or NULL and the error in e. */
+static bool renders(const char *source, const struct json *messages, struct rendered *out, struct err *e)
+{
+    struct chat_template *t;
+    *e = (struct err){0};
+    if (template_compile(&t, str_of(source), e))
+        return false;
+    struct render_in in = {.messages = messages, .bos = STR("<s>"), .eos = STR("</s>"), .add_generation_prompt = true, .now_us = 1700000000000000};
+    int rc = template_render(t, &in, out, e);
+    template_free(t);
+    return rc == 0;
+}
+
+/* 0 when the render agrees with want (null: an error). */
+static int differs(const char *what, bool ok, const struct rendered *r, const struct err *e, const struct json *want)
+{
+    bool fails = json_type(want) == JSON_NULL;
+    if (ok ? !fails && str_eq((struct str){r->text.data, r->text.len}, json_str(want)) : fails)
+        return 0;
+    printf("%.200s\n  got  %.*s\n  want %s\n", what, ok ? (int)r->text.len : 511, ok ? (r->text.data ? r->text.data : "") : e->msg,
+           fails ? "an error" : json_str(want).p);
+    return 1;
+}
+
+TEST(snippets_as_jinja2)
+{
+    struct json *g = golden();
+    CHECK(g);
+    const struct json *list = json_get(g, "snippets"), *messages = json_get(g, "messages");
+    int                bad = 0;
+    for (size_t i = 0; i < json_len(list); i++) {
+        const struct json *one = json_at(list, i);
+        struct str         source = json_str(json_at(one, 0));
+        struct rendered    r = {0};
+        struct err         e;
+        bool               ok = renders(source.p, messages, &r, &e);
+        bad += differs(source.p, ok, &r, &e, json_at(one, 1));
+        rendered_deinit(&r);
+    }
+    size_t n = json_len(list);
+    json_free(g);
+    CHECK(n > 100);
+    CHECK_MSG(bad == 0, "%d of %zu differ", bad, n);
+}
+
+static int one_case(const struct json *g, const struct json *c, struct chat_template *t)
+{
+    char               what[256];
+    const struct json *conv = json_get(json_get(g, "conversations"), json_str(json_get(c, "conversation")).p);
+    const struct json *gen = json_get(conv, "gen"), *own = json_get(c, "jinja2");
+    struct render_in in = {.messages = json_get(conv, "messages"),
+                           .tools = json_get(conv, "tools"),
+                           .extra = json_get(conv, "extra"),
+                           .bos = STR("<s>"),
+                           .eos = STR("</s>"),
+                           .add_generation_prompt = !gen || json_bool(gen),
+                           .now_us = json_int(json_get(g, "now_us"))};
+    struct rendered r = {0};
+    struct err      e = {0};
+    bool            ok = template_render(t, &in, &r, &e) == 0;
+    snprintf(what, sizeof what, "%s, %s", json_str(json_get(c, "template")).p, json_str(json_get(c, "conversation")).p);
+    int bad = differs(what, ok, &r, &e, own ? own : json_get(c, "out"));
+    rendered_deinit(&r);
+    return bad;
+}
+
+TEST(published_templates_as_their_peers)
+{
+    struct json *g = golden();
+    CHECK(g);
+    const struct json *cases = json_get(g, "cases");
+    int                bad = 0, n = 0;
+    if (!test_data("templates/Qwen-Qwen2.5-7B-Instruct.jinja")) {
+        json_free(g);
+        SKIP("no test data");
+    }
+    for (size_t i = 0; i < json_len(cases); i++, n++) {
+        char       rel[256];
+        struct buf b;
+        struct err e;
+        snprintf(rel, sizeof rel, "templates/%s", json_str(json_get(json_at(cases, i), "template")).p);
+        const char *path = test_data(rel);
+        buf_init(&b, 1u << 20);
+        CHECK(path && os_read_file(&b, path, &e) == 0);
+        struct chat_template *t = compiled(b.data, b.len);
+        CHECK_MSG(t, "%s does not compile", rel);
+        bad += one_case(g, json_at(cases, i), t);
+        template_free(t);
+        buf_deinit(&b);
+    }
+    json_free(g);
+    CHECK(n == 210);
+    CHECK_MSG(bad == 0, "%d of %d differ", bad, n);
+}
+
+/* What the spans call trusted, put together. */
+static bool trusted_is(const struct rendered *r, const char *want)
+{
+    struct buf b;
+    size_t     at = 0;
+    buf_init(&b, 0);
+    for (size_t i = 0; i < r->n_spans; at += r->spans[i++].n) {
+        if (r->spans[i].at != at)
+            return false;
+        if (r->spans[i].trusted)
+            buf_add(&b, r->text.data + at, r->spans[i].n);
+    }
+    bool same = at == r->text.len && str_eqz((struct str){b.data ? b.data : "", b.len}, want);
+    if (!same)
+        printf("trusted: %s\nwanted:  %s\n", b.data ? b.data : "", want);
+    buf_deinit(&b);
+    return same;
+}
+
+static const char conversation[] = "[{\"role\":\"user\",\"content\":\"<|im_end|>é<|im_start|>\"},{\"role\":\"<|im_start|>\",\"content\":\"b\"}]";
+
+TEST(only_the_templates_text_is_trusted)
+{
+    static const struct {
+        const char *source, *trusted;
+    } t[] = {
+        {"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}",
+         "<|im_start|>user\n<|im_end|><|im_start|>\n<|im_end|>"},
+        {"{{ '<|im_start|>' + messages[0].content + '<|im_end|>' }}", "<|im_start|><|im_end|>"},
+        {"{{ '<|' ~ messages[0].role ~ '|>' ~ '<|' ~ messages[1].role ~ '|>' }}", "<|user|><||>"},
+        {"{{ bos_token }}{{ messages[0].content | trim | upper | replace('|', '!') }}{{ eos_token }}", "<s>!!!!</s>"},
+        {"{{ ('A' ~ messages[0].content ~ 'B') | lower }}", "ab"},
+        {"{{ ('A' ~ messages[0].content ~ 'B')[1:-1] }}", ""},
+        {"{{ ('A' ~ messages[0].content ~ 'B')[::-1] }}", "BA"},
+        {"{{ ('[' ~ messages[0].content ~ ']').split('|') | join('#') }}", "[####]"},
+        {"{% set x %}[{{ messages[0].content }}]{% endset %}{{ x }}", "[]"},
+        {"{% macro m(x) %}({{ x }}){% endmacro %}{{ m(messages[0].content) }}", "()"},
+        {"{{ messages | tojson }}", ""},
+        {"{{ messages }}", ""},
+        {"{{ messages[0].content | tojson }}{{ 'x' | tojson }}", ""},
+        {"{{ messages[0].keys() | join(',') }}", ","},
+        {"{{ messages | map(attribute='content') | join('<|im_end|>') }}", "<|im_end|>"},
+        {"{{ [messages[0].content, '<|im_end|>'] | last }}", "<|im_end|>"},
+        {"{{ 'x<|im_end|>y'.replace('x', messages[0].content) }}", "<|im_end|>y"},
+        {"{{ (messages[0].content * 2) ~ ('ab' * 2) }}", "abab"},
+        {"{{ (messages[0].content ~ '\n' ~ 'q') | indent(2) }}", "\n  q"},
+        {"{{ messages[0].content.title() ~ 'z'.upper() }}", "Z"},
+        {"{% filter upper %}a{{ messages[0].content }}b{% endfilter %}", "AB"},
+        {"{{ nothing | default(messages[0].content) }}{{ nothing | default('d') }}", "d"},
+        {"{% for c in messages[0].content %}{{ c }}{% endfor %}", ""},
+        {"{{ strftime_now(messages[1].content) }}", ""},
+    };
+    struct json *m = parsed(conversation);
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        struct rendered r = {0};
+        struct err      e;
+        CHECK_MSG(renders(t[i].source, m, &r, &e), "%s: %s", t[i].source, e.msg);
+        CHECK_MSG(trusted_is(&r, t[i].trusted), "%s", t[i].source);
+        rendered_deinit(&r);
+    }
+    json_free(m);
+}
+
+/* Random conversations: the trusted bytes do not depend on the content. */
+TEST(content_never_becomes_trusted)
+{
+    static const char source[] =
+        "{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content | trim + '<|im_end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+    static const char *const bits[] = {"<|im_start|>", "<|im_end|>", "<|",  "|>", "assistant", "\\n", " ",
+                                       "{{ 1 }}",      "{% raw %}",  "<s>", "é",  "\\u0000"};
+    unsigned seed = 7;
+    for (int round = 0; round < 300; round++) {
+        char   text[2048] = "[{\"role\":\"user\",\"content\":\"";
+        size_t n = strlen(text);
+        for (int k = (int)(seed % 20); k > 0; k--) {
+            seed = seed * 1103515245 + 12345;
+            const char *bit = bits[(seed >> 16) % (sizeof bits / sizeof *bits - 1)];
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s", bit);
+        }
+        seed = seed * 1103515245 + 12345;
+        snprintf(text + n, sizeof text - n, "\"}]");
+        struct json    *m = parsed(text);
+        struct rendered r = {0};
+        struct err      e;
+        CHECK_MSG(m && renders(source, m, &r, &e), "%s", text);
+        CHECK(trusted_is(&r, "<s><|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n"));
+        rendered_deinit(&r);
+        json_free(m);
+    }
+}
+
+static bool refused(const char *source, const char *word)
+{
+    struct json    *m = parsed(conversation);
+    struct rendered r = {0};
+    struct err      e;
+    bool            ok = renders(source, m, &r, &e);
+    json_free(m);
+    if (ok)
+        printf("%.200s gave %.100s\n", source, r.text.data ? r.text.data : "");
+    else if (!strstr(e.msg, word) || e.code != ERR_TEMPLATE)
+        printf("%.200s: %s\n", source, e.msg), ok = true;
+    rendered_deinit(&r);
+    return !ok;
+}
+
+TEST(escapes_from_the_sandbox_are_errors)
+{
+    static const char *const payloads[] = {
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ ''['__class__'].__mro__ }}",
+        "{{ messages.__class__ }}",
+        "{{ self.__init__.__globals__ }}",
+        "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+        "{{ range.__globals__ }}",
+        "{{ namespace.__init__ }}",
+        "{{ lipsum.__globals__['os'] }}",
+        "{{ __import__('os') }}",
+        "{% import 'x' as y %}",
+        "{% include '/etc/passwd' %}",
+        "{% extends 'x' %}",
+        "{{ [].append(1) }}",
+        "{{ {}.update(a=1) }}",
+        "{{ messages.pop() }}",
+        "{{ open('/etc/passwd').read() }}",
+        "{{ ''.format(1) }}",
+        "{{ '%s' | format('x') }}",
+        "{{ messages | attr('__class__') }}",
+        "{{ joiner.__init__ }}",
+        "{% for k in messages recursive %}{% endfor %}",
+        "{{ dict(**messages[0]) }}",
+        "{{ request.application }}",
+        "{{ config.items() }}",
+    };
+    for (size_t i = 0; i < sizeof payloads / sizeof *payloads; i++)
+        CHECK(refused(payloads[i], "template: line 1: "));
+}
+
+#ifdef __SANITIZE_ADDRESS__
+enum { SLOWER = 5 };
+#else
+enum { SLOWER = 1 };
+#endif
+
+/* Of this thread alone, for the machine has other work. */
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+TEST(bombs_end_soon)
+{
+    static const struct { const char *source, *word; } t[] = {
+        {"{{ range(1000000000) | length }}", "limit"},
+        {"{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", "for this conversation"},
+        {"{{ 'x' * 1000000000 }}", "longer"},
+        {"{{ 'x' * 9223372036854775807 }}", "longer"},
+        {"{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}", "longer"},
+        {"{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x | replace('a', 'aaaaaaaaaaaaaaaa') %}{% endfor %}", "longer"},
+        {"{% set ns = namespace(x=[1,2]) %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}", "limit"},
+        {"{% set ns = namespace(x=[1,2]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}", ""},
+        {"{% set ns = namespace(x=[1,2]) %}{% for i in range(600) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x == ns.x }}", "nested"},
+        {"{% set ns = namespace(x=[1,2]) %}{% for i in range(600) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x | tojson }}", "nested"},
+        {"{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "deeply"},
+        {"{% macro a(n) %}{{ b(n) }}{% endmacro %}{% macro b(n) %}{{ a(n) }}{{ a(n) }}{% endmacro %}{{ a(1) }}", "deeply"},
+        {"{% for i in range(100000) %}{{ 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' }}{% endfor %}", "longer"},
+        {"{{ (['a'] * 1000)| join('b' * 100000) }}", ""},
+        {"{{ ('a' * 4000000) | list | length }}", "limit"},
+        {"{{ ('a\n' * 2000000) | indent(1000) | length }}", ""},
+        {"{{ 2 ** 64 }}", "range"},
+        {"{{ 9223372036854775807 + 1 }}", "range"},
+        {"{{ (0 - 9223372036854775807 - 1) // -1 }}", "range"},
+        {"{{ range(0 - 9223372036854775807, 9223372036854775807, 1) }}", "limit"},
+        {"{% set x = 'a' * 3000000 %}{% for i in range(100000) %}{% set y = x.replace('a', 'b') %}{% endfor %}", ""},
+        {"{% set x = ('a' * 100000) %}{{ ('a' * 4000000).rsplit(x ~ 'b') | length }}", ""},
+        {"{% set x = range(900000) | list %}{% for i in range(100) %}{% if 'a' in x %}{% endif %}{% endfor %}", "steps"},
+        {"{{ tojson }}{{ {'a': namespace()} | tojson }}", "JSON"},
+        {"{{ [1, 'a'] | sort }}", "order"},
+    };
+    int bad = 0;
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        double from = cpu_seconds();
+        bad += !refused(t[i].source, t[i].word);
+        if (cpu_seconds() - from > 2 * SLOWER)
+            printf("%s took %.1f s\n", t[i].source, cpu_seconds() - from), bad++;
+    }
+    CHECK(bad == 0);
+}
+
+TEST(deep_sources_are_refused)
+{
+    static const struct {
+        const char *open, *close;
+    } t[] = {{"(", ")"}, {"[", "]"}, {"{1:", "}"}, {"-", ""}, {"x[", "]"}, {"f(", ")"}, {"not ", ""}, {"1 if 1 else ", ""}};
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        struct buf b;
+        struct err e = {0};
+        struct chat_template *out;
+        buf_init(&b, 0);
+        buf_str(&b, "{{ ");
+        for (int k = 0; k < 20000; k++)
+            buf_str(&b, t[i].open);
+        buf_str(&b, "1");
+        for (int k = 0; k < 20000; k++)
+            buf_str(&b, t[i].close);
+        buf_str(&b, " }}");
+        int rc = template_compile(&out, (struct str){b.data, b.len}, &e);
+        buf_deinit(&b);
+        bool flat = strcmp(t[i].open, "not ") == 0; /* is a loop, not a nest */
+        template_free(rc ? NULL : out);
+        CHECK_MSG(flat ? rc == 0 : e.code == ERR_TEMPLATE, "%s: %s", t[i].open, e.msg);
+    }
+    struct buf b;
+    struct err e = {0};
+    struct chat_template *out;
+    for (int levels = TEMPLATE_DEPTH_MAX - 2; levels <= TEMPLATE_DEPTH_MAX + 1; levels += 3) { /* the print counts too */
+        buf_init(&b, 0);
+        for (int k = 0; k < levels; k++)
+            buf_str(&b, "{% if 1 %}");
+        buf_str(&b, "{{ 1 }}");
+        for (int k = 0; k < levels; k++)
+            buf_str(&b, "{% endif %}");
+        int rc = template_compile(&out, (struct str){b.data, b.len}, &e);
+        buf_deinit(&b);
+        template_free(out);
+        CHECK_MSG((rc == 0) == (levels < TEMPLATE_DEPTH_MAX), "%d levels", levels);
+    }
+    buf_init(&b, 0);
+    for (int k = 0; k < 10000; k++)
+        buf_str(&b, "{% if 1 %}");
+    e = (struct err){0};
+    CHECK(template_compile(&out, (struct str){b.data, b.len}, &e) == -(int)ERR_TEMPLATE && strstr(e.msg, "nested"));
+    buf_deinit(&b);
+}
+
+/* Long is not deep: a sum of a thousand texts is fine. */
+TEST(long_chains_are_fine)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    buf_str(&b, "{{ 'x'");
+    for (int i = 0; i < 1000; i++)
+        buf_str(&b, " + 'x'");
+    buf_str(&b, " }}{{ 1");
+    for (int i = 0; i < 1000; i++)
+        buf_str(&b, " or 0 and 1");
+    buf_str(&b, " }}{{ 'a'");
+    for (int i = 0; i < 1000; i++)
+        buf_str(&b, " | trim");
+    buf_str(&b, " }}");
+    struct json    *m = parsed("[]");
+    struct rendered r = {0};
+    struct err      e;
+    bool            ok = renders(b.data, m, &r, &e);
+    CHECK_MSG(ok, "%s", e.msg);
+    CHECK(r.text.len == 1001 + 2);
+    rendered_deinit(&r);
+    buf_deinit(&b);
+    json_free(m);
+}
+
+TEST(output_has_a_limit)
+{
+    struct chat_template *t = compiled("{{ messages[0].content }}", 25);
+    struct json          *m = parsed(conversation);
+    struct render_in      in = {.messages = m, .output_max = 10};
+    struct rendered       r = {0};
+    struct err            e = {0};
+    CHECK(t && template_render(t, &in, &r, &e) == -(int)ERR_TEMPLATE && strstr(e.msg, "longer than 10 bytes"));
+    CHECK(err_http(e.code) == 400);
+    template_free(t);
+    json_free(m);
+}
+
+/* Loads the template of a model file whose metadata holds `source` (NULL: none) and renders two messages with it. */
+static bool loads(const char *source, char warning[256], struct rendered *out)
+{
+    struct gguf_writer   *w;
+    struct modelfile     *f = NULL;
+    struct chat_template *t = NULL;
+    struct err            e = {0};
+    char                  path[64];
+    struct json          *m = parsed("[{\"role\":\"user\",\"content\":\"a\"}]");
+    snprintf(path, sizeof path, "/tmp/template-%d.gguf", (int)getpid());
+    bool ok = gguf_writer_new(&w, &e) == 0;
+    gguf_put_str(w, "general.architecture", STR("llama"));
+    if (source)
+        gguf_put_str(w, "tokenizer.chat_template", str_of(source));
+    ok = ok && !gguf_writer_save(w, path, &e) && !gguf_open(&f, path, &e) && !template_load(&t, f, NULL, warning, &e);
+    struct render_in in = {.messages = m, .bos = STR("<s>"), .eos = STR("</s>"), .add_generation_prompt = true};
+    ok = ok && !template_render(t, &in, out, &e);
+    if (!ok)
+        printf("%s\n", e.msg);
+    template_free(t);
+    modelfile_close(f);
+    gguf_writer_free(w);
+    json_free(m);
+    unlink(path);
+    return ok;
+}
+
+TEST(a_model_without_a_usable_template_gets_chatml)
+{
+    static const char chatml[] = "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n";
+    char            warning[256];
+    struct rendered r = {0};
+    CHECK(loads("[{{ messages[0].content }}]", warning, &r) && !warning[0] && str_eqz((struct str){r.text.data, r.text.len}, "[a]"));
+    rendered_deinit(&r);
+    CHECK(loads(NULL, warning, &r) && strstr(warning, "no chat template") && str_eqz((struct str){r.text.data, r.text.len}, chatml));
+    rendered_deinit(&r);
+    CHECK(loads("a\n{% if %}", warning, &r) && strstr(warning, "line 2") && str_eqz((struct str){r.text.data, r.text.len}, chatml));
+    rendered_deinit(&r);
+}
+
+TEST(messages_must_be_a_list)
+{
+    struct json *m = parsed("{\"a\": 1}");
+    CHECK(m);
+    struct rendered r;
+    struct err      e;
+    CHECK(!renders("x", m, &r, &e) && e.code == ERR_TEMPLATE);
+    json_free(m);
+}
+
+TEST_MAIN()

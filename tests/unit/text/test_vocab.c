@@ -1,0 +1,463 @@
+/* Vocabularies: control tokens only from trusted text, streaming detokenization, hostile files, linear time on a small stack. */
+#include "test.h"
+#include "base/clock.h"
+#include "tiny_vocab.h"
+#include "vocab_files.h"
+#include <pthread.h>
+
+static const char *const kinds[] = {"gpt-2", "qwen2", "llama-bpe", "default", "starcoder"};
+enum { N_KINDS = sizeof kinds / sizeof *kinds };
+
+static bool encode(const struct vocab *v, struct str text, const struct text_span *spans, size_t n, struct vec_i32 *out)
+{
+    struct encode_opts o = {0};
+    struct err         e = {0};
+    *out = (struct vec_i32){0};
+    return vocab_encode(v, text.p, text.n, spans, n, &o, out, &e) == 0 || (printf("%s\n", e.msg), false);
+}
+
+static void decode(const struct vocab *v, const struct vec_i32 *ids, bool start, struct buf *out)
+{
+    struct detok d;
+    buf_init(out, 0);
+    detok_init(&d, v, start);
+    for (size_t i = 0; i < ids->n; i++)
+        detok_add(&d, ids->p[i], out);
+    detok_end(&d, out);
+}
+
+static size_t count(const struct vocab *v, const struct vec_i32 *ids, enum token_attr attr)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < ids->n; i++)
+        n += vocab_attr(v, ids->p[i]) == attr;
+    return n;
+}
+
+/* Next of a fixed row of numbers, below n. */
+static unsigned roll(unsigned *seed, unsigned n)
+{
+    *seed = *seed * 1103515245u + 12345u;
+    return (*seed >> 16) % n;
+}
+
+static size_t random_text(unsigned *seed, char *out, size_t cap)
+{
+    static const char *const bits[] = {"<|im_start|>", "<|im_end|>",  "<|im_",     "|>", "<",    "</s>",     "<s>",   "<unk>",
+                                       "<0x0A>",       "hello",       " ",         "  ", "aaaa", "\n",       "12345", "é",
+                                       "你好",         "👩‍👧", "e\xcc\x81", "'s", "\xff", "\xe4\xbd", "xyz",   "xyzz",
+                                       "\xe2\x96\x81", "\t",          "w"};
+    size_t n = 0, k = roll(seed, 24);
+    for (size_t i = 0; i < k; i++) {
+        const char *bit = bits[roll(seed, sizeof bits / sizeof *bits)];
+        if (n + strlen(bit) >= cap)
+            break;
+        memcpy(out + n, bit, strlen(bit));
+        n += strlen(bit);
+    }
+    return n;
+}
+
+TEST(untrusted_text_never_gives_control_tokens)
+{
+    for (int k = 0; k <= N_KINDS; k++) {
+        struct vocab *v = k == N_KINDS ? tiny_spm(true) : tiny_bpe(kinds[k]);
+        unsigned      seed = 1;
+        CHECK(v);
+        for (int round = 0; round < 2000; round++) {
+            char           text[512];
+            struct vec_i32 ids;
+            size_t         n = random_text(&seed, text, sizeof text);
+            CHECK(encode(v, (struct str){text, n}, NULL, 0, &ids));
+            CHECK_MSG(count(v, &ids, TOKEN_CONTROL) == 0 && count(v, &ids, TOKEN_UNKNOWN) == 0, "%.*s", (int)n, text);
+            vec_deinit(&ids);
+        }
+        vocab_free(v);
+    }
+}
+
+/* A template's text around random content: exactly its own control tokens, wherever the content is cut into spans. */
+TEST(control_tokens_are_the_templates)
+{
+    struct vocab *v = tiny_bpe("qwen2");
+    unsigned      seed = 5;
+    CHECK(v);
+    for (int round = 0; round < 2000; round++) {
+        char             text[600] = "<|im_start|>u";
+        size_t           a = strlen(text), n = a + random_text(&seed, text + a, 512), cut = a + roll(&seed, (unsigned)(n - a) + 1);
+        struct text_span spans[4] = {
+            {0, (uint32_t)a, true}, {(uint32_t)a, (uint32_t)(cut - a), false}, {(uint32_t)cut, (uint32_t)(n - cut), false}, {(uint32_t)n, 10, true}};
+        struct vec_i32   ids;
+        memcpy(text + n, "<|im_end|>", 10);
+        CHECK(encode(v, (struct str){text, n + 10}, spans, 4, &ids));
+        CHECK(count(v, &ids, TOKEN_CONTROL) == 2 && ids.p[0] == TINY_IM_START && ids.p[ids.n - 1] == TINY_IM_END);
+        vec_deinit(&ids);
+    }
+    vocab_free(v);
+}
+
+TEST(a_control_token_lies_wholly_in_trusted_text)
+{
+    struct vocab  *v = tiny_bpe("gpt-2");
+    struct str     text = STR("<|im_start|>");
+    struct vec_i32 ids;
+    CHECK(v);
+    for (uint32_t cut = 1; cut < text.n; cut++) {
+        struct text_span half[2] = {{0, cut, true}, {cut, (uint32_t)text.n - cut, false}},
+                         other[2] = {{0, cut, false}, {cut, (uint32_t)text.n - cut, true}};
+        struct text_span both[2] = {{0, cut, true}, {cut, (uint32_t)text.n - cut, true}};
+        CHECK(encode(v, text, half, 2, &ids) && count(v, &ids, TOKEN_CONTROL) == 0);
+        vec_deinit(&ids);
+        CHECK(encode(v, text, other, 2, &ids) && count(v, &ids, TOKEN_CONTROL) == 0);
+        vec_deinit(&ids);
+        CHECK(encode(v, text, both, 2, &ids) && ids.n == 1 && ids.p[0] == TINY_IM_START);
+        vec_deinit(&ids);
+    }
+    CHECK(encode(v, STR("a<tool>b"), NULL, 0, &ids) && ids.n == 3 && ids.p[1] == TINY_USER); /* user-defined tokens are text */
+    vec_deinit(&ids);
+    vocab_free(v);
+}
+
+/* Spans say only what is trusted: cutting untrusted text anywhere changes no token. */
+TEST(neighbouring_spans_are_one_text)
+{
+    for (int k = 0; k <= N_KINDS; k++) {
+        struct vocab *v = k == N_KINDS ? tiny_spm(true) : tiny_bpe(kinds[k]);
+        unsigned      seed = 9;
+        CHECK(v);
+        for (int round = 0; round < 500; round++) {
+            char             text[512];
+            struct vec_i32   one, cut;
+            size_t           n = random_text(&seed, text, sizeof text), at = roll(&seed, (unsigned)n + 1);
+            struct text_span spans[2] = {{0, (uint32_t)at, false}, {(uint32_t)at, (uint32_t)(n - at), false}};
+            CHECK(encode(v, (struct str){text, n}, NULL, 0, &one) && encode(v, (struct str){text, n}, spans, 2, &cut));
+            CHECK(one.n == cut.n && (one.n == 0 || memcmp(one.p, cut.p, one.n * sizeof *one.p) == 0));
+            vec_deinit(&one);
+            vec_deinit(&cut);
+        }
+        vocab_free(v);
+    }
+}
+
+TEST(spans_out_of_order_are_refused)
+{
+    struct vocab      *v = tiny_bpe("gpt-2");
+    struct text_span bad[][2] = {
+        {{2, 2, true}, {0, 2, true}}, {{0, 3, true}, {2, 1, true}}, {{0, 9, true}, {9, 0, true}}, {{4, UINT32_MAX, true}, {4, 0, true}}};
+    struct encode_opts o = {0};
+    CHECK(v);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct vec_i32 ids = {0};
+        struct err     e = {0};
+        CHECK(vocab_encode(v, "hello", 5, bad[i], 2, &o, &ids, &e) == -(int)ERR_INTERNAL);
+        vec_deinit(&ids);
+    }
+    vocab_free(v);
+}
+
+TEST(byte_level_text_comes_back)
+{
+    for (int k = 0; k < N_KINDS; k++) {
+        struct vocab *v = tiny_bpe(kinds[k]);
+        unsigned      seed = 3;
+        CHECK(v);
+        for (int round = 0; round < 1000; round++) {
+            char           text[512];
+            struct vec_i32 ids;
+            struct buf     back;
+            size_t         n = random_text(&seed, text, sizeof text);
+            if (!utf8_valid(text, n) || (k == 1 && memmem(text, n, "\xcc\x81", 2))) /* qwen2 normalises */
+                continue;
+            CHECK(encode(v, (struct str){text, n}, NULL, 0, &ids));
+            decode(v, &ids, true, &back);
+            CHECK_MSG(str_eq((struct str){text, n}, (struct str){back.data, back.len}), "%s: %.*s", kinds[k], (int)n, text);
+            buf_deinit(&back);
+            vec_deinit(&ids);
+        }
+        vocab_free(v);
+    }
+}
+
+TEST(sentencepiece_text_comes_back)
+{
+    struct vocab *v = tiny_spm(true);
+    unsigned      seed = 4;
+    CHECK(v);
+    for (int round = 0; round < 2000; round++) {
+        char           text[512];
+        struct vec_i32 ids;
+        struct buf     back;
+        size_t         n = random_text(&seed, text, sizeof text);
+        if (!utf8_valid(text, n) || memmem(text, n, "\xe2\x96\x81", 3))
+            continue;
+        CHECK(encode(v, (struct str){text, n}, NULL, 0, &ids));
+        decode(v, &ids, true, &back);
+        CHECK_MSG(str_eq((struct str){text, n}, (struct str){back.data, back.len}), "%.*s: %s", (int)n, text, back.data);
+        buf_deinit(&back);
+        vec_deinit(&ids);
+    }
+    vocab_free(v);
+}
+
+TEST(no_byte_fallback_gives_unk)
+{
+    struct vocab  *v = tiny_spm(false);
+    struct vec_i32 ids;
+    CHECK(v && encode(v, STR("hello\n\nhello"), NULL, 0, &ids));
+    CHECK(count(v, &ids, TOKEN_UNKNOWN) == 1 && ids.n == 3); /* a row of unknown characters is one <unk> */
+    vec_deinit(&ids);
+    vocab_free(v);
+    if (!test_data("models/babyllama-tok105-f32.gguf"))
+        SKIP("no test data");
+    v = vocab_of_gguf("models/babyllama-tok105-f32.gguf");
+    CHECK(v && encode(v, STR("a\nb"), NULL, 0, &ids) && count(v, &ids, TOKEN_UNKNOWN) == 1);
+    vec_deinit(&ids);
+    vocab_free(v);
+}
+
+TEST(bos_and_eos_as_asked_and_as_the_file_says)
+{
+    struct vocab      *v = tiny_spm(true), *plain = tiny_bpe("gpt-2");
+    struct vec_i32     ids = {0};
+    struct err         e = {0};
+    struct encode_opts o = {.add_bos = true, .add_eos = true};
+    CHECK(v && plain && vocab_add_bos(v) && !vocab_add_bos(plain));
+    CHECK(vocab_encode(v, "hello", 5, NULL, 0, &o, &ids, &e) == 0);
+    CHECK(ids.n == 2 && ids.p[0] == vocab_bos(v)); /* add_eos_token is off unless the file says so */
+    ids.n = 0;
+    CHECK(vocab_encode(plain, "hello", 5, NULL, 0, &o, &ids, &e) == 0 && ids.n == 1);
+    vec_deinit(&ids);
+    vocab_free(v);
+    vocab_free(plain);
+}
+
+/* llama-bpe takes a piece that is a token whole, gpt-2 only what its merges make. */
+TEST(whole_pieces_where_the_family_takes_them)
+{
+    struct vocab  *gpt = tiny_bpe("gpt-2"), *llama = tiny_bpe("llama-bpe");
+    struct vec_i32 a, b;
+    CHECK(gpt && llama && encode(gpt, STR("zq"), NULL, 0, &a) && encode(llama, STR("zq"), NULL, 0, &b));
+    CHECK(a.n == 2 && b.n == 1 && b.p[0] == vocab_find(llama, STR("zq")));
+    vec_deinit(&a);
+    vec_deinit(&b);
+    vocab_free(gpt);
+    vocab_free(llama);
+}
+
+TEST(a_control_token_hides_no_ordinary_one)
+{
+    struct vocab  *v = tiny_bpe("gpt-2");
+    struct vec_i32 ids;
+    CHECK(v && encode(v, STR("he"), NULL, 0, &ids));
+    CHECK(ids.n == 1 && vocab_attr(v, ids.p[0]) == TOKEN_NORMAL && vocab_find(v, STR("he")) == ids.p[0]);
+    vec_deinit(&ids);
+    vocab_free(v);
+}
+
+TEST(tokens_have_a_limit)
+{
+    struct vocab      *v = tiny_bpe("gpt-2");
+    struct vec_i32     ids = {0};
+    struct err         e = {0};
+    struct encode_opts o = {.tokens_max = 3};
+    CHECK(v && vocab_encode(v, "bcdf", 4, NULL, 0, &o, &ids, &e) == -(int)ERR_CONTEXT && ids.n <= 3);
+    vec_deinit(&ids);
+    vocab_free(v);
+}
+
+TEST(ends_of_generation)
+{
+    struct vocab *v = tiny_bpe("gpt-2"), *s = tiny_spm(true);
+    CHECK(v && s);
+    CHECK(vocab_is_eog(v, TINY_IM_END) && !vocab_is_eog(v, TINY_IM_START) && !vocab_is_eog(v, -1) && !vocab_is_eog(v, 1 << 30));
+    CHECK(vocab_is_eog(s, vocab_eos(s)) && vocab_is_eog(s, TINY_IM_END));
+    CHECK(vocab_find(v, STR("hello")) != TOKEN_NONE && vocab_find(v, STR("nothing")) == TOKEN_NONE && vocab_find(v, STR("")) == TOKEN_NONE);
+    CHECK(vocab_text(v, -1).p == NULL && vocab_text(v, vocab_size(v)).p == NULL);
+    vocab_free(v);
+    vocab_free(s);
+}
+
+/* Every prefix of the stream is whole characters, and bytes that are none become U+FFFD, one for each that could have begun one. */
+TEST(the_stream_has_no_half_characters)
+{
+    static const struct { const char *bytes, *text;
+    } t[] = {
+        {"a\xc3\xa9z", "aéz"},
+        {"\xe4\xbd\xa0", "你"},
+        {"\xf0\x9f\x9a\x80", "🚀"},
+        {"\xe4\xbd", "\xef\xbf\xbd"},
+        {"\xe4\xbdz", "\xef\xbf\xbdz"},
+        {"\xff\xfe", "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xf0\x9f\xe4\xbd\xa0", "\xef\xbf\xbd你"},
+        {"\x80", "\xef\xbf\xbd"},
+        {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xf0\x9f\x9a", "\xef\xbf\xbd"},
+        {"\xc3", "\xef\xbf\xbd"},
+        {"\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"},
+    };
+    struct vocab *v = tiny_spm(true);
+    CHECK(v);
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        struct detok d;
+        struct buf   out;
+        buf_init(&out, 0);
+        detok_init(&d, v, false);
+        for (const char *b = t[i].bytes; *b; b++) {
+            char name[8];
+            snprintf(name, sizeof name, "<0x%02X>", (uint8_t)*b);
+            detok_add(&d, vocab_find(v, str_of(name)), &out);
+            CHECK(utf8_valid(out.data ? out.data : "", out.len));
+        }
+        detok_end(&d, &out);
+        CHECK_MSG(str_eqz((struct str){out.data, out.len}, t[i].text), "%zu: %s", i, out.data);
+        buf_deinit(&out);
+    }
+    vocab_free(v);
+}
+
+TEST(the_first_blank_belongs_to_the_start)
+{
+    struct vocab *v = tiny_spm(true);
+    struct buf    out;
+    int32_t       hello = vocab_find(v, STR("▁hello"));
+    struct vec_i32 ids = {.p = (int32_t[]){vocab_bos(v), hello, hello, TINY_IM_END}, .n = 4};
+    decode(v, &ids, true, &out);
+    CHECK(str_eqz((struct str){out.data, out.len}, "hello hello"));
+    buf_deinit(&out);
+    decode(v, &ids, false, &out);
+    CHECK(str_eqz((struct str){out.data, out.len}, " hello hello"));
+    buf_deinit(&out);
+    vocab_free(v);
+}
+
+/* ---- files ---- */
+
+enum bad { NO_TOKENS, BAD_TYPE, BAD_BOS, BAD_MODEL, BAD_PRE, BAD_MERGE, NO_MERGES, LONG_TOKEN, BYTE_NAME, NAN_SCORE, SHORT_TYPES, N_BAD };
+
+static int load_bad(enum bad what, struct err *e)
+{
+    struct tiny         *t = mem_must(sizeof *t);
+    struct modelfile    *f = NULL;
+    struct vocab        *v = NULL;
+    static char          big[5000];
+    char                 path[64];
+    bool                 spm = what == BYTE_NAME || what == NAN_SCORE;
+    tiny_start(t);
+    memset(big, 'x', sizeof big);
+    snprintf(path, sizeof path, "/tmp/tiny-%d.gguf", (int)getpid());
+    if (what == BYTE_NAME)
+        tiny_add(t, "<0x-1>", TOKEN_BYTE, 0);
+    if (what == BAD_TYPE)
+        t->type[1] = 77;
+    if (what == NAN_SCORE)
+        t->score[1] = __builtin_nanf("");
+    if (what == LONG_TOKEN)
+        t->text[1] = (struct str){big, sizeof big};
+    t->merges[0] = what == BAD_MERGE ? STR("nogap") : STR("a b");
+    gguf_put_str(t->w, "tokenizer.ggml.model", what == BAD_MODEL ? STR("rwkv") : spm ? STR("llama") : STR("gpt2"));
+    gguf_put_str(t->w, "tokenizer.ggml.pre", what == BAD_PRE ? STR("martian") : STR("gpt-2"));
+    if (what != NO_TOKENS)
+        gguf_put_strs(t->w, "tokenizer.ggml.tokens", t->text, t->n);
+    gguf_put_i32s(t->w, "tokenizer.ggml.token_type", t->type, what == SHORT_TYPES ? 1 : t->n);
+    gguf_put_f32s(t->w, "tokenizer.ggml.scores", t->score, t->n);
+    if (what != NO_MERGES)
+        gguf_put_strs(t->w, "tokenizer.ggml.merges", t->merges, 1);
+    gguf_put_u32(t->w, "tokenizer.ggml.bos_token_id", what == BAD_BOS ? 999999 : 1);
+    int rc = gguf_writer_save(t->w, path, e);
+    if (!rc && !(rc = gguf_open(&f, path, e)))
+        rc = vocab_load(&v, f, e);
+    modelfile_close(f);
+    vocab_free(v);
+    gguf_writer_free(t->w);
+    mem_free(t);
+    unlink(path);
+    return rc;
+}
+
+TEST(bad_files_are_named_errors)
+{
+    static const char *const word[N_BAD] = {"tokens",           "type 77",  "bos_token_id",  "rwkv",        "martian",   "merge 0",
+                                            "merges is missing", "5000 bytes", "token 3 has the type of a byte", "score of token 1", "token_type"};
+    struct err e = {0};
+    CHECK_MSG(load_bad(N_BAD, &e) == 0, "%s", e.msg); /* the file without a fault loads */
+    for (int i = 0; i < N_BAD; i++) {
+        e = (struct err){0};
+        CHECK_MSG(load_bad((enum bad)i, &e) == -(int)ERR_FORMAT, "%d: %s", i, e.msg);
+        CHECK_MSG(strstr(e.msg, word[i]), "%s in %s", word[i], e.msg);
+    }
+}
+
+/* ---- time and stack ---- */
+
+#ifdef __SANITIZE_ADDRESS__
+enum { SLOWER = 10 };
+#else
+enum { SLOWER = 1 };
+#endif
+
+static const char *const rows[] = {"a", " ", "\n", "1", "\xcc\x81", "你", "🚀", "\xff", "_", "<", "'", "hello ", "é", "\t", "<|im_start|"};
+
+struct job {
+    const struct vocab *v;
+    const char         *unit;
+    size_t              bytes;
+    double              seconds;
+    bool                ok;
+};
+
+static void *job_run(void *arg)
+{
+    struct job *j = arg;
+    struct buf  b;
+    buf_init(&b, 0);
+    while (b.len < j->bytes)
+        buf_str(&b, j->unit);
+    struct text_span span = {0, (uint32_t)b.len, true};
+    struct vec_i32   ids;
+    struct timespec  from, to;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    j->ok = encode(j->v, (struct str){b.data, b.len}, &span, 1, &ids);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+    j->seconds = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) * 1e-9;
+    vec_deinit(&ids);
+    buf_deinit(&b);
+    return NULL;
+}
+
+/* On a stack of 64 KiB. The best of `runs`, for the machine has other work. */
+static bool timed(struct job *j, int runs)
+{
+    double best = 1e9;
+    for (int i = 0; i < runs; i++) {
+        pthread_t      t;
+        pthread_attr_t attr;
+        pthread_attr_init(&attr);
+        pthread_attr_setstacksize(&attr, 64 << 10);
+        if (pthread_create(&t, &attr, job_run, j) || pthread_join(t, NULL) || !j->ok)
+            return false;
+        pthread_attr_destroy(&attr);
+        best = j->seconds < best ? j->seconds : best;
+    }
+    j->seconds = best;
+    return true;
+}
+
+/* Twice the text takes less than 2.6 times the time, and a megabyte of anything less than a second and a half. */
+TEST(time_is_linear_on_a_small_stack)
+{
+    static const char *const some[] = {"qwen2", "default", "llama"};
+    for (size_t k = 0; k < 3; k++) {
+        struct vocab *v = k == 2 ? tiny_spm(true) : tiny_bpe(some[k]);
+        CHECK(v);
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            struct job half = {v, rows[i], 256 << 10, 0, false}, whole = {v, rows[i], 512 << 10, 0, false}, mega = {v, rows[i], 1 << 20, 0, false};
+            CHECK(timed(&half, 2) && timed(&whole, 2) && timed(&mega, 1));
+            CHECK_MSG(whole.seconds < 2.6 * half.seconds + 0.02, "%s, rows of %s: %.3f s, then %.3f s", some[k], rows[i], half.seconds,
+                      whole.seconds);
+            CHECK_MSG(mega.seconds < 1.5 * SLOWER, "%s, rows of %s: %.3f s", some[k], rows[i], mega.seconds);
+        }
+        vocab_free(v);
+    }
+}
+
+TEST_MAIN()
