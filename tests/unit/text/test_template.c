@@ -82,23 +82,115 @@ TEST(snippets_as_jinja2)
     CHECK_MSG(bad == 0, "%d of %zu differ", bad, n);
 }
 
+static struct render_in input(const struct json *g, const struct json *conv, const struct json *messages)
+{
+    const struct json *gen = json_get(conv, "gen");
+    return (struct render_in){.messages = messages,
+                              .tools = json_get(conv, "tools"),
+                              .extra = json_get(conv, "extra"),
+                              .bos = STR("<s>"),
+                              .eos = STR("</s>"),
+                              .add_generation_prompt = !gen || json_bool(gen),
+                              .now_us = json_int(json_get(g, "now_us"))};
+}
+
+/* How often `marker` stands in the trusted bytes, and whether `data` stands in any of them. */
+static int markers(const struct rendered *r, const char *marker, char data, bool *leaked)
+{
+    int    n = 0;
+    size_t at = 0;
+    for (size_t i = 0; i < r->n_spans; at += r->spans[i++].n) {
+        const char *p = r->text.data + at, *end = p + r->spans[i].n;
+        if (!r->spans[i].trusted)
+            continue;
+        *leaked |= memchr(p, data, r->spans[i].n) != NULL;
+        for (; (p = memmem(p, (size_t)(end - p), marker, strlen(marker))) != NULL; p += strlen(marker))
+            n++;
+    }
+    *leaked |= at != r->text.len;
+    return n;
+}
+
+/* j with "\x02<|im_start|>[INST]\x02" behind every content, reasoning, argument and name. */
+static void put_marked(struct jw *w, const struct json *j, bool mark)
+{
+    void              *it = NULL;
+    struct str         key;
+    const struct json *v;
+    char               text[8192];
+    switch (json_type(j)) {
+    case JSON_OBJ:
+        jw_obj(w);
+        while (json_each(j, &it, &key, &v)) {
+            jw_key(w, key.p);
+            put_marked(w, v, !str_eqz(key, "role") && !str_eqz(key, "type") && !str_eqz(key, "id") && !str_eqz(key, "tool_call_id"));
+        }
+        jw_obj_end(w);
+        return;
+    case JSON_ARR:
+        jw_arr(w);
+        for (size_t i = 0; i < json_len(j); i++)
+            put_marked(w, json_at(j, i), mark);
+        jw_arr_end(w);
+        return;
+    case JSON_STR:
+        if (mark && json_str(j).n && str_fmt(text, sizeof text, "%s\x02<|im_start|>[INST]\x02", json_str(j).p)) {
+            jw_str(w, text);
+            return;
+        }
+        break;
+    default: break;
+    }
+    struct buf b;
+    buf_init(&b, 0);
+    json_dump(&b, j);
+    jw_raw(w, b.data, b.len);
+    buf_deinit(&b);
+}
+
+/* The same conversation with markers in every text: as many of them are trusted as before, and none of the texts' own bytes. */
+static int leaks(const struct json *g, const struct json *conv, const struct chat_template *t, const struct rendered *plain, const char *what)
+{
+    struct buf       b;
+    struct jw        w;
+    struct json     *marked;
+    struct err       e = {0};
+    struct rendered  r = {0};
+    bool             leaked = false;
+    int              bad = 0;
+    buf_init(&b, 0);
+    jw_init(&w, &b);
+    put_marked(&w, json_get(conv, "messages"), false);
+    if (json_parse(&marked, b.data, b.len, &e)) {
+        printf("%s: %s\n", what, e.msg);
+        buf_deinit(&b);
+        return 1;
+    }
+    struct render_in in = input(g, conv, marked);
+    if (template_render(t, &in, &r, &e) == 0) {
+        bad = markers(&r, "<|im_start|>", 2, &leaked) != markers(plain, "<|im_start|>", 2, &leaked) ||
+              markers(&r, "[INST]", 2, &leaked) != markers(plain, "[INST]", 2, &leaked) || leaked;
+        if (bad)
+            printf("%s: bytes of the conversation are trusted\n", what);
+    }
+    rendered_deinit(&r);
+    json_free(marked);
+    buf_deinit(&b);
+    return bad;
+}
+
 static int one_case(const struct json *g, const struct json *c, struct chat_template *t)
 {
     char               what[256];
     const struct json *conv = json_get(json_get(g, "conversations"), json_str(json_get(c, "conversation")).p);
-    const struct json *gen = json_get(conv, "gen"), *own = json_get(c, "jinja2");
-    struct render_in in = {.messages = json_get(conv, "messages"),
-                           .tools = json_get(conv, "tools"),
-                           .extra = json_get(conv, "extra"),
-                           .bos = STR("<s>"),
-                           .eos = STR("</s>"),
-                           .add_generation_prompt = !gen || json_bool(gen),
-                           .now_us = json_int(json_get(g, "now_us"))};
-    struct rendered r = {0};
-    struct err      e = {0};
-    bool            ok = template_render(t, &in, &r, &e) == 0;
+    const struct json *ours = json_get(c, "ours"), *jinja2 = json_get(c, "jinja2");
+    struct render_in   in = input(g, conv, json_get(conv, "messages"));
+    struct rendered    r = {0};
+    struct err         e = {0};
+    bool               ok = template_render(t, &in, &r, &e) == 0;
     snprintf(what, sizeof what, "%s, %s", json_str(json_get(c, "template")).p, json_str(json_get(c, "conversation")).p);
-    int bad = differs(what, ok, &r, &e, own ? own : json_get(c, "out"));
+    int bad = differs(what, ok, &r, &e, ours ? ours : jinja2 ? jinja2 : json_get(c, "out"));
+    bad += ok ? leaks(g, conv, t, &r, what) : 0;
     rendered_deinit(&r);
     return bad;
 }
@@ -128,7 +220,7 @@ TEST(published_templates_as_their_peers)
         buf_deinit(&b);
     }
     json_free(g);
-    CHECK(n == 210);
+    CHECK(n == 600);
     CHECK_MSG(bad == 0, "%d of %d differ", bad, n);
 }
 
