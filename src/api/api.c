@@ -1,5 +1,5 @@
 /* Making the api, who may call what, and how it ends. */
-#include "api/chat.h"
+#include "api/call.h"
 #include "base/log.h"
 #include <string.h>
 
@@ -34,7 +34,7 @@ int api_start(struct api *a, struct server *s, struct ledger *l, const struct ba
 
 bool api_busy(const struct api *a)
 {
-    return a->chats != NULL;
+    return a->calls != NULL;
 }
 
 void api_stop(struct api *a)
@@ -51,8 +51,8 @@ void api_free(struct api *a)
     if (!a)
         return;
     api_stop(a);
-    while (a->chats) /* the ledger finishes them at its next start, from the journal */
-        chat_free(a->chats);
+    while (a->calls) /* the ledger finishes them at its next start, from the journal */
+        call_free(a->calls);
     buf_deinit(&a->scratch);
     mem_free(a);
 }
@@ -60,23 +60,6 @@ void api_free(struct api *a)
 void api_post(void *server, void (*fn)(void *), void *arg)
 {
     server_post(server, fn, arg);
-}
-
-void api_journal(void *api, const struct usage_delta *d, size_t n)
-{
-    struct api *a = api;
-    struct journal_step steps[64];
-    for (size_t i = 0; i < n;) {
-        size_t k = 0;
-        for (; k < sizeof steps / sizeof steps[0] && i < n; k++, i++) {
-            const struct token_counts *c = &d[i].counts;
-            steps[k] = (struct journal_step){.hold = {d[i].tag},
-                                             .counts = {c->input, c->cache_read, c->cache_write, c->output, c->reasoning, c->accepted_draft}};
-        }
-        struct err e = {0};
-        if (ledger_journal(a->ledger, steps, k, &e) < 0 && !atomic_exchange(&a->journal_failed, true))
-            log_line(LOG_ERROR, "journal", "%s", e.msg);
-    }
 }
 
 /* ---- who may call ---- */
@@ -167,8 +150,8 @@ static void cancel_all(void *arg)
     struct api *a = arg;
     timer_free(a->drain_timer);
     a->drain_timer = NULL;
-    for (struct chat *c = a->chats; c; c = c->next)
-        chat_cancel(c, ERR_UNAVAILABLE, "the server is shutting down and this answer took too long; try again in a moment");
+    for (struct call *c = a->calls; c; c = c->next)
+        call_cancel(c, ERR_UNAVAILABLE, "the server is shutting down and this answer took too long; try again in a moment");
 }
 
 void api_drain(struct api *a, uint32_t ms)

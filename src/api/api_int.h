@@ -20,7 +20,7 @@ struct api_counts { /* loop thread only */
     struct histogram    first_token, whole;
 };
 
-struct chat;
+struct call;
 struct worker;
 struct api {
     struct api_opts   opts;
@@ -29,7 +29,7 @@ struct api {
     struct backend    backend;
     bool              started, draining;
     atomic_bool       journal_failed;
-    struct chat      *chats; /* live ones */
+    struct call      *calls; /* live ones */
     struct timer     *drain_timer;
     struct worker    *worker;
     struct api_counts counts;

@@ -1,5 +1,5 @@
 /* GET /health and GET /metrics (Prometheus text, no user text in it). */
-#include "api/chat.h"
+#include "api/call.h"
 #include "base/os.h"
 
 static const uint64_t edges_us[LATENCY_BUCKETS] = {1000, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 5000000, 30000000, 120000000};
@@ -39,7 +39,7 @@ static void put_api(struct buf *b, const struct api *a)
     static const char *const classes[] = {"499", "1xx", "2xx", "3xx", "4xx", "5xx"};
     const struct api_counts *n = &a->counts;
     uint64_t live = 0;
-    for (const struct chat *c = a->chats; c; c = c->next)
+    for (const struct call *c = a->calls; c; c = c->next)
         live++;
     put_head(b, "sluice_answers_total", "counter", "Chat requests answered, by class of status; 499: the client left.");
     for (int i = 0; i < 6; i++)

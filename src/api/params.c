@@ -2,11 +2,14 @@
 #include <math.h>
 #include <string.h>
 
-enum param_type { STR, BOOL, INT, NUM, ARR, OBJ, ANY };
+enum param_type { STR, BOOL, INT, NUM, OVER, ARR, OBJ, ANY };
 enum param_use { NEEDED, HONOURED, NO_EFFECT, LATER };
+
+enum { CHAT = EP_CHAT };
 
 struct param {
     const char *name;
+    unsigned endpoints;
     enum param_type type;
     int64_t min, max;
     const char *dflt;
@@ -16,18 +19,18 @@ struct param {
 };
 
 static const struct param table[] = {
-#define PARAM(n, t, lo, hi, d, u, txt) {#n, t, lo, hi, d, u, txt, offsetof(struct params, n), offsetof(struct params, has_##n)},
+#define PARAM(id, n, ep, t, lo, hi, d, u, txt) {n, ep, t, lo, hi, d, u, txt, offsetof(struct params, id), offsetof(struct params, has_##id)},
 #include "api/params.def"
 #undef PARAM
 };
 enum { N_PARAMS = sizeof table / sizeof table[0] };
 
-static const char *const type_words[] = {"a string", "true or false", "an integer", "a number", "an array", "an object", "a value"};
+static const char *const type_words[] = {"a string", "true or false", "an integer", "a number", "a number", "an array", "an object", "a value"};
 
-static const struct param *find(struct str name)
+static const struct param *find(struct str name, enum endpoint ep)
 {
     for (size_t i = 0; i < N_PARAMS; i++)
-        if (str_eqz(name, table[i].name))
+        if ((table[i].endpoints & ep) && str_eqz(name, table[i].name))
             return &table[i];
     return NULL;
 }
@@ -43,6 +46,9 @@ static int read_number(const struct param *p, const struct json *v, double *out,
     if (t != JSON_INT && t != JSON_REAL)
         return wrong_type(p, v, e);
     double x = json_num(v);
+    if (p->type == OVER && x <= (double)p->min)
+        return err_param(e, ERR_BAD_VALUE, p->name, "%s is %g; it must be above %lld and at most %lld", p->name, x, (long long)p->min,
+                         (long long)p->max);
     if (!isfinite(x) || x < (double)p->min || x > (double)p->max)
         return err_param(e, ERR_BAD_VALUE, p->name, "%s is %g, which is outside %lld to %lld", p->name, x, (long long)p->min, (long long)p->max);
     *out = x;
@@ -83,7 +89,8 @@ static int read_value(const struct param *p, const struct json *v, void *slot, s
         *(bool *)slot = json_bool(v);
         return 0;
     case INT: return read_integer(p, v, slot, e);
-    case NUM: return read_number(p, v, slot, e);
+    case NUM:
+    case OVER: return read_number(p, v, slot, e);
     case ARR:
     case OBJ:
         if (json_type(v) != (p->type == ARR ? JSON_ARR : JSON_OBJ))
@@ -106,7 +113,7 @@ static bool neutral(const struct param *p, const struct json *v)
     double a, b;
     while (!text.failed && rest.n && !same) {
         struct str one = str_split(&rest, '|');
-        same = str_eq(one, value) || (p->type == NUM && str_f64(one, &a) && str_f64(value, &b) && a == b);
+        same = str_eq(one, value) || ((p->type == NUM || p->type == OVER) && str_f64(one, &a) && str_f64(value, &b) && a == b);
     }
     buf_deinit(&text);
     return same;
@@ -125,7 +132,7 @@ static void name_ignored(struct buf *out, struct str name)
     }
 }
 
-int params_read(struct params *out, const struct json *obj, struct buf *ignored, struct err *e)
+int params_read(struct params *out, enum endpoint ep, const struct json *obj, struct buf *ignored, struct err *e)
 {
     memset(out, 0, sizeof *out);
     if (json_type(obj) != JSON_OBJ)
@@ -134,7 +141,7 @@ int params_read(struct params *out, const struct json *obj, struct buf *ignored,
     struct str name;
     const struct json *v;
     while (json_each(obj, &it, &name, &v)) {
-        const struct param *p = find(name);
+        const struct param *p = find(name, ep);
         if (!p) {
             if (ignored)
                 name_ignored(ignored, name);
@@ -151,7 +158,7 @@ int params_read(struct params *out, const struct json *obj, struct buf *ignored,
         *(bool *)((char *)out + p->has) = true;
     }
     for (size_t i = 0; i < N_PARAMS; i++)
-        if (table[i].use == NEEDED && !*(bool *)((char *)out + table[i].has))
+        if ((table[i].endpoints & ep) && table[i].use == NEEDED && !*(bool *)((char *)out + table[i].has))
             return err_param(e, ERR_BAD_REQUEST, table[i].name, "%s is missing; it must be %s", table[i].name, type_words[table[i].type]);
     return 0;
 }
@@ -166,7 +173,7 @@ static void range_text(struct buf *out, const struct param *p)
     else if (p->min == INT64_MIN)
         buf_str(out, "64-bit");
     else
-        buf_fmt(out, "%lld to %lld%s", (long long)p->min, (long long)p->max,
+        buf_fmt(out, p->type == OVER ? "above %lld, to %lld%s" : "%lld to %lld%s", (long long)p->min, (long long)p->max,
                 !sized           ? ""
                 : p->type == STR ? " bytes"
                 : p->type == ARR ? " elements"
@@ -175,7 +182,7 @@ static void range_text(struct buf *out, const struct param *p)
 
 void params_markdown(struct buf *out)
 {
-    static const char *const types[] = {"string", "boolean", "integer", "number", "array", "object", "any"};
+    static const char *const types[] = {"string", "boolean", "integer", "number", "number", "array", "object", "any"};
     buf_str(out,
             "# Parameters of `POST /v1/chat/completions`\n\n"
             "Made from `src/api/params.def` by `sluice help parameters`; change it there. A field that is not in this table is ignored and named in\n"

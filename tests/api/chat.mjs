@@ -61,6 +61,8 @@ test("max_tokens limits, and says so", async () => {
   same(r.choices[0].finish_reason, "length");
   const newer = await openai.chat.completions.create(ask({ max_tokens: undefined, max_completion_tokens: 2 }));
   same(newer.choices[0].message.content, r.choices[0].message.content);
+  const both = await openai.chat.completions.create(ask({ max_completion_tokens: 3 })); // it beats max_tokens: 24
+  same(both.usage.completion_tokens, 3);
 });
 
 test("stop ends the answer before the string, across token borders", async () => {

@@ -64,9 +64,8 @@ test("400: what a later version will know", async () => {
   check((await openai.chat.completions.create(ask(neutral))).choices.length === 1);
 });
 
-test("400: stream_options without stream, two limits that differ, too many stops", async () => {
+test("400: stream_options without stream, too many stops", async () => {
   await refused(openai.chat.completions.create(ask({ stream_options: { include_usage: true } })), 400, "invalid_value", "stream_options");
-  await refused(openai.chat.completions.create(ask({ max_completion_tokens: 5 })), 400, "invalid_value", "max_tokens");
   await refused(openai.chat.completions.create(ask({ stop: ["a", "b", "c", "d", "e"] })), 400, "invalid_value", "stop");
   await refused(openai.chat.completions.create(ask({ stop: "" })), 400, "invalid_value", "stop");
 });

@@ -5,7 +5,7 @@ import { check, request, root, run, same, startDemo, test } from "./harness.mjs"
 import { checkSchema } from "./schema.mjs";
 
 const server = await startDemo();
-const names = [...readFileSync(path.join(root, "src/api/params.def"), "utf8").matchAll(/^PARAM\((\w+),/gm)].map((m) => m[1]);
+const names = [...readFileSync(path.join(root, "src/api/params.def"), "utf8").matchAll(/^PARAM\(\w+, "(\w+)", ([A-Z |]+),/gm)].filter((m) => m[2].includes("CHAT")).map((m) => m[1]);
 const values = ["null", "true", "0", "-1", "1", "1.5", "1e308", "-1e308", "9223372036854775807", "-9223372036854775808", "9223372036854775808", "1e999", '""', '"text"',
   '"\\u0000"', '"\\ud800"', "[]", "[1]", '["a"]', "{}", '{"type":"text"}', `"${"x".repeat(2000)}"`, "[".repeat(100) + "]".repeat(100)];
 

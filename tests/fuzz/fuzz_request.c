@@ -1,6 +1,6 @@
 /* A chat request's body from an enemy: it is refused with an error of the 400 class that fits a header and a JSON answer, or it becomes a
  * request whose every number is within its limits and whose messages have the one form that templates see. */
-#include "api/openai.h"
+#include "api/chat.h"
 #include "base/mem.h"
 #include <string.h>
 
@@ -30,7 +30,7 @@ static void check_error(const struct err *e)
     buf_deinit(&b);
 }
 
-static void check_request(const struct chat_request *q)
+static void check_request(const struct call_request *q, const struct json *messages)
 {
     ASSERT(q->model == &model && q->max_tokens <= INT32_MAX && q->n_stops <= STOPS_MAX);
     ASSERT(q->sample.temperature >= 0 && q->sample.temperature <= 2 && q->sample.top_p >= 0 && q->sample.top_p <= 1);
@@ -38,9 +38,9 @@ static void check_request(const struct chat_request *q)
     ASSERT(!q->include_usage || q->stream);
     for (uint32_t i = 0; i < q->n_stops; i++)
         ASSERT(q->stop_lens[i] > 0 && q->stop_lens[i] <= STOP_BYTES && strlen(q->stops[i]) == q->stop_lens[i]);
-    ASSERT(json_len(q->messages) > 0 && json_len(q->messages) <= 2048);
-    for (size_t i = 0; i < json_len(q->messages); i++) {
-        const struct json *m = json_at(q->messages, i);
+    ASSERT(json_len(messages) > 0 && json_len(messages) <= 2048);
+    for (size_t i = 0; i < json_len(messages); i++) {
+        const struct json *m = json_at(messages, i);
         struct str role = json_str(json_get(m, "role"));
         ASSERT(str_eqz(role, "system") || str_eqz(role, "user") || str_eqz(role, "assistant"));
         ASSERT(json_type(json_get(m, "content")) == JSON_STR && json_len(m) == 2);
@@ -50,7 +50,7 @@ static void check_request(const struct chat_request *q)
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
     static struct api api = {.backend = {.model_find = find}};
-    struct chat c = {.api = &api};
+    struct call c = {.api = &api};
     struct json *body = NULL, *messages = NULL;
     struct buf ignored;
     struct err e = {0};
@@ -58,11 +58,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     buf_init(&ignored, IGNORED_BYTES_MAX + 8);
     int rc = json_parse(&body, (const char *)p, n, &e);
     if (rc == 0)
-        rc = openai_read(&c, body, &messages, &ignored, &e);
+        rc = chat_fields(&c, body, &messages, &ignored, &e);
     if (rc < 0)
         check_error(&e);
     else
-        check_request(&c.q);
+        check_request(&c.q, messages);
     for (size_t i = 0; i < ignored.len; i++)
         ASSERT(ignored.data[i] >= ' ' && ignored.data[i] < 127);
     ASSERT(!ignored.failed && ignored.len <= IGNORED_BYTES_MAX);

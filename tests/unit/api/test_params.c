@@ -4,7 +4,7 @@
 #include "test.h"
 
 static const char *const names[] = {
-#define PARAM(name, type, min, max, dflt, use, text) #name,
+#define PARAM(id, name, endpoints, type, min, max, dflt, use, text) name,
 #include "api/params.def"
 #undef PARAM
 };
@@ -16,7 +16,7 @@ static int read(const char *text, struct params *p, struct buf *ignored, struct 
     json_free(last);
     last = NULL;
     int rc = json_parse(&last, text, strlen(text), e);
-    return rc < 0 ? rc : params_read(p, last, ignored, e);
+    return rc < 0 ? rc : params_read(p, EP_CHAT, last, ignored, e);
 }
 
 /* A request with one more field; model and messages are replaced when it is one of them. */
