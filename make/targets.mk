@@ -12,8 +12,8 @@ tsan: packages ## scheduler, ledger and server suites under ThreadSanitizer
 	@tests/suites.sh tsan-unit
 fuzz: packages-fuzz ## every fuzz target for FUZZ_SECONDS (10)
 	@tests/suites.sh fuzz
-soak: packages packages-test ## minutes of streams, aborts and kill -9, then the audit
-	@tests/suites.sh soak
+soak: packages packages-test ## SOAK_SECONDS (an hour) of 64 clients and a kill -9 every five minutes, then the verdict
+	@$(MAKE) --no-print-directory suite-soak
 bench: $(BENCH) ## benchmarks that print shares of the machine's limits; results go to bench/results
 	@for b in $(BENCH); do echo "== $$b"; $$b || exit 1; done
 tidy: ## layers and style

@@ -73,7 +73,11 @@ $(OUT)/test/fake_server: tests/api/fake_server.c $(call archives,$(FOLDERS)) | p
 suite-api: $(OUT)/test/fake_server
 suite-api suite-crash suite-guide: suite-%: $(OUT)/sluice
 	@SLUICE=$(OUT)/sluice OUT=$(OUT) tests/$*/run.sh
-suite-soak: $(OUT)/sluice ; @SLUICE=$(OUT)/sluice OUT=$(OUT) SOAK=1 tests/crash/run.sh
+suite-crash: $(OUT)/tool/tinymodel
+# SOAK_SECONDS says how long; the progress is shown as it comes, build/soak gets the figures.
+SOAK_SECONDS ?= 3600
+suite-soak: $(OUT)/sluice $(OUT)/tool/tinymodel
+	@python3 tests/soak/soak.py $(OUT)/sluice --seconds $(SOAK_SECONDS) --out $(OUT)/soak --tinymodel $(OUT)/tool/tinymodel $(SOAK_FLAGS)
 suite-asan-unit: ; @$(MAKE) --no-print-directory VARIANT=asan suite-unit
 suite-asan-check: ; @$(MAKE) --no-print-directory VARIANT=asan suite-check
 suite-asan-api: ; @$(MAKE) --no-print-directory VARIANT=asan suite-api

@@ -1,4 +1,21 @@
 #!/bin/bash
-# run.sh: the crash suite. SLUICE: the program; SOAK=1: a minute per round instead of seconds.
+# run.sh: the crash suite: streams that are cut and killed, the judge of the soak's memory, and a minute of the soak with one kill.
+# SLUICE: the program; OUT: the build folder.
 cd "$(dirname "$0")/../.."
-exec python3 tests/crash/streams.py "${SLUICE:-build/sluice}" --seconds "$([ -n "${SOAK:-}" ] && echo 60 || echo 4)"
+sluice=${SLUICE:-build/sluice} out=${OUT:-build} passed=0 failed=0
+run() {
+    local log last
+    log=$("$@" 2>&1)
+    last=$(tail -n 1 <<<"$log")
+    if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed ]]; then
+        passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2]))
+    else
+        failed=$((failed + 1))
+    fi
+    echo "== $*"; echo "$log"
+}
+run python3 tests/crash/streams.py "$sluice" --seconds 4
+run python3 tests/soak/test_judge.py
+run python3 tests/soak/soak.py "$sluice" --seconds 60 --kill 30 --quiet 12 --out "$out/soak-short" --tinymodel "$out/tool/tinymodel"
+echo "$passed passed, $failed failed, 0 skipped"
+[ $failed -eq 0 ]
