@@ -35,6 +35,7 @@ struct weight {
     size_t bytes;      /* of one panel, or of one row */
     struct slab *slab; /* NULL: the caller's data */
 };
+static inline bool weight_is_packed(const struct weight *w) { return w->slab != NULL; }
 
 /* Memory for packed weights, in large pages; 64-byte aligned. The slab is given back when its last piece is. */
 void *slab_get(struct device *d, struct slab **from, size_t n);

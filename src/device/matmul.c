@@ -14,16 +14,15 @@ struct job {
     size_t                   n_in, x_row; /* x_row: the first of the n rows in this round */
 };
 
-static bool is_packed(const struct weight *w) { return w->type == QUANT_Q4_0 || w->type == QUANT_Q8_0; }
-
 static kernel_matmul_fn *kernel_of(const struct device *d, uint32_t type)
 {
     switch (type) {
-    case QUANT_Q4_0: return d->k.matmul_q4_0;
-    case QUANT_Q8_0: return d->k.matmul_q8_0;
-    case QUANT_F16: return d->k.matmul_f16;
-    case QUANT_BF16: return d->k.matmul_bf16;
-    default: return d->k.matmul_f32;
+#define QUANT_FLOAT(name, op, id, blk, bytes)                           case id: return d->k.matmul_##op;
+#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min) case id: return d->k.matmul_##op;
+#include "quant/quant.def"
+#undef QUANT_FLOAT
+#undef QUANT_BLOCK
+    default: return NULL; /* weight_new takes no other type */
     }
 }
 
@@ -38,7 +37,7 @@ static void quantize_share(void *arg, int worker, int n_workers)
 static void rows(const struct job *j, const struct matmul_out *o, int row0, int row1)
 {
     const struct weight *w = o->w;
-    bool   packed = is_packed(w);
+    bool   packed = weight_is_packed(w);
     size_t x_bytes = packed ? j->n_in / KERNEL_BLOCK * sizeof(struct act8) : j->n_in * sizeof(float);
     const char *x = packed ? (const char *)j->d->act : (const char *)j->x + j->x_row * x_bytes;
     int step = (int)(COLUMN_BYTES / x_bytes) / COLUMNS_STEP * COLUMNS_STEP;
@@ -90,7 +89,7 @@ void dev_matmul_many(struct device *d, const struct matmul_out *o, int n_o, cons
     double out = 0;
     for (int i = 0; i < n_o; i++) {
         ASSERT(o[i].w->n_in == j.n_in);
-        quantize = quantize || is_packed(o[i].w);
+        quantize = quantize || weight_is_packed(o[i].w);
         out += o[i].w->n_out;
     }
     for (int c = 0; c < n; c += COLUMNS_MAX) {

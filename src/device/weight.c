@@ -1,43 +1,7 @@
-/* Weights: quantised matrices are packed into panels (kernel/kernel.h draws them); float matrices stay where the file is mapped. */
+/* Weights: quantised matrices are packed into panels (kernel/panel.h draws them); float matrices stay where the file is mapped. */
 #include "device/device_int.h"
 #include "base/mem.h"
 #include <string.h>
-
-static bool is_packed(uint32_t type) { return type == QUANT_Q4_0 || type == QUANT_Q8_0; }
-
-static void pack_q4_0(uint8_t *panel, const uint8_t *rows, size_t n_rows, size_t n_in)
-{
-    size_t nb = n_in / KERNEL_BLOCK, row_bytes = nb * sizeof(struct q4_0);
-    f16     *scale = (f16 *)(void *)panel;
-    uint8_t *q = panel + kernel_panel_scales(n_in);
-    for (size_t r = 0; r < n_rows; r++)
-        for (size_t b = 0; b < nb; b++) {
-            struct q4_0 block; /* byte i: value i in the low nibble, i + 16 in the high one, as the panel wants it */
-            memcpy(&block, rows + r * row_bytes + b * sizeof block, sizeof block);
-            scale[b * KERNEL_PANEL + r] = block.d;
-            for (size_t v = 0; v < 4; v++)
-                memcpy(q + (b * 4 + v) * 64 + r * 4, block.q + 4 * v, 4);
-        }
-}
-
-static void pack_q8_0(uint8_t *panel, const uint8_t *rows, size_t n_rows, size_t n_in)
-{
-    size_t nb = n_in / KERNEL_BLOCK, row_bytes = nb * sizeof(struct q8_0);
-    f16     *scale = (f16 *)(void *)panel;
-    uint8_t *q = panel + kernel_panel_scales(n_in);
-    for (size_t r = 0; r < n_rows; r++)
-        for (size_t b = 0; b < nb; b++) {
-            struct q8_0 block;
-            memcpy(&block, rows + r * row_bytes + b * sizeof block, sizeof block);
-            scale[b * KERNEL_PANEL + r] = block.d;
-            for (size_t v = 0; v < 8; v++) {
-                uint32_t four;
-                memcpy(&four, block.q + 4 * v, 4);
-                four ^= 0x80808080u; /* + 128 */
-                memcpy(q + (b * 8 + v) * 64 + r * 4, &four, 4);
-            }
-        }
-}
 
 struct pack {
     const struct weight *w;
@@ -47,22 +11,27 @@ struct pack {
 
 static void pack_share(void *arg, int worker, int n_workers)
 {
-    struct pack         *p = arg;
-    const struct weight *w = p->w;
-    size_t panels = (w->n_out + KERNEL_PANEL - 1) / KERNEL_PANEL, row_bytes = w->n_in / KERNEL_BLOCK * quant_info(w->type)->bytes;
+    struct pack             *p = arg;
+    const struct weight     *w = p->w;
+    const struct quant_info *q = quant_info(w->type);
+    struct kernel_panel      at = kernel_panel(q->form, w->n_in);
+    size_t panels = (w->n_out + KERNEL_PANEL - 1) / KERNEL_PANEL, blocks = w->n_in / q->block, row_bytes = blocks * q->bytes;
     for (size_t i = share_start(panels, worker, n_workers); i < share_start(panels, worker + 1, n_workers); i++) {
         size_t row = i * KERNEL_PANEL, n = w->n_out - row < KERNEL_PANEL ? w->n_out - row : KERNEL_PANEL;
-        if (w->type == QUANT_Q4_0)
-            pack_q4_0(p->to + i * w->bytes, p->from + row * row_bytes, n, w->n_in);
-        else
-            pack_q8_0(p->to + i * w->bytes, p->from + row * row_bytes, n, w->n_in);
+        memset(p->to + i * at.bytes, 0, at.bytes);
+        for (size_t r = 0; r < n; r++)
+            for (size_t b = 0; b < blocks; b++) {
+                struct quant_parts parts;
+                q->split(&parts, p->from + (row + r) * row_bytes + b * q->bytes);
+                kernel_panel_put(p->to + i * at.bytes, q->form, at, b, r, &parts);
+            }
     }
 }
 
 /* Packs w from the file's rows into a slab. */
 static int pack(struct weight *w, const void *data, struct err *e)
 {
-    w->bytes = w->type == QUANT_Q4_0 ? kernel_panel_q4_0(w->n_in) : kernel_panel_q8_0(w->n_in);
+    w->bytes = kernel_panel(quant_info(w->type)->form, w->n_in).bytes;
     size_t panels = ((size_t)w->n_out + KERNEL_PANEL - 1) / KERNEL_PANEL, bytes;
     void  *to = ck_mul(panels, w->bytes, &bytes) ? slab_get(w->device, &w->slab, bytes) : NULL;
     if (!to)
@@ -86,7 +55,7 @@ int weight_new(struct weight **out, struct device *d, uint32_t type, uint32_t n_
     if (!w)
         return err_set(e, ERR_NO_MEMORY, "device: no memory for a weight");
     *w = (struct weight){.device = d, .type = type, .n_out = n_out, .n_in = n_in, .data = data, .bytes = (size_t)n_in * q->bytes};
-    if (is_packed(type) && pack(w, data, e) < 0) {
+    if (q->split && pack(w, data, e) < 0) {
         int rc = -(int)ERR_NO_MEMORY;
         mem_free(w);
         return rc;
@@ -111,21 +80,12 @@ uint32_t weight_in(const struct weight *w) { return w->n_in; }
 /* Row `row` of a packed matrix, as floats. */
 static void unpack(float *y, const struct weight *w, size_t row)
 {
-    const uint8_t *panel = (const uint8_t *)w->data + row / KERNEL_PANEL * w->bytes, *q = panel + kernel_panel_scales(w->n_in);
-    const f16     *scale = (const f16 *)(const void *)panel;
-    size_t         r = row % KERNEL_PANEL;
-    for (size_t b = 0; b < w->n_in / KERNEL_BLOCK; b++) {
-        float d = f16_to_f32(scale[b * KERNEL_PANEL + r]);
-        for (size_t k = 0; k < KERNEL_BLOCK; k++) {
-            int v;
-            if (w->type == QUANT_Q4_0) {
-                uint8_t byte = q[(b * 4 + k % 16 / 4) * 64 + r * 4 + k % 4];
-                v = (k < 16 ? byte & 15 : byte >> 4) - 8;
-            } else {
-                v = q[(b * 8 + k / 4) * 64 + r * 4 + k % 4] - 128;
-            }
-            *y++ = d * (float)v;
-        }
+    struct quant_form   f = quant_info(w->type)->form;
+    struct kernel_panel at = kernel_panel(f, w->n_in);
+    for (size_t b = 0; b < w->n_in / f.block; b++, y += f.block) {
+        struct quant_parts parts;
+        kernel_panel_get(&parts, (const uint8_t *)w->data + row / KERNEL_PANEL * at.bytes, f, at, b, row % KERNEL_PANEL);
+        quant_parts_decode(y, &parts, &f);
     }
 }
 
@@ -134,7 +94,7 @@ void dev_embed(struct device *d, float *y, const struct weight *w, const int32_t
     (void)d;
     for (int i = 0; i < n; i++, y += w->n_in) {
         ASSERT(token[i] >= 0 && (uint32_t)token[i] < w->n_out);
-        if (is_packed(w->type))
+        if (weight_is_packed(w))
             unpack(y, w, (size_t)token[i]);
         else
             quant_info(w->type)->decode(y, (const uint8_t *)w->data + (size_t)token[i] * w->bytes, w->n_in);

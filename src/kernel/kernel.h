@@ -6,40 +6,30 @@
  * Every output element is computed by the same operations in the same order, however many columns or rows are asked for at once: a
  * row of a batch is bit-identical to the same row alone.
  *
- * Packed weights (Q4_0, Q8_0): PANEL = 16 rows are interleaved, so that one vector of 64 bytes holds 4 consecutive inputs of 16 rows
- * and the int32 lanes of a dot product are output rows. nb = n_in / 32 blocks. One panel is
- *
- *   f16 scale[nb][16]         padded with zeros to a multiple of 64 bytes
- *   Q4_0: uint8 q[nb][4][16][4]   byte [b][v][r][i] = low nibble: value 4v + i of block b of row r; high nibble: value 16 + 4v + i
- *   Q8_0: uint8 q[nb][8][16][4]   byte [b][v][r][i] = 128 + value 4v + i of block b of row r
- *
- * which is as many bytes as the file has. Rows past n_out in the last panel are zero. Activations are quantised per 32 to int8 with
- * the float scale and the sum of the quantised values: the sum turns the unsigned weights into signed ones (subtract 8 or 128 sums). */
+ * Weights of the types with blocks are packed into panels of 16 rows (panel.h draws them). Activations are quantised per 32 to int8 with a
+ * float scale and the sums of the quantised values: the sums turn the unsigned codes into signed weights (subtract 8 sums for Q4_0, 128 for
+ * Q8_0) and stand for the terms of the minimums. */
 #pragma once
-#include "quant/quant.h"
+#include "kernel/panel.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { KERNEL_PANEL = 16, KERNEL_BLOCK = 32, KERNEL_KV_PAGE = 64 };
+enum { KERNEL_KV_PAGE = 64 };
 
-/* 32 activations: x = d * q; sum = the sum of q. A block with a value that is not finite has d = NaN and q = 0. */
+/* 32 activations: x = d * q; sum[h] = the sum of values 16 h to 16 h + 15 of q. A block with a value that is not finite has d = NaN, q = 0. */
 struct act8 {
     float   d;
-    int32_t sum;
+    int16_t sum[2];
     int8_t  q[KERNEL_BLOCK];
 };
-
-static inline size_t kernel_panel_scales(size_t n_in) { return (n_in / KERNEL_BLOCK * 2 * KERNEL_PANEL + 63) / 64 * 64; }
-static inline size_t kernel_panel_q4_0(size_t n_in) { return kernel_panel_scales(n_in) + n_in / 2 * KERNEL_PANEL; }
-static inline size_t kernel_panel_q8_0(size_t n_in) { return kernel_panel_scales(n_in) + n_in * KERNEL_PANEL; }
 
 /* y[c][r] = sum over k of w[r][k] * x[c][k] (+ bias[r]), for c < n and the rows that the call names (a multiple of PANEL first). */
 struct kernel_matmul {
     float       *y;        /* (n, >= n_out) */
     size_t       y_stride; /* floats between the rows of y */
-    const void  *w;        /* panels (Q4_0, Q8_0), or rows of n_in values (F32, F16, BF16) */
-    const void  *x;        /* Q4_0, Q8_0: struct act8 (n, n_in / 32); else float (n, n_in) */
+    const void  *w;        /* panels (types with blocks), or rows of n_in values (F32, F16, BF16) */
+    const void  *x;        /* for panels: struct act8 (n, n_in / 32); else float (n, n_in) */
     const float *bias;     /* (n_out) or NULL */
     int          n, n_in, n_out;
 };

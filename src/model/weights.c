@@ -32,7 +32,7 @@ static int find(struct loader *ld, const struct tensor **out, const char *name, 
         char number[24];
         snprintf(number, sizeof number, "number %u", t->type);
         return err_set(e, ERR_FORMAT,
-                       "model: tensor %s has the type %s, which this build does not compute with; take a Q8_0, Q4_0, F16, BF16 or F32 file", name,
+                       "model: tensor %s has the type %s, which this build does not compute with; take a Q4_K_M, Q8_0 or F16 file", name,
                        ty ? ty->name : number);
     }
     uint64_t values = t->ne[0] * t->ne[1]; /* both are 31 bits */

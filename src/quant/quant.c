@@ -1,24 +1,12 @@
-/* The formats of quant.def: values to blocks and back, with the rounding of ggml's reference quantisers (ggml-quants.c,
- * quantize_row_q8_0_ref and quantize_row_q4_0_ref), so that a file written here equals one written there. */
-#include "quant/quant.h"
+/* The table of quant.def, and the one formula by which all types of blocks decode. */
+#include "quant/quant_int.h"
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK = 32 };
+void decode_F32(float *out, const void *in, size_t n) { memcpy(out, in, n * sizeof *out); }
+void encode_F32(void *out, const float *in, size_t n) { memcpy(out, in, n * sizeof *in); }
 
-/* A block with a value that is not finite decodes to NaN, everywhere: visible, and never out of range for an int. */
-static bool is_finite(const float *x)
-{
-    for (int i = 0; i < BLOCK; i++)
-        if (!isfinite(x[i]))
-            return false;
-    return true;
-}
-
-static void decode_F32(float *out, const void *in, size_t n) { memcpy(out, in, n * sizeof *out); }
-static void encode_F32(void *out, const float *in, size_t n) { memcpy(out, in, n * sizeof *in); }
-
-static void decode_F16(float *out, const void *in, size_t n)
+void decode_F16(float *out, const void *in, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         f16 h;
@@ -27,7 +15,7 @@ static void decode_F16(float *out, const void *in, size_t n)
     }
 }
 
-static void encode_F16(void *out, const float *in, size_t n)
+void encode_F16(void *out, const float *in, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         f16 h = f16_from_f32(in[i]);
@@ -35,7 +23,7 @@ static void encode_F16(void *out, const float *in, size_t n)
     }
 }
 
-static void decode_BF16(float *out, const void *in, size_t n)
+void decode_BF16(float *out, const void *in, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         bf16 h;
@@ -44,7 +32,7 @@ static void decode_BF16(float *out, const void *in, size_t n)
     }
 }
 
-static void encode_BF16(void *out, const float *in, size_t n)
+void encode_BF16(void *out, const float *in, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         bf16 h = bf16_from_f32(in[i]);
@@ -52,82 +40,73 @@ static void encode_BF16(void *out, const float *in, size_t n)
     }
 }
 
-static void decode_Q8_0(float *out, const void *in, size_t n)
+bool quant_is_finite(const float *x, size_t n)
 {
-    for (size_t b = 0; b < n / BLOCK; b++) {
-        struct q8_0 q;
-        memcpy(&q, (const char *)in + b * sizeof q, sizeof q);
-        float d = f16_to_f32(q.d);
-        for (int i = 0; i < BLOCK; i++)
-            out[b * BLOCK + (size_t)i] = d * (float)q.q[i];
-    }
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return false;
+    return true;
 }
 
-static void encode_Q8_0(void *out, const float *in, size_t n)
+void quant_parts_decode(float *out, const struct quant_parts *p, const struct quant_form *f)
 {
-    for (size_t b = 0; b < n / BLOCK; b++) {
-        const float *x = in + b * BLOCK;
-        struct q8_0  q = {.d = 0x7e00};
-        float amax = 0;
-        for (int i = 0; i < BLOCK; i++)
-            amax = fmaxf(amax, fabsf(x[i]));
-        if (is_finite(x)) {
-            float d = amax / 127, id = d != 0 ? 1 / d : 0;
-            q.d = f16_from_f32(d);
-            for (int i = 0; i < BLOCK; i++) /* 1 / d overflows for subnormal d: the scale is 0 then, and so are the values */
-                q.q[i] = isfinite(id) ? (int8_t)roundf(x[i] * id) : 0;
+    float d = f16_to_f32(p->d), m = f16_to_f32(p->m);
+    if (!f->group) {
+        for (uint32_t i = 0; i < f->block; i++) {
+            float x = d * (float)((int)p->code[i] - (int)f->zero);
+            out[i] = f->min ? x + m : x;
         }
-        memcpy((char *)out + b * sizeof q, &q, sizeof q);
+        return;
     }
-}
-
-static void decode_Q4_0(float *out, const void *in, size_t n)
-{
-    for (size_t b = 0; b < n / BLOCK; b++) {
-        struct q4_0 q;
-        memcpy(&q, (const char *)in + b * sizeof q, sizeof q);
-        float d = f16_to_f32(q.d);
-        for (int i = 0; i < BLOCK / 2; i++) {
-            out[b * BLOCK + (size_t)i] = d * (float)((q.q[i] & 15) - 8);
-            out[b * BLOCK + (size_t)i + BLOCK / 2] = d * (float)((q.q[i] >> 4) - 8);
+    for (uint32_t g = 0; g < f->block / f->group; g++) {
+        float scale = d * (float)p->scale[g], min = m * (float)p->min[g];
+        for (uint32_t i = g * f->group; i < (g + 1) * f->group; i++) {
+            float x = scale * (float)((int)p->code[i] - (int)f->zero);
+            out[i] = f->min ? x - min : x;
         }
     }
 }
 
-/* The value of largest magnitude becomes exactly -8 (ggml's choice: -8 has no positive partner). */
-static uint8_t nibble(float x, float id)
-{
-    int v = (int)(x * id + 8.5f);
-    return (uint8_t)(v > 15 ? 15 : v);
-}
+typedef void fit_fn(struct quant_parts *, const float *, const struct quant_form *);
 
-static void encode_Q4_0(void *out, const float *in, size_t n)
+static void decode_blocks(const struct quant_info *q, float *out, const void *in, size_t n)
 {
-    for (size_t b = 0; b < n / BLOCK; b++) {
-        const float *x = in + b * BLOCK;
-        struct q4_0  q = {.d = 0x7e00};
-        float max = 0;
-        for (int i = 0; i < BLOCK; i++)
-            if (fabsf(x[i]) > fabsf(max))
-                max = x[i];
-        if (is_finite(x)) {
-            float d = max / -8, id = d != 0 ? 1 / d : 0;
-            q.d = f16_from_f32(d);
-            if (!isfinite(id))
-                id = 0;
-            for (int i = 0; i < BLOCK / 2; i++)
-                q.q[i] = (uint8_t)(nibble(x[i], id) | nibble(x[i + BLOCK / 2], id) << 4);
-        }
-        memcpy((char *)out + b * sizeof q, &q, sizeof q);
+    for (size_t b = 0; b < n / q->block; b++) {
+        struct quant_parts p;
+        q->split(&p, (const char *)in + b * q->bytes);
+        quant_parts_decode(out + b * q->block, &p, &q->form);
     }
 }
+
+static void encode_blocks(const struct quant_info *q, fit_fn *fit, void *out, const float *in, size_t n)
+{
+    for (size_t b = 0; b < n / q->block; b++) {
+        struct quant_parts p;
+        memset(&p, 0, sizeof p);
+        p.d = F16_NAN;
+        if (quant_is_finite(in + b * q->block, q->block))
+            fit(&p, in + b * q->block, &q->form);
+        q->join((char *)out + b * q->bytes, &p);
+    }
+}
+
+#define QUANT_FLOAT(name, op, id, blk, bytes)
+#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min)                                                                      \
+    static void decode_##name(float *out, const void *in, size_t n) { decode_blocks(quant_info(id), out, in, n); }                         \
+    static void encode_##name(void *out, const float *in, size_t n) { encode_blocks(quant_info(id), fit_##name, out, in, n); }
+#include "quant/quant.def"
+#undef QUANT_FLOAT
+#undef QUANT_BLOCK
 
 const struct quant_info *quant_info(uint32_t type)
 {
     static const struct quant_info infos[] = {
-#define QUANT(name, id, block, bytes) [id] = {#name, block, bytes, decode_##name, encode_##name},
+#define QUANT_FLOAT(name, op, id, blk, bytes) [id] = {#name, blk, bytes, {.block = blk}, decode_##name, encode_##name, NULL, NULL},
+#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min)                                                                      \
+    [id] = {#name, blk, bytes, {blk, bits, zero, group, min}, decode_##name, encode_##name, split_##name, join_##name},
 #include "quant/quant.def"
-#undef QUANT
+#undef QUANT_FLOAT
+#undef QUANT_BLOCK
     };
     return type < sizeof infos / sizeof *infos && infos[type].name ? &infos[type] : NULL;
 }

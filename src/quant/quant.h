@@ -1,4 +1,15 @@
-/* Number formats as data and scalar maths. quant.def lists each once; block layouts are drawn here. */
+/* Number formats as data and scalar maths. quant.def lists each once; docs/formats/quantisations.md draws the blocks of a file.
+ *
+ * A block of a quantised type, taken apart (struct quant_parts), is an unsigned code for each value, a half-precision scale d, and what else the
+ * type has. With code c of group g, all in float, in this order:
+ *
+ *   no integer scales          x = d * (c - zero)                     Q4_0 Q5_0 Q8_0
+ *   ... and a minimum          x = d * c + m                          Q4_1 Q5_1
+ *   integer scales             x = (d * scale[g]) * (c - zero)        Q3_K Q6_K
+ *   ... and minimums           x = (d * scale[g]) * c - (m * min[g])  Q2_K Q4_K Q5_K
+ *
+ * which is bit for bit what ggml computes (tests/golden/quants.py). So one formula, one panel layout (kernel/panel.h) and one encoder for
+ * the K types serve all; a type is its line in quant.def and how to take its block apart and put it together. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -6,20 +17,12 @@
 
 /* The values are GGUF's ggml_type numbers. */
 enum quant_type {
-#define QUANT(name, id, block, bytes) QUANT_##name = id,
+#define QUANT_FLOAT(name, op, id, block, bytes)                          QUANT_##name = id,
+#define QUANT_BLOCK(name, op, id, block, bytes, bits, zero, group, min) QUANT_##name = id,
 #include "quant/quant.def"
-#undef QUANT
+#undef QUANT_FLOAT
+#undef QUANT_BLOCK
 };
-
-struct quant_info {
-    const char *name;  /* "Q8_0" */
-    uint32_t    block; /* values per block */
-    uint32_t    bytes; /* bytes per block */
-    void (*decode)(float *out, const void *in, size_t n /* multiple of block */);
-    void (*encode)(void *out, const float *in, size_t n);
-};
-/* NULL for a type that this build does not know. */
-const struct quant_info *quant_info(uint32_t type);
 
 typedef uint16_t f16;
 typedef uint16_t bf16;
@@ -28,5 +31,38 @@ f16   f16_from_f32(float f); /* round to nearest even */
 float bf16_to_f32(bf16 h);
 bf16  bf16_from_f32(float f);
 
-struct q8_0 { f16 d; int8_t q[32]; };   /* x = d * q */
-struct q4_0 { f16 d; uint8_t q[16]; };  /* x = d * (nibble - 8); low nibbles are values 0 to 15, high ones 16 to 31 */
+enum { QUANT_BLOCK_MAX = 256, QUANT_GROUPS_MAX = 16 };
+
+struct quant_parts {
+    f16     d, m;
+    int8_t  scale[QUANT_GROUPS_MAX];
+    uint8_t min[QUANT_GROUPS_MAX];
+    uint8_t code[QUANT_BLOCK_MAX]; /* in the order of the values */
+};
+
+struct quant_form {
+    uint32_t block; /* values per block */
+    uint32_t bits;  /* of a code; 0: plain values, and nothing below holds */
+    uint32_t zero;  /* the code of 0 */
+    uint32_t group; /* values per integer scale; 0: there are none */
+    bool     min;
+};
+
+struct quant_info {
+    const char       *name;  /* "Q8_0" */
+    uint32_t          block; /* values per block */
+    uint32_t          bytes; /* bytes per block */
+    struct quant_form form;
+    /* n is a multiple of block. Encoding rounds as ggml's reference does for the 32-value types; for the K types it takes each group's extremes
+     * (no search for the least error). A block with a value that is not finite becomes one of NaNs. */
+    void (*decode)(float *out, const void *in, size_t n);
+    void (*encode)(void *out, const float *in, size_t n);
+    /* One block; NULL for types of plain values. */
+    void (*split)(struct quant_parts *out, const void *block);
+    void (*join)(void *block, const struct quant_parts *in);
+};
+/* NULL for a type that this build does not know. */
+const struct quant_info *quant_info(uint32_t type);
+
+/* The values of one block. */
+void quant_parts_decode(float *out, const struct quant_parts *p, const struct quant_form *f);

@@ -7,43 +7,56 @@
 struct form {
     uint32_t type;
     kernel_matmul_fn *scalar;
-    bool packed;
-    size_t (*panel)(size_t);
 };
-
-static size_t panel_q4_0(size_t n)
-{
-    return kernel_panel_q4_0(n);
-}
-static size_t panel_q8_0(size_t n)
-{
-    return kernel_panel_q8_0(n);
-}
+#define QUANT_FLOAT(name, op, id, block, bytes)                         {id, matmul_##op##_scalar},
+#define QUANT_BLOCK(name, op, id, block, bytes, bits, zero, group, min) {id, matmul_##op##_scalar},
 static const struct form forms[] = {
-    {QUANT_Q4_0, matmul_q4_0_scalar, true, panel_q4_0}, {QUANT_Q8_0, matmul_q8_0_scalar, true, panel_q8_0},
-    {QUANT_F32, matmul_f32_scalar, false, NULL},        {QUANT_F16, matmul_f16_scalar, false, NULL},
-    {QUANT_BF16, matmul_bf16_scalar, false, NULL},
+#include "quant/quant.def"
 };
+#undef QUANT_FLOAT
+#undef QUANT_BLOCK
 
 struct problem {
-    const struct form *form;
+    kernel_matmul_fn *scalar;
+    const struct quant_info *type;
+    struct kernel_panel at;
+    bool packed;
     int n_out, n_in, n;
     struct guard w, x, bias, magnitude; /* magnitude (n, n_out): the sum of the absolute products */
     bool with_bias;
 };
 
-/* Any bytes are weights; scales are ordinary numbers. Quantised inputs reach both ends of int8. */
+/* Any codes are weights, any integers that the format can hold are scales; half-precision scales are ordinary numbers. Kind 1 has the ends of
+ * the ranges alone. */
+static void fill_parts(struct quant_parts *p, const struct quant_form *f, int kind)
+{
+    static const int scale_max[] = {[2] = 15, [3] = 31, [4] = 63, [5] = 63, [6] = 127};
+    for (uint32_t i = 0; i < f->block; i++) {
+        uint32_t c = next_random();
+        p->code[i] = (uint8_t)((kind == 1 && c & 256 ? (c & 512 ? 255 : 0) : c) & ((1u << f->bits) - 1));
+    }
+    for (uint32_t g = 0; f->group && g < f->block / f->group; g++) {
+        int top = scale_max[f->bits], s = (int)(next_random() % (uint32_t)(2 * top + 2)) - top - 1, m = (int)(next_random() % (uint32_t)(top + 1));
+        s = f->min ? (s < 0 ? -s - 1 : s) : s;
+        p->scale[g] = (int8_t)(kind == 1 && s % 2 ? (s < 0 ? -top - 1 : top) : s);
+        p->min[g] = (uint8_t)(kind == 1 && m % 2 ? top : m);
+    }
+    float d = (float)(int32_t)next_random() * 0x1p-31f, m = (float)(int32_t)next_random() * 0x1p-31f;
+    p->d = f16_from_f32(kind == 3 ? d * 1e-6f : d);
+    p->m = f16_from_f32(kind == 3 ? m * 1e-6f : m);
+}
+
+/* Quantised inputs reach both ends of int8. */
 static void fill_packed(struct problem *p, int kind)
 {
-    size_t panels = ((size_t)p->n_out + KERNEL_PANEL - 1) / KERNEL_PANEL, bytes = p->form->panel((size_t)p->n_in),
-           nb = (size_t)p->n_in / KERNEL_BLOCK;
-    guard_new(&p->w, panels * bytes);
-    for (size_t i = 0; i < p->w.n; i++)
-        ((uint8_t *)p->w.p)[i] = kind == 1 && next_random() % 2 ? (next_random() % 2 ? 255 : 0) : (uint8_t)next_random();
-    for (size_t i = 0; i < panels; i++)
-        for (size_t j = 0; j < nb * KERNEL_PANEL; j++) {
-            float s = (float)(int32_t)next_random() * 0x1p-31f;
-            ((f16 *)(void *)((char *)p->w.p + i * bytes))[j] = f16_from_f32(kind == 3 ? s * 1e-6f : s);
+    size_t panels = ((size_t)p->n_out + KERNEL_PANEL - 1) / KERNEL_PANEL, nb = (size_t)p->n_in / KERNEL_BLOCK;
+    guard_new(&p->w, panels * p->at.bytes);
+    memset(p->w.p, 0, p->w.n);
+    for (size_t r = 0; r < (size_t)p->n_out; r++)
+        for (size_t b = 0; b < (size_t)p->n_in / p->type->block; b++) {
+            struct quant_parts parts;
+            fill_parts(&parts, &p->type->form, kind);
+            kernel_panel_put((uint8_t *)p->w.p + r / KERNEL_PANEL * p->at.bytes, p->type->form, p->at, b, r % KERNEL_PANEL, &parts);
         }
     guard_new(&p->x, (size_t)p->n * nb * sizeof(struct act8));
     struct act8 *x = p->x.p;
@@ -51,17 +64,17 @@ static void fill_packed(struct problem *p, int kind)
         float d;
         fill(&d, 1, kind);
         x[b].d = d;
-        x[b].sum = 0;
+        x[b].sum[0] = x[b].sum[1] = 0;
         for (int k = 0; k < KERNEL_BLOCK; k++) {
             x[b].q[k] = (int8_t)(kind == 4 ? 0 : kind == 1 ? (next_random() % 2 ? 127 : -127) : (int)(next_random() % 255) - 127);
-            x[b].sum += x[b].q[k];
+            x[b].sum[k / 16] = (int16_t)(x[b].sum[k / 16] + x[b].q[k]);
         }
     }
 }
 
 static void fill_float(struct problem *p, int kind)
 {
-    const struct quant_info *q = quant_info(p->form->type);
+    const struct quant_info *q = p->type;
     size_t n = (size_t)p->n_out * (size_t)p->n_in;
     float *values = malloc(n * sizeof *values);
     fill(values, n, kind);
@@ -72,7 +85,23 @@ static void fill_float(struct problem *p, int kind)
     fill(p->x.p, (size_t)p->n * (size_t)p->n_in, kind);
 }
 
-/* The same problem with every factor made positive gives the sums of the absolute products. */
+/* The sum of the absolute values of what is added up for column x and block b of row r; a minimum is a term of its own. */
+static double magnitude(const struct problem *p, size_t r, const struct act8 *x, size_t b)
+{
+    struct quant_form f = p->type->form;
+    struct quant_parts w;
+    double sum = 0;
+    kernel_panel_get(&w, (uint8_t *)p->w.p + r / KERNEL_PANEL * p->at.bytes, f, p->at, b, r % KERNEL_PANEL);
+    for (uint32_t k = 0; k < f.block; k++) {
+        uint32_t g = f.group ? k / f.group : 0;
+        double q = fabs((double)x[k / 32].d * x[k / 32].q[k % 32]);
+        sum += q * fabs((double)f16_to_f32(w.d) * ((int)w.code[k] - (int)f.zero) * (f.group ? w.scale[g] : 1));
+        if (f.min)
+            sum += q * fabs((double)f16_to_f32(w.m) * (f.group ? w.min[g] : 1));
+    }
+    return sum;
+}
+
 static void magnitudes(struct problem *p)
 {
     guard_new(&p->magnitude, (size_t)p->n * (size_t)p->n_out * sizeof(double));
@@ -82,25 +111,13 @@ static void magnitudes(struct problem *p)
     for (size_t r = 0; r < (size_t)p->n_out; r++)
         for (size_t c = 0; c < (size_t)p->n; c++) {
             double sum = p->with_bias ? fabs((double)((float *)p->bias.p)[r]) : 0;
-            if (!p->form->packed) {
-                const struct quant_info *q = quant_info(p->form->type);
-                q->decode(row, (char *)p->w.p + r * n_in * q->bytes, n_in);
+            if (!p->packed) {
+                p->type->decode(row, (char *)p->w.p + r * n_in * p->type->bytes, n_in);
                 for (size_t k = 0; k < n_in; k++)
                     sum += fabs((double)row[k] * (double)((float *)p->x.p)[c * n_in + k]);
-            } else {
-                const char *panel = (char *)p->w.p + r / KERNEL_PANEL * p->form->panel(n_in);
-                const uint8_t *q = (const uint8_t *)panel + kernel_panel_scales(n_in);
-                bool four = p->form->type == QUANT_Q4_0;
-                for (size_t b = 0; b < nb; b++) {
-                    const struct act8 *x = (struct act8 *)p->x.p + c * nb + b;
-                    double s = fabs((double)f16_to_f32(((const f16 *)(const void *)panel)[b * KERNEL_PANEL + r % KERNEL_PANEL]) * (double)x->d);
-                    for (size_t k = 0; k < KERNEL_BLOCK; k++) {
-                        uint8_t byte = q[(b * (four ? 4 : 8) + k % (four ? 16 : 32) / 4) * 64 + r % KERNEL_PANEL * 4 + k % 4];
-                        int w = four ? (k < 16 ? byte & 15 : byte >> 4) - 8 : byte - 128;
-                        sum += s * abs(w * x->q[k]);
-                    }
-                }
             }
+            for (size_t b = 0; p->packed && b < n_in / p->type->block; b++)
+                sum += magnitude(p, r, (struct act8 *)p->x.p + c * nb + b * p->type->block / KERNEL_BLOCK, b);
             m[c * (size_t)p->n_out + r] = sum;
         }
     free(row);
@@ -108,7 +125,7 @@ static void magnitudes(struct problem *p)
 
 static struct kernel_matmul call(const struct problem *p, float *y, int c0, int n)
 {
-    size_t x_row = p->form->packed ? (size_t)p->n_in / KERNEL_BLOCK * sizeof(struct act8) : (size_t)p->n_in * sizeof(float);
+    size_t x_row = p->packed ? (size_t)p->n_in / KERNEL_BLOCK * sizeof(struct act8) : (size_t)p->n_in * sizeof(float);
     return (struct kernel_matmul){.y = y,
                                   .y_stride = (size_t)p->n_out,
                                   .w = p->w.p,
@@ -133,7 +150,7 @@ static const char *compare(const struct problem *p, kernel_matmul_fn *kernel, do
     guard_new(&want, n * n_out * sizeof(float));
     struct kernel_matmul m = call(p, whole.p, 0, p->n), s = call(p, want.p, 0, p->n);
     kernel(&m, 0, p->n_out);
-    p->form->scalar(&s, 0, p->n_out);
+    p->scalar(&s, 0, p->n_out);
     const float *got = whole.p, *ref = want.p;
     for (size_t i = 0; i < n * n_out && !text; i++)
         if (untouched(&got[i]) || !near((double)got[i], (double)ref[i], eps(tolerance) * ((double *)p->magnitude.p)[i] + 1e-40))
@@ -164,10 +181,13 @@ static const char *compare(const struct problem *p, kernel_matmul_fn *kernel, do
 
 static const char *problem(const struct form *f, kernel_matmul_fn *kernel, double tolerance, int n_out, int n_in, int n, int kind)
 {
-    struct problem p = {.form = f, .n_out = n_out, .n_in = n_in, .n = n, .with_bias = kind % 2 == 0};
+    const struct quant_info *q = quant_info(f->type);
+    struct problem p = {.scalar = f->scalar, .type = q, .packed = q->split != NULL, .n_out = n_out, .n_in = n_in, .n = n, .with_bias = kind % 2 == 0};
+    if (p.packed)
+        p.at = kernel_panel(q->form, (size_t)n_in);
     guard_new(&p.bias, (size_t)n_out * sizeof(float));
     fill(p.bias.p, (size_t)n_out, 0);
-    if (f->packed)
+    if (p.packed)
         fill_packed(&p, kind);
     else
         fill_float(&p, kind);
@@ -178,38 +198,26 @@ static const char *problem(const struct form *f, kernel_matmul_fn *kernel, doubl
     return text;
 }
 
-static const char *check(int form, any_fn *kernel, double tolerance)
+static const char *check(uint32_t type, any_fn *kernel, double tolerance)
 {
-    const struct form *f = &forms[form];
-    const int step = f->packed ? KERNEL_BLOCK : 1;
+    const struct form *f = forms;
+    while (f->type != type)
+        f++;
+    const int block = (int)quant_info(type)->block, longest = block > 32 ? 7 : 67;
     const char *text = NULL;
     for (int n_out = 1; n_out <= 67 && !text; n_out += n_out < 34 ? 1 : 11)
-        text = problem(f, (kernel_matmul_fn *)kernel, tolerance, n_out, step * (1 + n_out % 5), 1 + n_out % 9, n_out % FILLS);
-    for (int n_in = 1; n_in <= 67 && !text; n_in++)
-        text = problem(f, (kernel_matmul_fn *)kernel, tolerance, 5 + 16 * (n_in % 2), n_in * step, 1 + n_in % 3, n_in % FILLS);
+        text = problem(f, (kernel_matmul_fn *)kernel, tolerance, n_out, block * (1 + n_out % (block > 32 ? 2 : 5)), 1 + n_out % 9, n_out % FILLS);
+    for (int n_in = 1; n_in <= longest && !text; n_in++)
+        text = problem(f, (kernel_matmul_fn *)kernel, tolerance, 5 + 16 * (n_in % 2), n_in * block, 1 + n_in % 3, n_in % FILLS);
     for (int n = 1; n <= 21 && !text; n++)
         for (int kind = 0; kind < FILLS && !text; kind++)
-            text = problem(f, (kernel_matmul_fn *)kernel, tolerance, 19, 96, n, kind);
+            text = problem(f, (kernel_matmul_fn *)kernel, tolerance, 19, block > 32 ? block : 3 * KERNEL_BLOCK, n, kind);
     return text;
 }
 
-const char *check_matmul_q4_0(any_fn *kernel, double tolerance)
-{
-    return check(0, kernel, tolerance);
-}
-const char *check_matmul_q8_0(any_fn *kernel, double tolerance)
-{
-    return check(1, kernel, tolerance);
-}
-const char *check_matmul_f32(any_fn *kernel, double tolerance)
-{
-    return check(2, kernel, tolerance);
-}
-const char *check_matmul_f16(any_fn *kernel, double tolerance)
-{
-    return check(3, kernel, tolerance);
-}
-const char *check_matmul_bf16(any_fn *kernel, double tolerance)
-{
-    return check(4, kernel, tolerance);
-}
+#define QUANT_FLOAT(name, op, id, block, bytes)                                                                                            \
+    const char *check_matmul_##op(any_fn *kernel, double tolerance) { return check(id, kernel, tolerance); }
+#define QUANT_BLOCK(name, op, id, block, bytes, bits, zero, group, min) QUANT_FLOAT(name, op, id, block, bytes)
+#include "quant/quant.def"
+#undef QUANT_FLOAT
+#undef QUANT_BLOCK

@@ -19,12 +19,13 @@ static void saturates(const struct kernel_matmul *m, int row0, int row1)
     size_t nb = (size_t)m->n_in / KERNEL_BLOCK;
     for (int c = 0; c < m->n; c++)
         for (int r = row0; r < row1; r++) {
-            const uint8_t *panel = (const uint8_t *)m->w + (size_t)r / 16 * kernel_panel_q8_0((size_t)m->n_in);
+            struct kernel_panel at = kernel_panel(form_q8_0, (size_t)m->n_in);
+            const uint8_t *panel = (const uint8_t *)m->w + (size_t)r / 16 * at.bytes;
             for (size_t b = 0; b < nb; b++) {
                 const struct act8 *x = (const struct act8 *)m->x + (size_t)c * nb + b;
                 int lost = 0;
                 for (size_t k = 0; k < KERNEL_BLOCK; k += 2) {
-                    const uint8_t *w = panel + kernel_panel_scales((size_t)m->n_in) + (b * 8 + k / 4) * 64 + (size_t)r % 16 * 4 + k % 4;
+                    const uint8_t *w = panel + at.body + (b * 8 + k / 4) * 64 + (size_t)r % 16 * 4 + k % 4;
                     int sum = w[0] * x->q[k] + w[1] * x->q[k + 1];
                     lost += sum > 32767 ? 32767 - sum : sum < -32768 ? -32768 - sum : 0;
                 }
@@ -77,11 +78,11 @@ static void rounds_half_up(struct act8 *out, const float *x, size_t n)
 {
     quantize_scalar(out, x, n);
     for (size_t b = 0; b < n; b++) {
-        out[b].sum = 0;
+        out[b].sum[0] = out[b].sum[1] = 0;
         for (int i = 0; i < KERNEL_BLOCK; i++) {
             if (out[b].d > 0)
                 out[b].q[i] = (int8_t)floorf(x[b * KERNEL_BLOCK + (size_t)i] / out[b].d + 0.5f);
-            out[b].sum += out[b].q[i];
+            out[b].sum[i / 16] = (int16_t)(out[b].sum[i / 16] + out[b].q[i]);
         }
     }
 }

@@ -20,21 +20,20 @@ void quantize_avx2(struct act8 *out, const float *x, size_t n_blocks)
         float id = finite && amax > 1e-35f ? 127.0f / amax : 0;
         out->d = !finite ? NAN : id != 0 ? amax / 127.0f : 0;
         if (id == 0) {
-            out->sum = 0;
+            out->sum[0] = out->sum[1] = 0;
             memset(out->q, 0, sizeof out->q);
             continue;
         }
-        __m256i sum = _mm256_setzero_si256();
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 4; i++)
             q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], _mm256_set1_ps(id)));
-            sum = _mm256_add_epi32(sum, q[i]);
-        }
         __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
         bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
         _mm256_storeu_si256((__m256i *)(void *)out->q, bytes);
-        __m128i s = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-        s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
-        out->sum = _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+        __m256i sums = _mm256_hadd_epi32(_mm256_add_epi32(q[0], q[1]), _mm256_add_epi32(q[2], q[3])); /* of both halves, in each lane */
+        __m128i s = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+        s = _mm_packs_epi32(_mm_hadd_epi32(s, s), s);
+        int both = _mm_cvtsi128_si32(s);
+        memcpy(out->sum, &both, sizeof out->sum);
     }
 }
 

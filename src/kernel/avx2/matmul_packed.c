@@ -1,4 +1,4 @@
-/* Products with packed weights (kernel.h draws the panels): 16 rows and up to four columns at a time. */
+/* Products with packed weights (panel.h draws the panels): 16 rows and up to four columns at a time. */
 #include "kernel/avx2/vec_int.h"
 
 /* The first tile of a panel asks for memory AHEAD bytes before it reads it: linearly through the panel, scales included, into the next one. The
@@ -54,7 +54,7 @@ INLINE void tile_q4_0(struct sums *s, const struct kernel_matmul *m, const uint8
     size_t nb = (size_t)m->n_in / KERNEL_BLOCK;
     const char *next = (const char *)panel + AHEAD;
     const f16 *scale = (const f16 *)(const void *)panel;
-    const uint8_t *q = panel + kernel_panel_scales((size_t)m->n_in);
+    const uint8_t *q = panel + kernel_panel(form_q4_0, (size_t)m->n_in).body;
     const __m256i mask = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
     for (size_t b = 0; b < nb; b++, q += 256, scale += KERNEL_PANEL, x++, next += 288) {
         __m256i a0[COLUMNS], a1[COLUMNS];
@@ -81,7 +81,7 @@ INLINE void tile_q4_0(struct sums *s, const struct kernel_matmul *m, const uint8
         UNROLL for (int c = 0; c < n_c; c++)
         {
             const struct act8 *a = &x[(size_t)c * nb];
-            __m256i sum8 = _mm256_slli_epi32(_mm256_set1_epi32(a->sum), 3);
+            __m256i sum8 = _mm256_slli_epi32(_mm256_set1_epi32(a->sum[0] + a->sum[1]), 3);
             __m256 d = _mm256_set1_ps(a->d);
             sums_add(s->f[c], _mm256_sub_epi32(_mm256_madd_epi16(a0[c], ones), sum8), s0, d);
             sums_add(s->f[c] + 8, _mm256_sub_epi32(_mm256_madd_epi16(a1[c], ones), sum8), s1, d);
@@ -91,7 +91,7 @@ INLINE void tile_q4_0(struct sums *s, const struct kernel_matmul *m, const uint8
 
 void matmul_q4_0_avx2(const struct kernel_matmul *m, int row0, int row1)
 {
-    size_t nb = (size_t)m->n_in / KERNEL_BLOCK, panel_bytes = kernel_panel_q4_0((size_t)m->n_in);
+    size_t nb = (size_t)m->n_in / KERNEL_BLOCK, panel_bytes = kernel_panel(form_q4_0, (size_t)m->n_in).bytes;
     for (int row = row0; row < row1; row += KERNEL_PANEL) {
         const uint8_t *panel = (const uint8_t *)m->w + (size_t)row / KERNEL_PANEL * panel_bytes;
         for (int c = 0; c < m->n; c += COLUMNS) {
@@ -136,7 +136,7 @@ static void widen(struct wide *w, const struct act8 *x, size_t nb, size_t n_b, i
                 __m256i v = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(a->q + i)));
                 _mm256_storeu_si256((__m256i *)(void *)(w->q[c][b] + i), _mm256_shuffle_epi8(v, order));
             }
-            w->sum128[c][b] = a->sum * 128;
+            w->sum128[c][b] = (a->sum[0] + a->sum[1]) * 128;
             w->d[c][b] = a->d;
         }
 }
@@ -177,15 +177,16 @@ INLINE void tile_q8_0(struct sums *s, const uint8_t *q, const f16 *scale, const 
 /* Up to PANELS panels from `row` on, n_c columns from c on. */
 static void panels_q8_0(const struct kernel_matmul *m, int row, int row1, int c, int n_c)
 {
-    size_t nb = (size_t)m->n_in / KERNEL_BLOCK, panel_bytes = kernel_panel_q8_0((size_t)m->n_in), scales = kernel_panel_scales((size_t)m->n_in);
+    size_t nb = (size_t)m->n_in / KERNEL_BLOCK;
+    struct kernel_panel at = kernel_panel(form_q8_0, (size_t)m->n_in);
     struct wide x;
     for (size_t b = 0; b < nb; b += CHUNK) {
         size_t n_b = nb - b < CHUNK ? nb - b : CHUNK;
         widen(&x, (const struct act8 *)m->x + (size_t)c * nb + b, nb, n_b, n_c);
         for (int r = row; r < row1 && r < row + PANELS * KERNEL_PANEL; r += KERNEL_PANEL) {
-            const uint8_t *panel = (const uint8_t *)m->w + (size_t)r / KERNEL_PANEL * panel_bytes;
+            const uint8_t *panel = (const uint8_t *)m->w + (size_t)r / KERNEL_PANEL * at.bytes;
             const f16 *scale = (const f16 *)(const void *)panel + b * KERNEL_PANEL;
-            const uint8_t *q = panel + scales + b * 512;
+            const uint8_t *q = panel + at.body + b * 512;
             struct sums s;
             sums_start(&s, m, r, c, n_c, b == 0);
             switch (c ? n_c : n_c + COLUMNS) {

@@ -1,4 +1,4 @@
-/* Products with packed weights (kernel.h draws the panels): 16 rows and up to eight columns at a time. vpdpbusd multiplies the unsigned
+/* Products with packed weights (panel.h draws the panels): 16 rows and up to eight columns at a time. vpdpbusd multiplies the unsigned
  * weights with the signed inputs; the sums start at -8 (Q4_0) or -128 (Q8_0) times the sum of the inputs, which makes the weights signed. */
 #include "kernel/avx512/vec_int.h"
 
@@ -21,7 +21,7 @@ INLINE void tile(const struct kernel_matmul *m, const uint8_t *panel, int row, i
 {
     size_t             nb = (size_t)m->n_in / KERNEL_BLOCK;
     const f16         *scale = (const f16 *)(const void *)panel;
-    const uint8_t     *q = panel + kernel_panel_scales((size_t)m->n_in);
+    const uint8_t     *q = panel + kernel_panel(bits == 4 ? form_q4_0 : form_q8_0, (size_t)m->n_in).body;
     const struct act8 *x = (const struct act8 *)m->x + (size_t)c0 * nb;
     const char        *next = (const char *)panel + AHEAD;
     const __m512i      mask = _mm512_set1_epi8(15);
@@ -30,7 +30,8 @@ INLINE void tile(const struct kernel_matmul *m, const uint8_t *panel, int row, i
     UNROLL for (int c = 0; c < n_c; c++) s[c] = start;
     for (size_t b = 0; b < nb; b++, scale += KERNEL_PANEL, x++, q += 64 * bits, next += 32 + 64 * bits) {
         __m512i a[COLUMNS];
-        UNROLL for (int c = 0; c < n_c; c++) a[c] = _mm512_set1_epi32(x[(size_t)c * nb].sum * (bits == 4 ? -8 : -128));
+        UNROLL for (int c = 0; c < n_c; c++)
+            a[c] = _mm512_set1_epi32((x[(size_t)c * nb].sum[0] + x[(size_t)c * nb].sum[1]) * (bits == 4 ? -8 : -128));
         UNROLL for (int v = 0; v < 8; v++) {
             if (first && v <= bits)
                 ahead(next, v);
@@ -48,7 +49,7 @@ INLINE void tile(const struct kernel_matmul *m, const uint8_t *panel, int row, i
     UNROLL for (int c = 0; c < n_c; c++) _mm512_mask_storeu_ps(m->y + (size_t)(c0 + c) * m->y_stride + row, rows, s[c]);
 }
 
-#define PACKED(bits, panel_bytes, symbol)                                                                                                  \
+#define PACKED(bits, form, symbol)                                                                                                         \
     INLINE void tiles_##bits(const struct kernel_matmul *m, const uint8_t *panel, int row, int row1, int c, const bool first)              \
     {                                                                                                                                      \
         switch (m->n - c) {                                                                                                                \
@@ -65,11 +66,11 @@ INLINE void tile(const struct kernel_matmul *m, const uint8_t *panel, int row, i
     void symbol(const struct kernel_matmul *m, int row0, int row1)                                                                         \
     {                                                                                                                                      \
         for (int row = row0; row < row1; row += KERNEL_PANEL) {                                                                            \
-            const uint8_t *panel = (const uint8_t *)m->w + (size_t)row / KERNEL_PANEL * panel_bytes((size_t)m->n_in);                      \
+            const uint8_t *panel = (const uint8_t *)m->w + (size_t)row / KERNEL_PANEL * kernel_panel(form, (size_t)m->n_in).bytes;         \
             tiles_##bits(m, panel, row, row1, 0, true);                                                                                    \
             for (int c = COLUMNS; c < m->n; c += COLUMNS)                                                                                  \
                 tiles_##bits(m, panel, row, row1, c, false);                                                                               \
         }                                                                                                                                  \
     }
-PACKED(4, kernel_panel_q4_0, matmul_q4_0_avx512)
-PACKED(8, kernel_panel_q8_0, matmul_q8_0_avx512)
+PACKED(4, form_q4_0, matmul_q4_0_avx512)
+PACKED(8, form_q8_0, matmul_q8_0_avx512)

@@ -16,11 +16,11 @@ void quantize_scalar(struct act8 *out, const float *x, size_t n_blocks)
         }
         float id = finite && amax > QUANTIZE_MIN ? 127.0f / amax : 0;
         out->d = !finite ? NAN : id != 0 ? amax / 127.0f : 0;
-        out->sum = 0;
+        out->sum[0] = out->sum[1] = 0;
         for (int i = 0; i < KERNEL_BLOCK; i++) {
             int q = id != 0 ? (int)rintf(x[i] * id) : 0;
             out->q[i] = (int8_t)q;
-            out->sum += q;
+            out->sum[i / 16] = (int16_t)(out->sum[i / 16] + q);
         }
     }
 }

@@ -50,6 +50,9 @@ static const struct quant_info *info(uint32_t t)
     return quant_info(t);
 }
 
+struct q8_0 { f16 d; int8_t q[32]; };
+struct q4_0 { f16 d; uint8_t q[16]; };
+
 /* amax 127 makes the scale 1; halves round away from zero, as roundf does. */
 TEST(q8_0_by_hand)
 {
@@ -124,7 +127,7 @@ TEST(errors_are_bounded)
 
 TEST(table)
 {
-    CHECK(!quant_info(3) && !quant_info(77) && !quant_info(UINT32_MAX));
+    CHECK(!quant_info(4) && !quant_info(9) && !quant_info(15) && !quant_info(77) && !quant_info(UINT32_MAX));
     CHECK(info(QUANT_Q4_0)->bytes == sizeof(struct q4_0) && info(QUANT_Q8_0)->bytes == sizeof(struct q8_0) && info(QUANT_Q4_0)->block == 32);
     CHECK(strcmp(info(QUANT_BF16)->name, "BF16") == 0 && info(QUANT_F32)->bytes == 4 && info(QUANT_F16)->block == 1);
 }
