@@ -1,5 +1,5 @@
-/* Paged KV and attention. K lies transposed in its page, (n_kv_heads, head_dim, KV_PAGE), so that scores of neighbouring positions are
- * lanes of one vector; V lies as (n_kv_heads, KV_PAGE, head_dim), so that values are. Work is cut into tiles of query rows of one
+/* Paged KV and attention. K lies transposed in its page, (kv_heads, head_dim, KV_PAGE), so that scores of neighbouring positions are
+ * lanes of one vector; V lies as (kv_heads, KV_PAGE, head_dim), so that values are. Work is cut into tiles of query rows of one
  * sequence and KV head (all heads that share it, several rows in prefill); workers take tiles from a counter, since later rows of a
  * causal prompt cost more. Tiling cannot change a result: the kernel treats each query row alone. */
 #include "device/device_int.h"
@@ -14,21 +14,30 @@ static size_t value_bytes(const struct kv_shape *s)
 {
     return s->type == KV_F16 ? sizeof(f16) : sizeof(float);
 }
-/* K, or V, of one layer in a page. */
-static size_t half_layer_bytes(const struct kv_shape *s)
+/* K, or V, of one head in a page. */
+static size_t head_bytes(const struct kv_shape *s)
 {
-    return (size_t)s->n_kv_heads * KV_PAGE * (size_t)s->head_dim * value_bytes(s);
+    return KV_PAGE * (size_t)s->head_dim * value_bytes(s);
+}
+/* KV heads of the layers before this one; layer n_layers: of all. */
+static size_t heads_before(const struct kv_shape *s, int layer)
+{
+    return s->heads_before ? s->heads_before[layer] : (size_t)layer * (size_t)s->n_kv_heads;
+}
+static int kv_heads(const struct kv_shape *s, int layer)
+{
+    return (int)(heads_before(s, layer + 1) - heads_before(s, layer));
 }
 
 size_t kv_page_bytes(const struct kv_shape *s)
 {
-    return (size_t)s->n_layers * 2 * half_layer_bytes(s);
+    return heads_before(s, s->n_layers) * 2 * head_bytes(s);
 }
 
 /* K (side 0) or V (side 1) of a layer and KV head. */
 static char *kv_at(const struct kv_shape *s, void *page, int layer, int side, int head)
 {
-    return (char *)page + ((size_t)layer * 2 + (size_t)side) * half_layer_bytes(s) + (size_t)head * KV_PAGE * (size_t)s->head_dim * value_bytes(s);
+    return (char *)page + (heads_before(s, layer) * 2 + (size_t)(side * kv_heads(s, layer) + head)) * head_bytes(s);
 }
 
 struct store {
@@ -36,7 +45,7 @@ struct store {
     const struct kv_shape *s;
     const struct kv_seq *seqs;
     const float *k, *v;
-    int layer, n_seqs;
+    int layer, n_seqs, kv_heads;
 };
 
 /* One position of one head: the values of K go to a column, those of V to a row. */
@@ -64,8 +73,8 @@ static void store_head(const struct store *t, void *page, int slot, int head, co
 static void store_share(void *arg, int worker, int n_workers)
 {
     const struct store *t = arg;
-    size_t hd = (size_t)t->s->head_dim, row = (size_t)t->s->n_kv_heads * hd;
-    int from = (int)share_start((size_t)t->s->n_kv_heads, worker, n_workers), to = (int)share_start((size_t)t->s->n_kv_heads, worker + 1, n_workers);
+    size_t hd = (size_t)t->s->head_dim, n = (size_t)t->kv_heads, row = n * hd;
+    int from = (int)share_start(n, worker, n_workers), to = (int)share_start(n, worker + 1, n_workers);
     for (int i = 0; i < t->n_seqs; i++)
         for (int r = 0; r < t->seqs[i].n_rows; r++) {
             int pos = t->seqs[i].pos0 + r;
@@ -77,11 +86,11 @@ static void store_share(void *arg, int worker, int n_workers)
 
 void dev_kv_store(struct device *d, const struct kv_shape *s, int layer, const struct kv_seq *seqs, int n_seqs, const float *k, const float *v)
 {
-    struct store t = {d, s, seqs, k, v, layer, n_seqs};
+    struct store t = {d, s, seqs, k, v, layer, n_seqs, kv_heads(s, layer)};
     double rows = 0;
     for (int i = 0; i < n_seqs; i++)
         rows += seqs[i].n_rows;
-    device_run(d, rows * s->n_kv_heads * s->head_dim * 8, store_share, &t);
+    device_run(d, rows * t.kv_heads * s->head_dim * 8, store_share, &t);
 }
 
 struct attention {
@@ -92,6 +101,7 @@ struct attention {
     float *out;
     float scale;
     int layer, n_seqs, n_heads, window;
+    int kv_heads;
     int group; /* query heads that share a KV head */
     int heads; /* of them in one tile */
     int tile_rows;
@@ -106,7 +116,7 @@ struct tile {
 
 static int tiles_of(const struct attention *a, const struct kv_seq *s)
 {
-    return (s->n_rows + a->tile_rows - 1) / a->tile_rows * a->s->n_kv_heads * ((a->group + a->heads - 1) / a->heads);
+    return (s->n_rows + a->tile_rows - 1) / a->tile_rows * a->kv_heads * ((a->group + a->heads - 1) / a->heads);
 }
 
 /* Tile i of all; the last rows of a sequence come first, being the longest work. */
@@ -116,10 +126,10 @@ static struct tile tile_at(const struct attention *a, int i)
     while (i >= tiles_of(a, s))
         i -= tiles_of(a, s), s++;
     int parts = (a->group + a->heads - 1) / a->heads, row_tiles = (s->n_rows + a->tile_rows - 1) / a->tile_rows;
-    struct tile t = {.seq = s, .kv_head = i / parts % a->s->n_kv_heads};
+    struct tile t = {.seq = s, .kv_head = i / parts % a->kv_heads};
     t.head0 = t.kv_head * a->group + i % parts * a->heads;
     t.heads = (i % parts + 1) * a->heads <= a->group ? a->heads : a->group - i % parts * a->heads;
-    t.row0 = (row_tiles - 1 - i / parts / a->s->n_kv_heads) * a->tile_rows;
+    t.row0 = (row_tiles - 1 - i / parts / a->kv_heads) * a->tile_rows;
     t.rows = s->n_rows - t.row0 < a->tile_rows ? s->n_rows - t.row0 : a->tile_rows;
     return t;
 }
@@ -206,16 +216,17 @@ void dev_attention(struct device *d, float *out, const float *q, const struct kv
                           .n_seqs = n_seqs,
                           .n_heads = n_heads,
                           .window = window,
-                          .group = n_heads / s->n_kv_heads};
+                          .kv_heads = kv_heads(s, layer),
+                          .group = n_heads / kv_heads(s, layer)};
     double work = 0;
     long rows = 0;
-    ASSERT(n_heads % s->n_kv_heads == 0);
+    ASSERT(n_heads % a.kv_heads == 0);
     for (int i = 0; i < n_seqs; i++) {
         rows += seqs[i].n_rows;
         work += (double)seqs[i].n_rows * (seqs[i].pos0 + seqs[i].n_rows);
     }
     a.heads = a.group < KERNEL_ATTN_MAX ? a.group : KERNEL_ATTN_MAX;
-    if (rows * s->n_kv_heads < pool_threads(d->pool)) /* a lone decode row: share its heads out */
+    if (rows * a.kv_heads < pool_threads(d->pool)) /* a lone decode row: share its heads out */
         a.heads = 1 + (int)((long)n_heads * rows - 1) / pool_threads(d->pool) > a.group ? a.group
                                                                                         : 1 + (int)((long)n_heads * rows - 1) / pool_threads(d->pool);
     a.tile_rows = KERNEL_ATTN_MAX / a.heads;

@@ -52,15 +52,17 @@ void device_free(struct device *d)
     ASSERT(!d->slabs); /* every weight is freed before its device */
     mutex_deinit(&d->slabs_mutex);
     mem_free(d->act);
-    mem_free(d->rope.pos);
-    mem_free(d->rope.freqs);
-    mem_free(d->rope.cos);
-    mem_free(d->rope.sin);
     mem_free(d);
 }
 
-int         device_threads(const struct device *d) { return pool_threads(d->pool); }
-const char *device_level(const struct device *d) { return kernel_level_name(d->k.level); }
+int device_threads(const struct device *d)
+{
+    return pool_threads(d->pool);
+}
+const char *device_level(const struct device *d)
+{
+    return kernel_level_name(d->k.level);
+}
 
 const char *device_kernel(const struct device *d, int i, const char **op)
 {
@@ -74,7 +76,7 @@ const char *device_kernel(const struct device *d, int i, const char **op)
 #undef KERNEL_NAME_scalar
     };
     const enum kernel_level levels[] = {
-#define KERNEL_NAME_scalar(op) d->k.op##_level,
+#define KERNEL_NAME_scalar(op)               d->k.op##_level,
 #define KERNEL(op, family, level, tolerance) KERNEL_NAME_##level(op)
 #include "kernel/kernel.def"
 #undef KERNEL
@@ -93,17 +95,21 @@ const char *device_cpu(int i, bool *has)
     return kernel_level_name((enum kernel_level)i);
 }
 
-void device_cpu_name(char out[49]) { kernel_cpu_name(out); }
+void device_cpu_name(char out[49])
+{
+    kernel_cpu_name(out);
+}
 
 /* The operations below split rows, or plain values, over the workers. */
 struct rows {
     const struct device *d;
-    float               *y;
-    const float         *a, *b;
-    float                eps;
-    size_t               n, cols;
-    enum rope_kind       kind;
-    int                  n_heads, head_dim, n_rot;
+    float *y;
+    const float *a, *b;
+    float eps;
+    size_t n, cols;
+    const float *cos, *sin;
+    enum rope_pairs pairs;
+    int n_heads, head_dim, n_rot;
 };
 
 static void rmsnorm_share(void *arg, int worker, int n_workers)
@@ -151,51 +157,66 @@ void dev_swiglu(struct device *d, float *y, const float *gate, const float *up, 
     device_run(d, 4 * (double)n, swiglu_share, &r);
 }
 
-static void *grow(void *p, size_t n, size_t size)
+static void scale_share(void *arg, int worker, int n_workers)
 {
-    p = mem_resize(p, n, size);
-    ASSERT(p); /* a few megabytes at most: bounded by the model's width and the batch's limit */
-    return p;
+    struct rows *r = arg;
+    for (size_t i = share_start(r->n, worker, n_workers); i < share_start(r->n, worker + 1, n_workers); i++)
+        for (size_t j = 0; j < r->cols; j++)
+            r->y[i * r->cols + j] *= r->a[i];
 }
 
-/* Makes d->rope hold the angles of these positions. Products and cosines in double: a float angle of 10,000 is off by 5e-4. */
-static void rope_angles(struct device *d, const int32_t *pos, const float *freqs, int n, int n_rot)
+void dev_scale_rows(struct device *d, float *a, const float *by, int n, int n_cols)
 {
-    size_t half = (size_t)n_rot / 2, rows = (size_t)n;
-    if (d->rope.n == n && d->rope.n_rot == n_rot && memcmp(d->rope.pos, pos, rows * sizeof *pos) == 0 &&
-        memcmp(d->rope.freqs, freqs, half * sizeof *freqs) == 0)
-        return;
-    d->rope.pos = grow(d->rope.pos, rows, sizeof *pos);
-    d->rope.freqs = grow(d->rope.freqs, half, sizeof *freqs);
-    d->rope.cos = grow(d->rope.cos, rows * half, sizeof *freqs);
-    d->rope.sin = grow(d->rope.sin, rows * half, sizeof *freqs);
-    memcpy(d->rope.pos, pos, rows * sizeof *pos);
-    memcpy(d->rope.freqs, freqs, half * sizeof *freqs);
-    d->rope.n = n;
-    d->rope.n_rot = n_rot;
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < half; j++) {
-            double angle = (double)pos[i] * (double)freqs[j];
-            d->rope.cos[i * half + j] = (float)cos(angle);
-            d->rope.sin[i * half + j] = (float)sin(angle);
+    struct rows r = {.d = d, .y = a, .a = by, .n = (size_t)n, .cols = (size_t)n_cols};
+    device_run(d, (double)n * n_cols, scale_share, &r);
+}
+
+struct angles {
+    float *cos, *sin;
+    const int32_t *pos;
+    const double *const *freqs;
+    double scale;
+    size_t n, half;
+};
+
+static void angles_share(void *arg, int worker, int n_workers)
+{
+    struct angles *a = arg;
+    for (size_t i = share_start(a->n, worker, n_workers); i < share_start(a->n, worker + 1, n_workers); i++)
+        for (size_t j = 0; j < a->half; j++) {
+            double angle = (double)a->pos[i] * a->freqs[i][j];
+            a->cos[i * a->half + j] = (float)(cos(angle) * a->scale);
+            a->sin[i * a->half + j] = (float)(sin(angle) * a->scale);
         }
+}
+
+void dev_rope_angles(struct device *d, float *cos, float *sin, const int32_t *pos, const double *const *freqs, double scale, int n, int half)
+{
+    struct angles a = {cos, sin, pos, freqs, scale, (size_t)n, (size_t)half};
+    device_run(d, 100.0 * n * half, angles_share, &a);
 }
 
 static void rope_share(void *arg, int worker, int n_workers)
 {
     struct rows *r = arg;
-    kernel_rope_fn *kernel = r->kind == ROPE_NORM ? r->d->k.rope_norm : r->d->k.rope_neox;
+    kernel_rope_fn *kernel = r->pairs == ROPE_NORM ? r->d->k.rope_norm : r->d->k.rope_neox;
     size_t half = (size_t)r->n_rot / 2;
     for (size_t i = share_start(r->n, worker, n_workers); i < share_start(r->n, worker + 1, n_workers); i++)
-        kernel(r->y + i * r->cols, r->d->rope.cos + i * half, r->d->rope.sin + i * half, r->n_heads, r->head_dim, r->n_rot);
+        kernel(r->y + i * r->cols, r->cos + i * half, r->sin + i * half, r->n_heads, r->head_dim, r->n_rot);
 }
 
-void dev_rope(struct device *d, float *x, const int32_t *pos, const float *freqs, enum rope_kind kind, int n, int n_heads, int head_dim, int n_rot)
+void dev_rope(struct device *d, float *x, const float *cos, const float *sin, enum rope_pairs pairs, int n, int n_heads, int head_dim, int n_rot)
 {
-    struct rows r = {.d = d, .y = x, .n = (size_t)n, .cols = (size_t)n_heads * (size_t)head_dim,
-                     .kind = kind, .n_heads = n_heads, .head_dim = head_dim, .n_rot = n_rot};
-    if (n == 0 || n_rot == 0)
-        return;
-    rope_angles(d, pos, freqs, n, n_rot);
-    device_run(d, (double)n * n_heads * n_rot, rope_share, &r);
+    struct rows r = {.d = d,
+                     .y = x,
+                     .cos = cos,
+                     .sin = sin,
+                     .n = (size_t)n,
+                     .cols = (size_t)n_heads * (size_t)head_dim,
+                     .pairs = pairs,
+                     .n_heads = n_heads,
+                     .head_dim = head_dim,
+                     .n_rot = n_rot};
+    if (n > 0 && n_rot > 0)
+        device_run(d, (double)n * n_heads * n_rot, rope_share, &r);
 }

@@ -45,20 +45,30 @@ void dev_rmsnorm(struct device *d, float *y, const float *x, const float *gain, 
 void dev_add(struct device *d, float *a, const float *b, size_t n);
 /* y = silu(gate) * up, n values; y may be gate */
 void dev_swiglu(struct device *d, float *y, const float *gate, const float *up, size_t n);
-/* Rotates x (n, n_heads, head_dim) in place; row i at position pos[i]; freqs (n_rot / 2) are inverse frequencies. */
-enum rope_kind { ROPE_NORM /* pairs 2i, 2i+1 */, ROPE_NEOX /* pairs i, i + n_rot/2 */ };
-void dev_rope(struct device *d, float *x, const int32_t *pos, const float *freqs, enum rope_kind kind, int n, int n_heads, int head_dim, int n_rot);
+/* a (n, n_cols) *= by (n), per row */
+void dev_scale_rows(struct device *d, float *a, const float *by, int n, int n_cols);
+/* Angles of rotation for n rows: cos, sin (n, half) of pos[i] * freqs[i][j], times scale. freqs[i] are the (half) inverse frequencies of row i.
+ * Products and cosines are in double: an angle of 100,000 would be off by 4e-3 in float. */
+void dev_rope_angles(struct device *d, float *cos, float *sin, const int32_t *pos, const double *const *freqs, double scale, int n, int half);
+/* Rotates the first n_rot values of each head of x (n, n_heads, head_dim) in place by the angles whose cos and sin (n, n_rot / 2) are given. */
+enum rope_pairs { ROPE_NORM /* pairs 2i, 2i+1 */, ROPE_NEOX /* pairs i, i + n_rot/2 */ };
+void dev_rope(struct device *d, float *x, const float *cos, const float *sin, enum rope_pairs pairs, int n, int n_heads, int head_dim,
+              int n_rot);
 
-/* Paged KV. A page holds KV_PAGE positions of every layer of one model; layout of one page and layer: K (n_kv_heads, head_dim, KV_PAGE),
- * transposed, then V (n_kv_heads, KV_PAGE, head_dim), as float16 (KV_F16, saturating at +-65504) or float32 (KV_F32, for exactness
+/* Paged KV. A page holds KV_PAGE positions of every layer of one model, layers one after the other, with as many KV heads as each has; layout
+ * of one page and layer: K (kv_heads, head_dim, KV_PAGE), transposed, then V (kv_heads, KV_PAGE, head_dim), as float16 (KV_F16, saturating at +-65504) or float32 (KV_F32, for exactness
  * tests). Only dev_kv_store and dev_attention look inside; a page may be copied as a whole. Start 64-byte aligned. */
 enum { KV_PAGE = 64 };
 enum kv_type { KV_F16, KV_F32 };
-struct kv_shape { int n_layers, n_kv_heads, head_dim; enum kv_type type; };
+struct kv_shape {
+    int             n_layers, n_kv_heads, head_dim;
+    enum kv_type    type;
+    const uint32_t *heads_before; /* (n_layers + 1) KV heads in the layers before this one; NULL: n_kv_heads in each */
+};
 size_t kv_page_bytes(const struct kv_shape *s);
 /* One sequence in a batch: its rows are row0 .. row0 + n_rows - 1, at positions pos0 .. ; pages[i] holds positions 64 i .. 64 i + 63. */
 struct kv_seq { int row0, n_rows, pos0; void *const *pages; };
-/* Writes k, v (n, n_kv_heads, head_dim) of every sequence's rows into its pages. */
+/* Writes k, v (n, kv_heads of the layer, head_dim) of every sequence's rows into its pages. */
 void dev_kv_store(struct device *d, const struct kv_shape *s, int layer, const struct kv_seq *seqs, int n_seqs, const float *k, const float *v);
 /* out (n, n_heads, head_dim): causal attention of q (n, n_heads, head_dim) over each row's own sequence, positions 0 .. its own;
  * window > 0 limits it to the last `window` positions. scale is 1/sqrt(head_dim). */

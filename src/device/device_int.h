@@ -21,11 +21,6 @@ struct device {
     int lane_head_dim;
     struct mutex slabs_mutex; /* weights may be made by another thread than the one that drives the device */
     struct slab *slabs;
-    struct { /* cosines and sines of the last positions that dev_rope saw: each layer asks for the same ones */
-        int32_t *pos;
-        float *freqs, *cos, *sin; /* (n_rot / 2), (n, n_rot / 2), (n, n_rot / 2) */
-        int n, n_rot;
-    } rope;
 };
 
 struct weight {

@@ -138,10 +138,11 @@ static bool tables_new(struct engine *g)
     g->run = mem_array(g->runners_max, sizeof *g->run);
     g->batch = mem_array(g->runners_max, sizeof *g->batch);
     g->kv_seqs = mem_array(g->runners_max, sizeof *g->kv_seqs);
+    g->reach = mem_array(g->runners_max, sizeof *g->reach);
     g->deltas = mem_array(g->runners_max, sizeof *g->deltas);
     g->shares = mem_array(g->shares_max, sizeof *g->shares);
     g->events = mem_array(g->events_max, sizeof *g->events);
-    if (!g->slots || !g->free_slots || !g->wait || !g->run || !g->batch || !g->kv_seqs || !g->deltas || !g->shares || !g->events)
+    if (!g->slots || !g->free_slots || !g->wait || !g->run || !g->batch || !g->kv_seqs || !g->reach || !g->deltas || !g->shares || !g->events)
         return false;
     for (uint32_t i = 0; i < g->live_max; i++)
         g->free_slots[g->n_free_slots++] = g->live_max - 1 - i;
@@ -150,7 +151,7 @@ static bool tables_new(struct engine *g)
 
 static void tables_free(struct engine *g)
 {
-    void *all[] = {g->slots, g->free_slots, g->wait, g->run, g->batch, g->kv_seqs, g->deltas, g->shares, g->events};
+    void *all[] = {g->slots, g->free_slots, g->wait, g->run, g->batch, g->kv_seqs, g->reach, g->deltas, g->shares, g->events};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         mem_free(all[i]);
     buf_deinit(&g->text);

@@ -116,6 +116,7 @@ struct engine {
     struct seq        **batch; /* (runners_max) */
     uint32_t            n_batch;
     struct kv_seq      *kv_seqs; /* (runners_max) */
+    uint32_t           *reach;   /* (runners_max) of the batch */
     int32_t             token[STEP_ROWS_MAX], pos[STEP_ROWS_MAX], want[STEP_ROWS_MAX];
     struct event       *events; /* (events_max) */
     uint32_t            n_events, events_max;

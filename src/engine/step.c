@@ -65,10 +65,12 @@ void step_pauses(struct engine *g)
 static void lay_out(struct engine *g, const struct engine_model *m, struct step *st)
 {
     *st = (struct step){
-        .token = g->token, .pos = g->pos, .seqs = g->kv_seqs, .n_seqs = (int)g->n_batch, .kv = m->kv_shape, .want = g->want, .logits = m->logits};
+        .token = g->token, .pos = g->pos, .seqs = g->kv_seqs, .n_seqs = (int)g->n_batch, .reach = g->reach, .kv = m->kv_shape, .want = g->want,
+        .logits = m->logits};
     for (uint32_t i = 0; i < g->n_batch; i++) {
         const struct seq *s = g->batch[i];
         g->kv_seqs[i] = (struct kv_seq){.row0 = st->n, .n_rows = (int)s->rows, .pos0 = (int)s->n_kv, .pages = s->pages.p};
+        g->reach[i] = s->n_prompt + s->out_max; /* RoPE may depend on it: it never changes */
         for (uint32_t r = 0; r < s->rows; r++, st->n++) {
             g->token[st->n] = s->tokens.p[s->n_kv + r];
             g->pos[st->n] = (int32_t)(s->n_kv + r);

@@ -2,26 +2,11 @@
 #include "base/mem.h"
 #include <stdio.h>
 
-/* RoPE's frequencies, after the shape; m NULL while only checking. */
-static int read_rope(struct loader *ld, struct model *m, const struct model_shape *s, struct err *e)
-{
-    float *factors = NULL, *freqs = NULL;
-    int rc = load_vector(ld, &factors, "rope_freqs.weight", -1, s->n_rot / 2, MAY, e);
-    if (!rc && m && !(freqs = mem_array(s->n_rot / 2, sizeof *freqs)))
-        rc = err_set(e, ERR_NO_MEMORY, "model: no memory for %u RoPE frequencies", s->n_rot / 2);
-    if (!rc)
-        rc = rope_freqs(freqs, s, ld->f, factors, e);
-    mem_free(factors);
-    if (m)
-        m->rope_freqs = freqs; /* freed with the model, also after an error */
-    return rc;
-}
-
 /* What both need of the tensors: bind, RoPE, nothing left over, the sums. */
 static int bind_all(struct loader *ld, struct model *m, struct err *e)
 {
     int rc = m->family->bind(ld, m, e);
-    if (rc || (rc = read_rope(ld, ld->dev ? m : NULL, &m->shape, e)) || (rc = loader_finish(ld, e)))
+    if (rc || (rc = rope_load(ld, &m->rope, e)) || (rc = loader_finish(ld, e)))
         return rc;
     m->shape.n_params = ld->n_params;
     m->shape.weight_bytes = ld->total;
@@ -32,7 +17,7 @@ static int bind_all(struct loader *ld, struct model *m, struct err *e)
 static int check(struct model *m, const struct modelfile *f, struct err *e)
 {
     struct loader ld;
-    int rc = shape_keys(&m->shape, &m->window, &m->family, f, e);
+    int rc = shape_keys(m, f, e);
     if (rc || (rc = loader_init(&ld, f, NULL, e)))
         return rc;
     rc = bind_all(&ld, m, e);
@@ -40,32 +25,36 @@ static int check(struct model *m, const struct modelfile *f, struct err *e)
     return rc;
 }
 
+static void deinit(struct model *m);
+
 int model_shape_read(struct model_shape *out, const struct modelfile *f, struct err *e)
 {
     struct model m = {0};
     int rc = check(&m, f, e);
     *out = m.shape;
+    deinit(&m);
     return rc;
 }
 
-/* One block for everything that a step writes. */
+/* One block for everything that a step writes. Limits in model_int.h keep the sums far below 64 bits. */
 static int alloc_scratch(struct model *m, struct err *e)
 {
     const struct model_shape *s = &m->shape;
-    size_t rows = STEP_ROWS_MAX, d = s->n_embd, dq = (size_t)s->n_heads * s->head_dim, dkv = (size_t)s->n_kv_heads * s->head_dim, ff = s->n_ff;
-    /* Limits in model_int.h keep the sum far below 64 bits. */
-    m->scratch_bytes = rows * (2 * d + 2 * dq + 2 * dkv + 2 * ff) * sizeof(float);
-    float *p = m->scratch = mem_pages(m->scratch_bytes);
-    if (!p)
+    size_t rows = STEP_ROWS_MAX, d = s->n_embd, heads = (size_t)s->n_heads * s->head_dim, dq = heads > d ? heads : d,
+           dkv = (size_t)s->n_kv_heads * s->head_dim, ff = s->n_ff, half = s->n_rot / 2, own = m->rope.scaling == ROPE_DYNAMIC ? half : 0;
+    m->scratch_bytes = rows * (own * sizeof(double) + (2 * d + 2 * dq + 2 * dkv + 2 * ff + 2 * half + 1) * sizeof(float));
+    m->scratch = mem_pages(m->scratch_bytes);
+    if (!m->scratch)
         return err_set(e, ERR_NO_MEMORY, "model: no memory for %zu bytes of scratch", m->scratch_bytes);
-    m->x = p, p += rows * d;
-    m->xn = p, p += rows * d;
-    m->q = p, p += rows * dq;
-    m->att = p, p += rows * dq;
-    m->k = p, p += rows * dkv;
-    m->v = p, p += rows * dkv;
-    m->gate = p, p += rows * ff;
-    m->up = p;
+    m->freqs = m->scratch;
+    const struct {
+        float **p;
+        size_t cols;
+    } parts[] = {{&m->x, d},     {&m->xn, d},  {&m->q, dq},     {&m->att, dq},   {&m->k, dkv},    {&m->v, dkv},
+                 {&m->gate, ff}, {&m->up, ff}, {&m->cos, half}, {&m->sin, half}, {&m->q_scale, 1}};
+    float *p = (float *)(void *)(m->freqs + rows * own);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        *parts[i].p = p, p += rows * parts[i].cols;
     return 0;
 }
 
@@ -79,8 +68,6 @@ int model_load(struct model **out, const struct modelfile *f, struct device *d, 
         return err_set(e, ERR_NO_MEMORY, "model: no memory for a model");
     m->dev = d;
     int rc = check(m, f, e); /* everything is checked before anything is packed */
-    if (!rc && !(m->layers = mem_array(m->shape.n_layers, sizeof *m->layers)))
-        rc = err_set(e, ERR_NO_MEMORY, "model: no memory for %u layers", m->shape.n_layers);
     if (!rc)
         rc = loader_init(&ld, f, d, e);
     if (!rc) {
@@ -100,7 +87,8 @@ int model_load(struct model **out, const struct modelfile *f, struct device *d, 
 static void free_layer(struct layer *l)
 {
     struct weight *w[] = {l->q, l->k, l->v, l->o, l->gate, l->up, l->down};
-    float *v[] = {l->attn_norm, l->ffn_norm, l->q_bias, l->k_bias, l->v_bias, l->o_bias};
+    float *v[] = {l->attn_norm, l->ffn_norm, l->q_bias,    l->k_bias,  l->v_bias,   l->o_bias,
+                  l->q_norm,    l->k_norm,   l->gate_bias, l->up_bias, l->down_bias};
     for (size_t i = 0; i < sizeof w / sizeof *w; i++)
         if (w[i])
             weight_free(w[i]);
@@ -108,29 +96,38 @@ static void free_layer(struct layer *l)
         mem_free(v[i]);
 }
 
-void model_free(struct model *m)
+static void deinit(struct model *m)
 {
-    if (!m)
-        return;
     for (uint32_t i = 0; m->layers && i < m->shape.n_layers; i++)
         free_layer(&m->layers[i]);
     mem_free(m->layers);
+    mem_free(m->kv_heads_before);
     if (m->out && m->out != m->embd)
         weight_free(m->out);
     if (m->embd)
         weight_free(m->embd);
     mem_free(m->out_norm);
-    mem_free(m->rope_freqs);
+    rope_deinit(&m->rope);
     if (m->scratch)
         mem_pages_free(m->scratch, m->scratch_bytes);
+}
+
+void model_free(struct model *m)
+{
+    if (!m)
+        return;
+    deinit(m);
     mem_free(m);
 }
 
-const struct model_shape *model_shape(const struct model *m) { return &m->shape; }
+const struct model_shape *model_shape(const struct model *m)
+{
+    return &m->shape;
+}
 
 void model_kv_shape(const struct model *m, enum kv_type type, struct kv_shape *out)
 {
-    *out = (struct kv_shape){(int)m->shape.n_layers, (int)m->shape.n_kv_heads, (int)m->shape.head_dim, type};
+    *out = (struct kv_shape){(int)m->shape.n_layers, (int)m->shape.n_kv_heads, (int)m->shape.head_dim, type, m->kv_heads_before};
 }
 
 void model_step(struct model *m, const struct step *s)

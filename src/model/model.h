@@ -6,8 +6,12 @@
 struct model;
 struct model_shape {
     char     arch[32];     /* "llama" */
-    uint32_t n_layers, n_embd, n_ff, n_heads, n_kv_heads, head_dim, n_rot, n_vocab, n_ctx; /* n_ctx: trained context */
+    uint32_t n_layers, n_embd, head_dim, n_rot, n_vocab, n_ctx; /* n_ctx: trained context */
+    uint32_t n_ff, n_heads, n_kv_heads; /* where layers differ: the most of any */
+    bool     layers_differ;
+    uint32_t window, n_windowed; /* attention of n_windowed layers reaches only the last `window` positions; 0: none does */
     float    norm_eps, rope_theta;
+    char     rope[48];     /* its scaling: "plain", "yarn, factor 4 over 32768" */
     uint64_t n_params, weight_bytes;
     char     quant[16];    /* of most of the weights: "Q8_0" */
 };
@@ -19,6 +23,7 @@ void model_free(struct model *m);
 const struct model_shape *model_shape(const struct model *m);
 /* Reads and checks the shape alone (sluice add, show): nothing is loaded. */
 int  model_shape_read(struct model_shape *out, const struct modelfile *f, struct err *e) MUST_USE;
+/* The model's KV; it points into m. */
 void model_kv_shape(const struct model *m, enum kv_type type, struct kv_shape *out);
 
 /* One step over a batch of rows from many sequences. */
@@ -28,6 +33,7 @@ struct step {
     const int32_t       *pos;     /* (n) */
     const struct kv_seq *seqs;    /* rows of a sequence are neighbours */
     int                  n_seqs;
+    const uint32_t      *reach;   /* (n_seqs) positions that each sequence can ever have, the same in all its steps; NULL: the model's n_ctx */
     struct kv_shape      kv;
     const int32_t       *want;    /* (n_want) rows whose logits are wanted, ascending */
     int                  n_want;

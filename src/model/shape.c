@@ -4,12 +4,19 @@
 #include <stdio.h>
 #include <string.h>
 
-struct key { char z[96]; };
-static struct key key_of(const char *arch, const char *tail)
+struct key key_of(const char *arch, const char *tail)
 {
     struct key k;
     snprintf(k.z, sizeof k.z, "%s.%s", arch, tail);
     return k;
+}
+
+struct shown shown(struct str s)
+{
+    struct shown o = {{0}};
+    for (size_t i = 0; i < s.n && i < sizeof o.z - 1; i++)
+        o.z[i] = s.p[i] >= 32 && s.p[i] < 127 ? s.p[i] : '?';
+    return o;
 }
 
 static int find_family(const struct family **out, struct model_shape *s, const struct modelfile *f, struct err *e)
@@ -29,24 +36,33 @@ static int find_family(const struct family **out, struct model_shape *s, const s
             *out = all[i];
             return 0;
         }
-    char shown[32] = "", names[128] = "";
-    for (size_t i = 0; i < arch.n && i < sizeof shown - 1; i++)
-        shown[i] = arch.p[i] >= 32 && arch.p[i] < 127 ? arch.p[i] : '?';
+    char names[256] = "";
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", all[i]->name);
-    return err_set(e, ERR_FORMAT, "model: the architecture \"%s\" is not one that this build runs (%s)", shown, names);
+    return err_set(e, ERR_FORMAT, "model: the architecture \"%s\" is not one that this build runs (%s)", shown(arch).z, names);
 }
 
 /* Keys whose presence with another value than the neutral one changes the arithmetic. */
-static int refuse_unknown_maths(const char *arch, const struct modelfile *f, struct err *e)
+static int refuse_unknown_maths(const struct model *m, const struct modelfile *f, struct err *e)
 {
-    static const struct { const char *tail; float neutral; const char *what; } numbers[] = {
+    const char *arch = m->shape.arch;
+    const struct {
+        const char *tail;
+        float neutral;
+        const char *what;
+    } numbers[] = {
         {"expert_count", 0, "a mixture of experts"},
-        {"rope.scaling.attn_factor", 1, "a RoPE attention factor"},
+        {"rope.scaling.alpha", 0, "a RoPE alpha"},
+        {"rope.dimension_count_swa", 0, "another RoPE in windowed layers"},
+        {"rope.freq_base_swa", 0, "another RoPE in windowed layers"},
+        {"attention.key_length_swa", 0, "other heads in windowed layers"},
+        {"attention.value_length_swa", 0, "other heads in windowed layers"},
+        {"nextn_predict_layers", 0, "layers that predict further tokens"},
         {"logit_scale", 1, "scaled logits"},
         {"embedding_scale", 1, "scaled embeddings"},
         {"residual_scale", 1, "a scaled residual stream"},
         {"attention.scale", 0, "its own attention scale"},
+        {"attention.temperature_scale", m->q_scale_log, "queries that grow with the position"},
         {"attention.max_alibi_bias", 0, "ALiBi"},
         {"attention.clamp_kqv", 0, "clamped projections"},
         {"attn_logit_softcapping", 0, "soft-capped attention"},
@@ -57,10 +73,10 @@ static int refuse_unknown_maths(const char *arch, const struct modelfile *f, str
         struct key k = key_of(arch, numbers[i].tail);
         float v;
         uint32_t u;
-        const struct meta *m = modelfile_meta(f, k.z);
-        if (!m)
+        const struct meta *meta = modelfile_meta(f, k.z);
+        if (!meta)
             continue;
-        if (m->type == META_F32 || m->type == META_F64) {
+        if (meta->type == META_F32 || meta->type == META_F64) {
             int rc = modelfile_f32(f, k.z, -1e30f, 1e30f, &v, e);
             if (rc)
                 return rc;
@@ -86,24 +102,41 @@ static int refuse_unknown_maths(const char *arch, const struct modelfile *f, str
     return rc;
 }
 
-static int read_heads(struct model_shape *s, const struct modelfile *f, struct err *e)
+/* Arrays that change the arithmetic by being there. */
+static int refuse_arrays(const char *arch, const struct modelfile *f, struct err *e)
 {
+    static const struct {
+        const char *tail, *what;
+    } arrays[] = {
+        {"rope.dimension_sections", "RoPE over several axes"},
+        {"attention.rope_pattern", "a pattern of layers without RoPE"},
+        {"swiglu_clamp_exp", "a clamped SwiGLU"},
+    };
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
+        struct key k = key_of(arch, arrays[i].tail);
+        if (modelfile_meta(f, k.z))
+            return err_set(e, ERR_FORMAT, "model: metadata key %s asks for %s, which this build does not compute", k.z, arrays[i].what);
+    }
+    return 0;
+}
+
+/* The width of a head, after layers_read: a key, or what the embedding gives each head of the first layer that has some. */
+static int read_head_dim(struct model *m, const struct modelfile *f, struct err *e)
+{
+    struct model_shape *s = &m->shape;
     const char *a = s->arch;
-    uint32_t v_dim;
-    struct key heads = key_of(a, "attention.head_count"), kv = key_of(a, "attention.head_count_kv"), kl = key_of(a, "attention.key_length");
-    int rc = modelfile_u32(f, heads.z, 1, MODEL_HEADS_MAX, &s->n_heads, e);
-    if (rc || (rc = modelfile_u32_or(f, kv.z, 1, MODEL_HEADS_MAX, s->n_heads, &s->n_kv_heads, e)))
-        return rc;
-    if (s->n_heads % s->n_kv_heads)
-        return err_set(e, ERR_FORMAT, "model: %s %u does not divide %s %u; the file is damaged", kv.z, s->n_kv_heads, heads.z, s->n_heads);
-    if (!modelfile_meta(f, kl.z) && s->n_embd % s->n_heads)
+    uint32_t v_dim, n_heads = s->n_heads;
+    struct key heads = key_of(a, "attention.head_count"), kl = key_of(a, "attention.key_length"), vl = key_of(a, "attention.value_length");
+    for (uint32_t i = s->n_layers; i-- > 0;)
+        n_heads = m->layers[i].n_heads ? m->layers[i].n_heads : n_heads;
+    if (!modelfile_meta(f, kl.z) && s->n_embd % n_heads)
         return err_set(e, ERR_FORMAT, "model: %s %u does not divide the embedding length %u, and %s is missing; the file is damaged", heads.z,
-                       s->n_heads, s->n_embd, kl.z);
-    if ((rc = modelfile_u32_or(f, kl.z, 1, MODEL_HEAD_DIM_MAX, s->n_embd / s->n_heads, &s->head_dim, e)))
+                       n_heads, s->n_embd, kl.z);
+    int rc = modelfile_u32_or(f, kl.z, 1, MODEL_HEAD_DIM_MAX, s->n_embd / n_heads, &s->head_dim, e);
+    if (rc)
         return rc;
     if (s->head_dim < 1 || s->head_dim > MODEL_HEAD_DIM_MAX)
         return err_set(e, ERR_FORMAT, "model: a head of %u values is outside 1 to %d; the file is damaged", s->head_dim, MODEL_HEAD_DIM_MAX);
-    struct key vl = key_of(a, "attention.value_length");
     if ((rc = modelfile_u32_or(f, vl.z, 1, MODEL_HEAD_DIM_MAX, s->head_dim, &v_dim, e)))
         return rc;
     if (v_dim != s->head_dim)
@@ -140,22 +173,22 @@ static int read_vocab(struct model_shape *s, const struct modelfile *f, struct e
     return rc;
 }
 
-int shape_keys(struct model_shape *s, int *window, const struct family **fam, const struct modelfile *f, struct err *e)
+int shape_keys(struct model *m, const struct modelfile *f, struct err *e)
 {
+    struct model_shape *s = &m->shape;
     *s = (struct model_shape){0};
-    int rc = find_family(fam, s, f, e);
-    uint32_t w;
+    int rc = find_family(&m->family, s, f, e);
     const char *a = s->arch;
     if (rc || (rc = modelfile_u32(f, key_of(a, "block_count").z, 1, MODEL_LAYERS_MAX, &s->n_layers, e)) ||
         (rc = modelfile_u32(f, key_of(a, "context_length").z, 1, MODEL_CTX_MAX, &s->n_ctx, e)) ||
         (rc = modelfile_u32(f, key_of(a, "embedding_length").z, 1, MODEL_EMBD_MAX, &s->n_embd, e)) ||
-        (rc = modelfile_u32(f, key_of(a, "feed_forward_length").z, 1, MODEL_FF_MAX, &s->n_ff, e)) ||
         (rc = modelfile_f32(f, key_of(a, "attention.layer_norm_rms_epsilon").z, 1e-12f, 0.1f, &s->norm_eps, e)) ||
-        (rc = modelfile_f32_or(f, key_of(a, "rope.freq_base").z, 1, 1e12f, 10000, &s->rope_theta, e)) ||
-        (rc = modelfile_u32_or(f, key_of(a, "attention.sliding_window").z, 0, MODEL_CTX_MAX, 0, &w, e)))
+        (rc = modelfile_f32_or(f, key_of(a, "rope.freq_base").z, 1, 1e12f, 10000, &s->rope_theta, e)) || (rc = layers_read(m, f, e)) ||
+        (rc = read_head_dim(m, f, e)) || (rc = rope_read(&m->rope, s, f, e)) || (rc = read_vocab(s, f, e)))
         return rc;
-    *window = w < s->n_ctx ? (int)w : 0;
-    if ((rc = read_heads(s, f, e)) || (rc = read_vocab(s, f, e)))
+    rope_describe(&m->rope, s->rope, sizeof s->rope);
+    if (m->family->shape && (rc = m->family->shape(m, f, e)))
         return rc;
-    return refuse_unknown_maths(a, f, e);
+    rc = refuse_arrays(a, f, e);
+    return rc ? rc : refuse_unknown_maths(m, f, e);
 }

@@ -13,17 +13,18 @@ int loader_init(struct loader *ld, const struct modelfile *f, struct device *dev
     return ld->used ? 0 : err_set(e, ERR_NO_MEMORY, "model: no memory to load %zu tensors", f->n_tensors);
 }
 
-void loader_deinit(struct loader *ld) { mem_free(ld->used); }
-
-bool loader_has(const struct loader *ld, const char *name) { return modelfile_tensor(ld->f, name) != NULL; }
+void loader_deinit(struct loader *ld)
+{
+    mem_free(ld->used);
+}
 
 /* Finds and checks; *out NULL: absent, and that is allowed. */
 static int find(struct loader *ld, const struct tensor **out, const char *name, uint32_t n_out, uint32_t n_in, enum need need, struct err *e)
 {
-    const struct tensor *t = modelfile_tensor(ld->f, name);
+    const struct tensor *t = need == NONE ? NULL : modelfile_tensor(ld->f, name);
     *out = t;
     if (!t)
-        return need == MAY ? 0 : err_set(e, ERR_FORMAT, "model: tensor %s is missing; the file is incomplete, convert or download it again", name);
+        return need != NEED ? 0 : err_set(e, ERR_FORMAT, "model: tensor %s is missing; the file is incomplete, convert or download it again", name);
     if (t->ne[0] != n_in || t->ne[1] != n_out || t->ne[2] != 1 || t->ne[3] != 1)
         return err_set(e, ERR_FORMAT, "model: tensor %s has the shape %llu x %llu, where the metadata ask for %u x %u; the file is damaged", name,
                        (unsigned long long)t->ne[0], (unsigned long long)t->ne[1], n_in, n_out);
@@ -50,7 +51,9 @@ static void told(struct loader *ld, const struct tensor *t)
         ld->progress(ld->arg, ld->done, ld->total);
 }
 
-struct tname { char z[96]; };
+struct tname {
+    char z[96];
+};
 static struct tname name_of(const char *tail, int layer)
 {
     struct tname n;
@@ -74,6 +77,15 @@ int load_matrix(struct loader *ld, struct weight **out, const char *tail, int la
     return 0;
 }
 
+static int decode(struct loader *ld, float **out, const struct tensor *t, uint32_t n, const char *name, struct err *e)
+{
+    if (!(*out = mem_array(n, sizeof **out)))
+        return err_set(e, ERR_NO_MEMORY, "model: no memory for tensor %s", name);
+    quant_info(t->type)->decode(*out, t->data, n);
+    told(ld, t);
+    return 0;
+}
+
 int load_vector(struct loader *ld, float **out, const char *tail, int layer, uint32_t n, enum need need, struct err *e)
 {
     const struct tensor *t;
@@ -81,11 +93,14 @@ int load_vector(struct loader *ld, float **out, const char *tail, int layer, uin
     int rc = find(ld, &t, name.z, 1, n, need, e);
     if (rc || !t || !ld->dev)
         return rc;
-    if (!(*out = mem_array(n, sizeof **out)))
-        return err_set(e, ERR_NO_MEMORY, "model: no memory for tensor %s", name.z);
-    quant_info(t->type)->decode(*out, t->data, n);
-    told(ld, t);
-    return 0;
+    return decode(ld, out, t, n, name.z, e);
+}
+
+int load_values(struct loader *ld, float **out, const char *name, uint32_t n, enum need need, struct err *e)
+{
+    const struct tensor *t;
+    int rc = find(ld, &t, name, 1, n, need, e);
+    return rc || !t ? rc : decode(ld, out, t, n, name, e);
 }
 
 int loader_finish(struct loader *ld, struct err *e)

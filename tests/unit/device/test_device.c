@@ -224,12 +224,12 @@ static void attention_case(struct kv_shape s, int n_heads, int window, int threa
 static void attentions(void)
 {
     for (int type = KV_F16; type <= KV_F32; type++) {
-        attention_case((struct kv_shape){2, 2, 64, (enum kv_type)type}, 14, 0, 2);
-        attention_case((struct kv_shape){2, 1, 8, (enum kv_type)type}, 8, 0, 2);
-        attention_case((struct kv_shape){2, 3, 4, (enum kv_type)type}, 3, 17, 1);
-        attention_case((struct kv_shape){3, 1, 80, (enum kv_type)type}, 70, 65, 2);
-        attention_case((struct kv_shape){2, 2, 128, (enum kv_type)type}, 4, 1, 3);
-        attention_case((struct kv_shape){2, 1, 13, (enum kv_type)type}, 2, 64, 2);
+        attention_case((struct kv_shape){2, 2, 64, (enum kv_type)type, NULL}, 14, 0, 2);
+        attention_case((struct kv_shape){2, 1, 8, (enum kv_type)type, NULL}, 8, 0, 2);
+        attention_case((struct kv_shape){2, 3, 4, (enum kv_type)type, NULL}, 3, 17, 1);
+        attention_case((struct kv_shape){3, 1, 80, (enum kv_type)type, NULL}, 70, 65, 2);
+        attention_case((struct kv_shape){2, 2, 128, (enum kv_type)type, NULL}, 4, 1, 3);
+        attention_case((struct kv_shape){2, 1, 13, (enum kv_type)type, NULL}, 2, 64, 2);
     }
 }
 
@@ -255,23 +255,31 @@ static void elements(void)
     dev_add(d, y, up, N * COLS);
     for (int i = 0; i < N * COLS; i++)
         CHECK(y[i] == x[i] + up[i]);
-    float freqs[ROT / 2], q[N * H * HD];
+    float q[N * H * HD], cosines[N * ROT / 2], sines[N * ROT / 2];
+    double freqs[ROT / 2], slow[ROT / 2];
+    const double *of_row[N] = {freqs, freqs, slow, freqs, freqs};
     const int32_t pos[N] = {0, 1, 77, 4095, 100000};
     for (int i = 0; i < ROT / 2; i++)
-        freqs[i] = powf(10000, -2 * (float)i / ROT);
+        freqs[i] = pow(10000, -2.0 * i / ROT), slow[i] = freqs[i] / 8;
     for (int kind = ROPE_NORM; kind <= ROPE_NEOX; kind++) {
+        double scale = kind == ROPE_NORM ? 1 : 1.25;
         memcpy(q, x, sizeof q);
-        dev_rope(d, q, pos, freqs, (enum rope_kind)kind, N, H, HD, ROT);
+        dev_rope_angles(d, cosines, sines, pos, of_row, scale, N, ROT / 2);
+        dev_rope(d, q, cosines, sines, (enum rope_pairs)kind, N, H, HD, ROT);
         for (int r = 0; r < N * H; r++)
             for (int i = 0; i < HD; i++) {
                 const float *in = x + r * HD;
                 bool second = kind == ROPE_NORM ? i % 2 : i >= ROT / 2;
                 int pair = kind == ROPE_NORM ? i / 2 : i % (ROT / 2), mate = kind == ROPE_NORM ? i ^ 1 : (i + ROT / 2) % ROT;
-                double angle = i < ROT ? (double)pos[r / H] * (double)freqs[pair] : 0, c = cos(angle), s = sin(angle);
+                double angle = i < ROT ? (double)pos[r / H] * of_row[r / H][pair] : 0, c = cos(angle) * scale, s = sin(angle) * scale;
                 double want = i >= ROT ? (double)in[i] : second ? (double)in[mate] * s + (double)in[i] * c : (double)in[i] * c - (double)in[mate] * s;
                 CHECK_MSG(fabs((double)q[r * HD + i] - want) < 1e-5, "kind %d row %d value %d", kind, r, i);
             }
     }
+    memcpy(y, x, N * COLS * sizeof *y);
+    dev_scale_rows(d, y, gain, N, COLS);
+    for (int i = 0; i < N * COLS; i++)
+        CHECK(y[i] == x[i] * gain[i / COLS]);
     device_free(d), free(x), free(gain), free(y), free(up);
 }
 

@@ -3,7 +3,7 @@
 #include "engine/kv.h"
 #include "test.h"
 
-static const struct kv_shape small = {1, 1, 16, KV_F16}, large = {3, 1, 16, KV_F32}; /* 4096 and 24576 bytes */
+static const struct kv_shape small = {1, 1, 16, KV_F16, NULL}, large = {3, 1, 16, KV_F32, NULL}; /* 4096 and 24576 bytes */
 
 TEST(kv_budget_is_exact)
 {
@@ -48,7 +48,7 @@ TEST(kv_random)
     struct kv_budget b = {.max = 1 << 20};
     struct kv_pool  *pool[3];
     struct err       e;
-    struct kv_shape  shapes[] = {small, large, {2, 3, 24, KV_F16}};
+    struct kv_shape  shapes[] = {small, large, {2, 3, 24, KV_F16, NULL}};
     uint64_t         r = 0, refused = 0;
     int              n = 0;
     for (int i = 0; i < 3; i++) {
