@@ -55,9 +55,10 @@ enum rope_pairs { ROPE_NORM /* pairs 2i, 2i+1 */, ROPE_NEOX /* pairs i, i + n_ro
 void dev_rope(struct device *d, float *x, const float *cos, const float *sin, enum rope_pairs pairs, int n, int n_heads, int head_dim,
               int n_rot);
 
-/* Paged KV. A page holds KV_PAGE positions of every layer of one model, layers one after the other, with as many KV heads as each has; layout
- * of one page and layer: K (kv_heads, head_dim, KV_PAGE), transposed, then V (kv_heads, KV_PAGE, head_dim), as float16 (KV_F16, saturating at +-65504) or float32 (KV_F32, for exactness
- * tests). Only dev_kv_store and dev_attention look inside; a page may be copied as a whole. Start 64-byte aligned. */
+/* Paged KV. A page holds KV_PAGE positions of every layer of one model, layers one after the other, with as many KV heads as each has; one
+ * layer: K (kv_heads, head_dim, KV_PAGE), transposed, then V (kv_heads, KV_PAGE, head_dim), as float16 (KV_F16, saturating at +-65504) or
+ * float32 (KV_F32, for exactness tests). Only dev_kv_store and dev_attention look inside; a page may be copied as a whole. Start 64-byte
+ * aligned. */
 enum { KV_PAGE = 64 };
 enum kv_type { KV_F16, KV_F32 };
 struct kv_shape {
