@@ -1,29 +1,37 @@
-#include "text/pretok.h"
-#include "text/unicode.h"
+/* The walk over a text, and the patterns that grew out of GPT-2's: words with what stands before them, numbers, punctuation, blanks. */
+#include "text/pretok_int.h"
 #include <string.h>
 
-/* The run of characters of one class from `at`: its end. */
-static size_t run_of(const char *p, size_t n, size_t at, enum char_class class)
+size_t run_of(const char *p, size_t n, size_t at, uint8_t mask)
 {
     while (at < n) {
         struct uchar c = uchar_at(p + at, n - at);
-        if (c.class != class)
+        if (!(c.is & mask))
             break;
         at += c.n;
     }
     return at;
 }
 
-static bool is_newline(uint32_t cp) { return cp == '\r' || cp == '\n'; }
-
-/* `'s|'t|'re|'ve|'m|'ll|'d` at p, which begins with an apostrophe: its length, or 0. With any_case as (?i:...) of Unicode, where
- * the long s (U+017F) is an s too. */
-static size_t contraction(const char *p, size_t n, bool any_case)
+/* `[^\s\p{L}\p{N}]*` from `at`, with more kinds shut out by mask. */
+static size_t run_other(const char *p, size_t n, size_t at, uint8_t mask)
 {
+    while (at < n) {
+        struct uchar c = uchar_at(p + at, n - at);
+        if (c.is & (mask | U_LETTER | U_NUMBER | U_SPACE))
+            break;
+        at += c.n;
+    }
+    return at;
+}
+
+/* `'s|'t|'re|'ve|'m|'ll|'d` at p, or 0. With any_case as (?i:...) of Unicode, where the long s (U+017F) is an s too. */
+size_t contraction(const char *p, size_t n, bool any_case)
+{
+    if (n < 2 || p[0] != '\'')
+        return 0;
     if (n >= 3 && any_case && (uint8_t)p[1] == 0xc5 && (uint8_t)p[2] == 0xbf)
         return 3;
-    if (n < 2)
-        return 0;
     char a = p[1], b = n > 2 ? p[2] : 0;
     if (any_case) {
         a = a >= 'A' && a <= 'Z' ? (char)(a + 32) : a;
@@ -34,13 +42,13 @@ static size_t contraction(const char *p, size_t n, bool any_case)
     return (a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l') ? 3 : 0;
 }
 
-/* `\s+(?!\S)|\s+` at p, which begins with a blank: the run, without its last character when something else follows. */
-static size_t blanks(const char *p, size_t n)
+/* The run, without its last character when something else follows. */
+size_t blanks(const char *p, size_t n)
 {
     size_t at = 0, last = 0;
     while (at < n) {
         struct uchar c = uchar_at(p + at, n - at);
-        if (c.class != CLASS_SPACE)
+        if (c.is != U_SPACE)
             return last ? last : at;
         last = at;
         at += c.n;
@@ -48,107 +56,122 @@ static size_t blanks(const char *p, size_t n)
     return at;
 }
 
-/* `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+` */
-static size_t gpt2(const char *p, size_t n)
+size_t line_ends(const char *p, size_t n)
 {
-    size_t len = p[0] == '\'' ? contraction(p, n, false) : 0;
-    if (len)
-        return len;
-    size_t       at = p[0] == ' ' && n > 1;
-    struct uchar c = uchar_at(p + at, n - at);
-    return c.class == CLASS_SPACE ? blanks(p, n) : run_of(p, n, at, c.class);
-}
-
-/* `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,digits}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+` */
-static size_t llama_like(const char *p, size_t n, int digits)
-{
-    size_t len = p[0] == '\'' ? contraction(p, n, true) : 0;
-    if (len)
-        return len;
-    struct uchar c = uchar_at(p, n), next = {.class = CLASS_SPACE};
-    if (c.n < n)
-        next = uchar_at(p + c.n, n - c.n);
-    if (c.class == CLASS_LETTER)
-        return run_of(p, n, c.n, CLASS_LETTER);
-    if (c.class == CLASS_NUMBER) {
-        size_t at = c.n;
-        for (int i = 1; i < digits && at < n; i++) {
-            c = uchar_at(p + at, n - at);
-            if (c.class != CLASS_NUMBER)
-                break;
-            at += c.n;
-        }
-        return at;
-    }
-    if (next.class == CLASS_LETTER && c.n < n && !is_newline(c.cp))
-        return run_of(p, n, c.n, CLASS_LETTER);
-    if (c.class == CLASS_OTHER || (c.cp == ' ' && c.n < n && next.class == CLASS_OTHER)) {
-        size_t at = run_of(p, n, c.n, CLASS_OTHER);
-        while (at < n && is_newline((uint8_t)p[at]))
-            at++;
-        return at;
-    }
-    size_t line_end = 0; /* after the last newline of the run of blanks */
+    size_t end = 0;
     for (size_t at = 0; at < n;) {
-        c = uchar_at(p + at, n - at);
-        if (c.class != CLASS_SPACE)
+        struct uchar c = uchar_at(p + at, n - at);
+        if (c.is != U_SPACE)
             break;
         at += c.n;
         if (is_newline(c.cp))
-            line_end = at;
+            end = at;
     }
-    return line_end ? line_end : blanks(p, n);
+    return end;
 }
 
-static size_t llama3(const char *p, size_t n) { return llama_like(p, n, 3); }
-static size_t qwen2(const char *p, size_t n) { return llama_like(p, n, 1); }
-
-/* `\p{N}`, one at a time */
-static size_t digit(const char *p, size_t n)
+size_t digits_of(const char *p, size_t n, int max)
 {
-    struct uchar c = uchar_at(p, n);
-    size_t       at = c.n;
-    if (c.class == CLASS_NUMBER)
-        return at;
-    while (at < n && (c = uchar_at(p + at, n - at)).class != CLASS_NUMBER)
+    size_t at = 0;
+    for (int i = 0; i < max && at < n; i++) {
+        struct uchar c = uchar_at(p + at, n - at);
+        if (c.is != U_NUMBER)
+            break;
         at += c.n;
+    }
     return at;
 }
 
-/* `\p{N}+` */
-static size_t numbers(const char *p, size_t n) { return uchar_at(p, n).class == CLASS_NUMBER ? run_of(p, n, 0, CLASS_NUMBER) : digit(p, n); }
-
-/* `[0-9][0-9][0-9]` */
-static size_t three_digits(const char *p, size_t n)
+/* `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+` */
+size_t gpt2(const char *p, size_t n)
 {
-    size_t run = 0;
-    for (size_t at = 0; at < n; at++) {
-        run = p[at] >= '0' && p[at] <= '9' ? run + 1 : 0;
-        if (run == 3)
-            return at == 2 ? 3 : at - 2;
-    }
-    return n;
+    size_t len = contraction(p, n, false);
+    if (len)
+        return len;
+    size_t at = p[0] == ' ' && n > 1;
+    struct uchar c = uchar_at(p + at, n - at);
+    if (c.is == U_SPACE)
+        return blanks(p, n);
+    if (c.is & (U_LETTER | U_NUMBER))
+        return run_of(p, n, at, c.is & U_LETTER ? U_LETTER : U_NUMBER);
+    return run_other(p, n, at, 0);
 }
 
-/* `[\p{P}\$\+<=>\^~\|]+` */
-static size_t punctuation(const char *p, size_t n)
+/* `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[word]+|\p{N}{1,digits}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+` */
+struct pattern {
+    size_t (*word)(const char *p, size_t n, size_t at); /* the end of the word that begins at `at` */
+    uint8_t letters;                                    /* what words begin with; the marks of a word are no punctuation */
+    int digits;
+    const char *tail; /* what may stand behind punctuation */
+    size_t tail_max;  /* how much of it */
+    bool no_contractions;
+};
+
+static size_t letters(const char *p, size_t n, size_t at)
 {
-    bool first = false;
-    for (size_t at = 0; at < n;) {
-        struct uchar c = uchar_at(p + at, n - at);
-        bool         is = unicode_is_punct(c.cp) || (c.cp < 0x80 && c.cp && strchr("$+<=>^~|", (int)c.cp));
-        if (at == 0)
-            first = is;
-        else if (is != first)
+    return run_of(p, n, at, U_LETTER);
+}
+static size_t letters_and_marks(const char *p, size_t n, size_t at)
+{
+    return run_of(p, n, at, U_LETTER | U_MARK);
+}
+
+/* `(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+`: words with one blank between them are one. */
+static size_t phrase(const char *p, size_t n, size_t at)
+{
+    for (;;) {
+        struct uchar c = at < n ? uchar_at(p + at, n - at) : (struct uchar){0};
+        size_t skip = c.cp == ' ' && at + 1 < n;
+        if (skip)
+            c = uchar_at(p + at + 1, n - at - 1);
+        if (!(c.is & U_LETTER))
             return at;
-        at += c.n;
+        at = run_of(p, n, at + skip + c.n, U_MARK);
     }
-    return n;
 }
+
+static size_t match(const char *p, size_t n, const struct pattern *t)
+{
+    size_t len = t->no_contractions ? 0 : contraction(p, n, true);
+    if (len)
+        return len;
+    struct uchar c = uchar_at(p, n), next = {.is = U_SPACE};
+    if (c.n < n)
+        next = uchar_at(p + c.n, n - c.n);
+    if (c.is & t->letters)
+        return t->word(p, n, 0);
+    if (c.is == U_NUMBER)
+        return digits_of(p, n, t->digits);
+    if (next.is & t->letters && !is_newline(c.cp))
+        return t->word(p, n, c.n);
+    uint8_t shut = t->letters | U_NUMBER | U_SPACE;
+    if (!(c.is & shut) || (c.cp == ' ' && !(next.is & shut))) {
+        size_t at = run_other(p, n, c.n, t->letters);
+        for (size_t i = 0; i < t->tail_max && at < n && p[at] && strchr(t->tail, p[at]); i++)
+            at++;
+        return at;
+    }
+    len = line_ends(p, n);
+    return len ? len : blanks(p, n);
+}
+
+enum { ANY = INT32_MAX };
+#define PATTERN(name, ...)                                                                                                                           \
+    size_t name(const char *p, size_t n)                                                                                                             \
+    {                                                                                                                                                \
+        return match(p, n, &(struct pattern){__VA_ARGS__});                                                                                          \
+    }
+PATTERN(llama3, letters, U_LETTER, 3, "\r\n", SIZE_MAX, false)
+PATTERN(qwen2, letters, U_LETTER, 1, "\r\n", SIZE_MAX, false)
+PATTERN(qwen35, letters_and_marks, U_LETTER | U_MARK, 1, "\r\n", SIZE_MAX, false)
+PATTERN(minicpm5, letters, U_LETTER, ANY, "\r\n", SIZE_MAX, false)
+PATTERN(ufakzeka, letters, U_LETTER, 1, "\r\n", SIZE_MAX, true)
+PATTERN(seed_coder, letters, U_LETTER, 1, "", 0, false)
+PATTERN(exaone_moe, phrase, U_LETTER, 1, "\r\n/", 1, false)
 
 static const struct {
-    const char   *names;
-    int           flags;
+    const char *names;
+    int flags;
     pretok_stage *stages[PRETOK_STAGES_MAX + 1];
 } table[] = {
 #define PRETOK(id, names, flags, ...) {names, flags, {__VA_ARGS__, NULL}},
@@ -169,7 +192,10 @@ bool pretok_by_name(struct str name, enum pretok *out)
     return false;
 }
 
-int pretok_flags(enum pretok t) { return table[t].flags; }
+int pretok_flags(enum pretok t)
+{
+    return table[t].flags;
+}
 
 void pretok_start(struct pretok_walk *w, enum pretok t, const char *p, size_t n)
 {

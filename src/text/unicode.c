@@ -2,6 +2,7 @@
 #include "text/unicode.h"
 #include "base/str.h"
 #include <stdlib.h>
+#include <string.h>
 #include <utf8proc.h>
 
 bool unicode_is_space(uint32_t cp)
@@ -12,42 +13,61 @@ bool unicode_is_space(uint32_t cp)
            cp == 0x205f || cp == 0x3000;
 }
 
-static int category(uint32_t cp) { return cp < 0x110000 ? (int)utf8proc_category((utf8proc_int32_t)cp) : (int)UTF8PROC_CATEGORY_CN; }
-
-static enum char_class class_of(uint32_t cp)
+static int category(uint32_t cp)
 {
-    if (cp < 0x80) {
-        if ((cp | 32) >= 'a' && (cp | 32) <= 'z')
-            return CLASS_LETTER;
-        if (cp >= '0' && cp <= '9')
-            return CLASS_NUMBER;
-        return unicode_is_space(cp) ? CLASS_SPACE : CLASS_OTHER;
-    }
-    if (unicode_is_space(cp))
-        return CLASS_SPACE;
-    switch (category(cp)) {
-    case UTF8PROC_CATEGORY_LU:
-    case UTF8PROC_CATEGORY_LL:
-    case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO: return CLASS_LETTER;
-    case UTF8PROC_CATEGORY_ND:
-    case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_NO: return CLASS_NUMBER;
-    default: return CLASS_OTHER;
-    }
+    return cp < 0x110000 ? (int)utf8proc_category((utf8proc_int32_t)cp) : (int)UTF8PROC_CATEGORY_CN;
+}
+
+static uint8_t bit_of(int category)
+{
+    static const uint8_t bits[] = {
+        [UTF8PROC_CATEGORY_LU] = U_UPPER,    [UTF8PROC_CATEGORY_LT] = U_UPPER,    [UTF8PROC_CATEGORY_LL] = U_LOWER,
+        [UTF8PROC_CATEGORY_LM] = U_CASELESS, [UTF8PROC_CATEGORY_LO] = U_CASELESS, [UTF8PROC_CATEGORY_MN] = U_MARK,
+        [UTF8PROC_CATEGORY_MC] = U_MARK,     [UTF8PROC_CATEGORY_ME] = U_MARK,     [UTF8PROC_CATEGORY_ND] = U_NUMBER,
+        [UTF8PROC_CATEGORY_NL] = U_NUMBER,   [UTF8PROC_CATEGORY_NO] = U_NUMBER,   [UTF8PROC_CATEGORY_PC] = U_PUNCT,
+        [UTF8PROC_CATEGORY_PD] = U_PUNCT,    [UTF8PROC_CATEGORY_PS] = U_PUNCT,    [UTF8PROC_CATEGORY_PE] = U_PUNCT,
+        [UTF8PROC_CATEGORY_PI] = U_PUNCT,    [UTF8PROC_CATEGORY_PF] = U_PUNCT,    [UTF8PROC_CATEGORY_PO] = U_PUNCT,
+        [UTF8PROC_CATEGORY_SM] = U_SYMBOL,   [UTF8PROC_CATEGORY_SC] = U_SYMBOL,   [UTF8PROC_CATEGORY_SK] = U_SYMBOL,
+        [UTF8PROC_CATEGORY_SO] = U_SYMBOL,   [UTF8PROC_CATEGORY_CO] = 0,
+    };
+    return bits[category];
+}
+
+static const uint8_t ascii[128] = {
+    ['\t' ... '\r'] = U_SPACE, [' '] = U_SPACE,          ['!' ... '/'] = U_PUNCT, [':' ... '@'] = U_PUNCT, ['[' ... '`'] = U_PUNCT,
+    ['{' ... '~'] = U_PUNCT,   ['0' ... '9'] = U_NUMBER, ['A' ... 'Z'] = U_UPPER, ['a' ... 'z'] = U_LOWER,
+};
+
+static struct uchar made(uint32_t cp, uint8_t n, uint8_t is)
+{
+    enum char_class class = is & U_LETTER ? CLASS_LETTER : is == U_NUMBER ? CLASS_NUMBER : is == U_SPACE ? CLASS_SPACE : CLASS_OTHER;
+    return (struct uchar){cp, n, is, class};
 }
 
 struct uchar uchar_at(const char *p, size_t n)
 {
     uint8_t b = (uint8_t)p[0];
     if (b < 0x80)
-        return (struct uchar){b, 1, class_of(b)};
+        return made(b, 1, ascii[b] == U_PUNCT && strchr("$+<=>^`|~", b) ? U_SYMBOL : ascii[b]);
     uint32_t cp;
-    int      len = utf8_decode(p, n, &cp);
+    int len = utf8_decode(p, n, &cp);
     if (len <= 0)
-        return (struct uchar){UINT32_MAX, 1, CLASS_OTHER};
-    return (struct uchar){cp, (uint32_t)len, class_of(cp)};
+        return made(UINT32_MAX, 1, 0);
+    return made(cp, (uint8_t)len, unicode_is_space(cp) ? U_SPACE : bit_of(category(cp)));
+}
+
+bool unicode_is_han(uint32_t cp)
+{
+    static const struct {
+        uint32_t from, to;
+    } r[] = {{0x2e80, 0x2e99},   {0x2e9b, 0x2ef3},   {0x2f00, 0x2fd5},   {0x3005, 0x3005},   {0x3007, 0x3007},   {0x3021, 0x3029},
+             {0x3038, 0x303b},   {0x3400, 0x4dbf},   {0x4e00, 0x9fff},   {0xf900, 0xfa6d},   {0xfa70, 0xfad9},   {0x16fe2, 0x16fe3},
+             {0x16ff0, 0x16ff1}, {0x20000, 0x2a6df}, {0x2a700, 0x2b739}, {0x2b740, 0x2b81d}, {0x2b820, 0x2cea1}, {0x2ceb0, 0x2ebe0},
+             {0x2ebf0, 0x2ee5d}, {0x2f800, 0x2fa1d}, {0x30000, 0x3134a}, {0x31350, 0x323af}};
+    for (size_t i = 0; i < sizeof r / sizeof *r && cp >= r[i].from; i++)
+        if (cp <= r[i].to)
+            return true;
+    return false;
 }
 
 bool unicode_is_punct(uint32_t cp)
@@ -68,16 +88,39 @@ bool unicode_is_mark(uint32_t cp)
     return c >= UTF8PROC_CATEGORY_MN && c <= UTF8PROC_CATEGORY_ME;
 }
 
+bool unicode_is_digit(uint32_t cp)
+{
+    return category(cp) == UTF8PROC_CATEGORY_ND;
+}
+
+bool unicode_is_word(uint32_t cp)
+{
+    int c = category(cp);
+    return (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_ND) || c == UTF8PROC_CATEGORY_PC;
+}
+
 bool unicode_is_upper(uint32_t cp)
 {
     int c = category(cp);
     return c == UTF8PROC_CATEGORY_LU || c == UTF8PROC_CATEGORY_LT;
 }
 
-bool     unicode_is_lower(uint32_t cp) { return category(cp) == UTF8PROC_CATEGORY_LL; }
-uint32_t unicode_lower(uint32_t cp) { return cp < 0x110000 ? (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp) : cp; }
-uint32_t unicode_upper(uint32_t cp) { return cp < 0x110000 ? (uint32_t)utf8proc_toupper((utf8proc_int32_t)cp) : cp; }
-uint32_t unicode_title(uint32_t cp) { return cp < 0x110000 ? (uint32_t)utf8proc_totitle((utf8proc_int32_t)cp) : cp; }
+bool unicode_is_lower(uint32_t cp)
+{
+    return category(cp) == UTF8PROC_CATEGORY_LL;
+}
+uint32_t unicode_lower(uint32_t cp)
+{
+    return cp < 0x110000 ? (uint32_t)utf8proc_tolower((utf8proc_int32_t)cp) : cp;
+}
+uint32_t unicode_upper(uint32_t cp)
+{
+    return cp < 0x110000 ? (uint32_t)utf8proc_toupper((utf8proc_int32_t)cp) : cp;
+}
+uint32_t unicode_title(uint32_t cp)
+{
+    return cp < 0x110000 ? (uint32_t)utf8proc_totitle((utf8proc_int32_t)cp) : cp;
+}
 
 /* Characters that no character before them joins with, and that are their own normal form. More have this; these are the frequent ones. */
 static bool inert(uint32_t cp)
@@ -106,7 +149,7 @@ bool unicode_is_nfc(const char *p, size_t n)
 static bool nfc_run(const char *p, size_t n, struct buf *out)
 {
     utf8proc_uint8_t *made = NULL;
-    utf8proc_ssize_t  len = utf8proc_map((const utf8proc_uint8_t *)p, (utf8proc_ssize_t)n, &made, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    utf8proc_ssize_t len = utf8proc_map((const utf8proc_uint8_t *)p, (utf8proc_ssize_t)n, &made, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
     if (len >= 0)
         buf_add(out, made, (size_t)len);
     else if (len != UTF8PROC_ERROR_NOMEM)
@@ -120,8 +163,8 @@ bool unicode_nfc(const char *p, size_t n, struct buf *out)
     size_t plain = 0, at = 0; /* p[plain, at) goes as it is */
     while (at < n) {
         struct uchar first = uchar_at(p + at, n - at);
-        size_t       to = at + first.n, chars = 1;
-        bool         joins = !inert(first.cp);
+        size_t to = at + first.n, chars = 1;
+        bool joins = !inert(first.cp);
         for (; to < n && chars < NFC_RUN_MAX; chars++) {
             struct uchar c = uchar_at(p + to, n - to);
             if (inert(c.cp))

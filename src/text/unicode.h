@@ -5,12 +5,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What a character is, as bits, so that a pattern's [...] is a mask. At most one is set; none: controls, unassigned, not UTF-8. */
+enum {
+    U_UPPER = 1,    /* \p{Lu}\p{Lt} */
+    U_LOWER = 2,    /* \p{Ll} */
+    U_CASELESS = 4, /* \p{Lm}\p{Lo} */
+    U_MARK = 8,     /* \p{M} */
+    U_NUMBER = 16,  /* \p{N} */
+    U_SPACE = 32,   /* \s: White_Space */
+    U_PUNCT = 64,   /* \p{P} */
+    U_SYMBOL = 128, /* \p{S} */
+    U_LETTER = U_UPPER | U_LOWER | U_CASELESS,
+};
+
 enum char_class { CLASS_OTHER, CLASS_LETTER, CLASS_NUMBER, CLASS_SPACE };
 
 struct uchar {
-    uint32_t        cp; /* 0xFFFFFFFF: a byte that is not UTF-8 */
-    uint32_t        n;  /* bytes, at least 1 */
-    enum char_class class;
+    uint32_t cp;           /* 0xFFFFFFFF: a byte that is not UTF-8 */
+    uint8_t n;             /* bytes, at least 1 */
+    uint8_t is;            /* U_... */
+    enum char_class class; /* the same, coarser */
 };
 /* The character at p; n must be at least 1. */
 struct uchar uchar_at(const char *p, size_t n);
@@ -21,6 +35,9 @@ bool unicode_is_mark(uint32_t cp);   /* \p{M} */
 bool unicode_is_upper(uint32_t cp);  /* \p{Lu} or \p{Lt} */
 bool unicode_is_lower(uint32_t cp);  /* \p{Ll} */
 bool unicode_is_space(uint32_t cp);  /* White_Space */
+bool unicode_is_han(uint32_t cp);    /* \p{Han} */
+bool unicode_is_digit(uint32_t cp);  /* \d: \p{Nd} */
+bool unicode_is_word(uint32_t cp);   /* \w: letters, marks, digits, \p{Pc} */
 uint32_t unicode_lower(uint32_t cp);
 uint32_t unicode_upper(uint32_t cp);
 uint32_t unicode_title(uint32_t cp);

@@ -265,14 +265,15 @@ static inline struct vocab *vocab_of_ranks(const char *rel, const char *config_r
     size_t       n = 0;
     for (size_t i = 0; i < b.len; i++)
         n += b.data[i] == '\n';
-    draft_init(&d, "gpt2", pre, n + json_len(added), n);
+    draft_init(&d, "gpt2", pre, n + json_len(added) + 1, n); /* p50k leaves out one rank */
     map_init(&ranks);
     d.n_merges = 0;
-    for (uint64_t i = 0; rest.n; i++) {
+    while (rest.n) {
         uint8_t    bytes[1024];
+        uint64_t   i;
         struct str line = str_split(&rest, '\n');
         size_t     len = base64(str_split(&line, ' '), bytes);
-        if (!len)
+        if (!len || !str_u64(line, &i))
             continue;
         map_set(&ranks, (struct str){(char *)bytes, len}, (union map_value){.u64 = i});
         draft_set(&d, (int64_t)i, byte_level(&d, bytes, len), TOKEN_NORMAL);
