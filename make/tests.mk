@@ -70,7 +70,7 @@ $(OUT)/net/echo_server: tests/net/echo_server.c $(call archives,$(USES_net)) | p
 suite-net: $(OUT)/net/echo_server ; @OUT=$(OUT) tests/net/run.sh
 $(OUT)/test/fake_server: tests/api/fake_server.c $(call archives,$(FOLDERS)) | packages
 	@mkdir -p $(@D) && echo "  TEST $@" && $(call link,$@,$<,,$(call archives,$(FOLDERS)))
-suite-api: $(OUT)/test/fake_server
+suite-api: $(OUT)/test/fake_server $(OUT)/tool/tinymodel
 suite-api suite-crash suite-guide: suite-%: $(OUT)/sluice
 	@SLUICE=$(OUT)/sluice OUT=$(OUT) tests/$*/run.sh
 suite-crash: $(OUT)/tool/tinymodel

@@ -373,6 +373,15 @@ void call_cancel(struct call *c, enum errcode code, const char *why)
     call_stop_all(c);
 }
 
+/* A body of another type than JSON is refused, not guessed at: what a page of a stranger can post without asking (a form, plain text) is none. */
+static int read_json(const struct http *r, struct json **out, struct err *e)
+{
+    struct str type = http_header(r, "content-type"), first = str_split(&type, ';');
+    if (first.n && !str_ieqz(str_trim(first), "application/json"))
+        return err_set(e, ERR_MEDIA_TYPE, "the body must be JSON; send the header Content-Type: application/json");
+    return json_parse(out, http_body(r).p, http_body(r).n, e);
+}
+
 void call_route(struct api *a, struct http *r, const struct call_wire *wire, call_read_fn read)
 {
     struct err e = {0};
@@ -382,7 +391,7 @@ void call_route(struct api *a, struct http *r, const struct call_wire *wire, cal
     int rc = c ? 0 : err_set(&e, ERR_NO_MEMORY, "out of memory");
     buf_init(&ignored, IGNORED_BYTES_MAX + 8);
     if (rc >= 0)
-        rc = json_parse(&body, http_body(r).p, http_body(r).n, &e);
+        rc = read_json(r, &body, &e);
     if (rc >= 0)
         rc = read(c, body, &ignored, &e);
     if (ignored.len)

@@ -16,40 +16,62 @@
 static json_t *of(const struct json *j) { return (json_t *)(uintptr_t)j; }
 static const struct json *wrap(const json_t *j) { return (const struct json *)(uintptr_t)j; }
 
-/* Nesting without recursion; strings are skipped. */
-static bool too_deep(const char *p, size_t n)
+/* Walks p[0, n) without recursion, strings skipped. Stops where nesting passes JSON_DEPTH_MAX: the bytes walked, n when it never does.
+ * *member (may be NULL): the last name at the first level, quotes left out; empty when there was none. */
+static size_t walk(const char *p, size_t n, struct str *member)
 {
-    int  depth = 0;
+    int depth = 0;
     bool in_str = false;
+    size_t from = 0, to = 0; /* of the last string */
     for (size_t i = 0; i < n; i++) {
         if (in_str) {
             if (p[i] == '\\')
                 i++;
             else if (p[i] == '"')
-                in_str = false;
+                in_str = false, to = i;
         } else if (p[i] == '"') {
-            in_str = true;
+            in_str = true, from = i + 1;
+        } else if (p[i] == ':' && depth == 1 && member && to >= from) {
+            *member = (struct str){p + from, to - from};
         } else if (p[i] == '{' || p[i] == '[') {
             if (++depth > JSON_DEPTH_MAX)
-                return true;
+                return i;
         } else if (p[i] == '}' || p[i] == ']') {
             depth--;
         }
     }
-    return false;
+    return n;
+}
+
+/* The member of the outermost object that a fault at byte `at` belongs to, as the error's parameter; "" when it is no plain name. */
+static void member_at(char out[64], const char *p, size_t at)
+{
+    struct str name = {0};
+    walk(p, at, &name);
+    bool plain = name.n < 64;
+    for (size_t i = 0; i < name.n; i++)
+        plain &= name.p[i] == '_' || (name.p[i] >= 'a' && name.p[i] <= 'z') || (name.p[i] >= 'A' && name.p[i] <= 'Z') ||
+                 (name.p[i] >= '0' && name.p[i] <= '9');
+    snprintf(out, 64, "%.*s", plain ? (int)name.n : 0, name.n ? name.p : "");
 }
 
 int json_parse(struct json **out, const char *p, size_t n, struct err *e)
 {
     json_error_t why;
+    char member[64];
+    size_t walked;
     *out = NULL;
     if (n > JSON_BYTES_MAX)
         return err_set(e, ERR_TOO_LARGE, "json: %zu bytes; at most %d are read", n, JSON_BYTES_MAX);
-    if (too_deep(p, n))
-        return err_set(e, ERR_BAD_REQUEST, "json: nested deeper than %d levels", JSON_DEPTH_MAX);
+    if ((walked = walk(p, n, NULL)) < n) {
+        member_at(member, p, walked);
+        return err_param(e, ERR_BAD_REQUEST, member, "json: nested deeper than %d levels", JSON_DEPTH_MAX);
+    }
     json_t *j = json_loadb(n ? p : "", n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
-    if (!j)
-        return err_set(e, ERR_BAD_REQUEST, "json: line %d, column %d: %s; send one valid JSON value", why.line, why.column, why.text);
+    if (!j) {
+        member_at(member, p, why.position > 0 && (size_t)why.position < n ? (size_t)why.position : n);
+        return err_param(e, ERR_BAD_REQUEST, member, "json: line %d, column %d: %s; send one valid JSON value", why.line, why.column, why.text);
+    }
     *out = (struct json *)j;
     return 0;
 }

@@ -8,7 +8,8 @@ struct json; /* a value; the root is owned, all others are borrowed from it */
 
 enum { JSON_DEPTH_MAX = 64, JSON_BYTES_MAX = 64 << 20 };
 
-/* Parses exactly one value; duplicate keys, invalid UTF-8, NUL in strings and nesting past JSON_DEPTH_MAX are errors (ERR_BAD_REQUEST). */
+/* Parses exactly one value; duplicate keys, invalid UTF-8, NUL in strings and nesting past JSON_DEPTH_MAX are errors (ERR_BAD_REQUEST);
+ * when the fault lies in a member of the outermost object, the error's parameter is that member's name. */
 int  json_parse(struct json **out, const char *p, size_t n, struct err *e) MUST_USE;
 void json_free(struct json *root);
 

@@ -39,7 +39,7 @@ test("405: a wrong method", async () => same((await request(server, "GET", "/v1/
 
 test("400: no JSON, no object, no messages", async () => {
   for (const [body, param] of [["{", null], ["[]", null], ['{"model":"x"}', "messages"], [`{"model":"${server.model}","messages":"hi"}`, "messages"],
-    [`{"model":"${server.model}","messages":[]}`, "messages"], [`{"model":"${server.model}","model":"x","messages":[]}`, null]]) {
+    [`{"model":"${server.model}","messages":[]}`, "messages"], [`{"model":"${server.model}","model":"x","messages":[]}`, "model"]]) {
     const r = await request(server, "POST", "/v1/chat/completions", { body });
     same([r.status, r.body.error?.param ?? null], [400, param], body);
     checkSchema(r.body, "ErrorResponse");

@@ -1,0 +1,50 @@
+// The server's own tables as tests see them: rows of params.def and routes.def, and for each endpoint with parameters a smallest request.
+// A new endpoint word in params.def without a line in `endpoints` fails here, so that no endpoint goes untested.
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { cli, folder, root, sluice, start } from "./harness.mjs";
+
+const text = (name) => readFileSync(path.join(root, "src/api", name), "utf8");
+const big = (word) => (word === "INT64_MIN" ? -(2n ** 63n) : word === "INT64_MAX" ? 2n ** 63n - 1n : /^-?\d+$/.test(word) ? BigInt(word) : 0n);
+
+// [{id, name, on: [endpoint words], type, min, max, dflt, use}]; a bound that is no number is 0 for both.
+export const params = [...text("params.def").matchAll(/^PARAM\((\w+),\s*"(\w+)",\s*([A-Z_ |]+),\s*(\w+),\s*([^,]+),\s*([^,]+),\s*"((?:[^"\\]|\\.)*)",\s*(\w+),/gm)]
+  .map((m) => ({ id: m[1], name: m[2], on: m[3].split("|").map((w) => w.trim()), type: m[4], min: big(m[5].trim()), max: big(m[6].trim()), dflt: JSON.parse(`"${m[7]}"`), use: m[8] }));
+export const routes = [...text("routes.def").matchAll(/^ROUTE\((\w+),\s*"([^"]+)",\s*(\w+),/gm)].map((m) => ({ method: m[1], pattern: m[2], access: m[3] }));
+if (params.length !== text("params.def").match(/^PARAM\(/gm).length) throw new Error("a row of params.def is not understood");
+
+// word of params.def -> path and the smallest request, as raw JSON texts by field. {model} is filled in.
+export const endpoints = {
+  CHAT: { path: "/v1/chat/completions", body: { model: "{model}", messages: '[{"role":"user","content":"hi"}]', max_tokens: "1" } },
+  COMPLETIONS: { path: "/v1/completions", body: { model: "{model}", prompt: '"hi"', max_tokens: "1" } },
+  EMBEDDINGS: { path: "/v1/embeddings", body: { model: "{model}", input: '"hi"' } },
+  TOKENIZE: { path: "/tokenize", body: { model: "{model}", prompt: '"hi"' } },
+  DETOKENIZE: { path: "/detokenize", body: { model: "{model}", tokens: "[65,66]" } },
+};
+export const words = [...new Set(params.flatMap((p) => p.on))];
+for (const w of words) if (!endpoints[w]) throw new Error(`tests/api/tables.mjs has no request for the endpoint ${w} of params.def`);
+for (const r of routes.filter((r) => r.method === "POST" && r.access === "KEY"))
+  if (!words.some((w) => endpoints[w].path === r.pattern)) throw new Error(`${r.pattern} takes a body, and no row of params.def is for it (or tests/api/tables.mjs does not know it)`);
+
+// The body of a request to an endpoint, with some fields replaced by raw JSON; undefined leaves one out.
+export function bodyOf(word, model, fields = {}) {
+  const all = { ...endpoints[word].body, ...fields };
+  return `{${Object.entries(all).filter(([, v]) => v !== undefined).map(([k, v]) => `"${k}":${v.replace("{model}", `"${model}"`)}`).join(",")}}`;
+}
+
+// A server with one tiny model of random weights and an account with a lot of credit.
+export async function startTiny(options = [], flags = []) {
+  const data = folder(), file = path.join(data, "..", `${path.basename(data)}.gguf`), tool = path.resolve(root, process.env.OUT ?? "build", "tool/tinymodel");
+  if (!existsSync(tool)) throw new Error(`${tool} is not built: make suite-api builds it`);
+  execFileSync(tool, [file, "arch=qwen2", "ctx=1024", ...options]);
+  for (const args of [["add", file, "--name", "tiny"], ["price", "set", "tiny", "--input", "1", "--output", "1"], ["account", "create", "acme"], ["grant", "create", "acme", "1000000"]]) {
+    const r = await cli(args, { data });
+    if (r.code !== 0) throw new Error(`sluice ${args.join(" ")}: ${r.err}`);
+  }
+  execFileSync("rm", [file]);
+  const server = await start(sluice, ["serve", "--data", data, "--listen", "127.0.0.1:0", "--threads", "1", ...flags], data);
+  server.key = JSON.parse((await cli(["key", "create", "acme", "--json"], { data })).out).key;
+  server.model = "tiny";
+  return server;
+}
