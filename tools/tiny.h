@@ -9,21 +9,46 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { TINY_LAYERS_MAX = 64 };
 struct tiny {
-    const char *arch; /* "llama" (SentencePiece vocabulary) or "qwen2" (byte-level BPE) */
+    const char *arch; /* "llama", "mistral3", "deci" (SentencePiece vocabulary), "qwen2", "qwen3" or "smollm3" (byte-level BPE) */
+    const char *label; /* what the file calls it; NULL: arch */
     uint32_t    type, embd_type; /* of matrices; of the embedding and the head */
     uint32_t    n_embd, n_layers, n_heads, n_kv_heads, n_ff, n_vocab, n_ctx;
     uint32_t    head_dim; /* 0: n_embd / n_heads, and no key says it */
     bool        tied, rope_factors;
     float       rope_theta, rope_linear; /* rope_linear 0: no scaling */
     uint64_t    seed;
+    bool        qkv_bias, o_bias, ffn_bias, qk_norm;
+    bool        differ; /* layers have their own numbers, of which those above are the most */
+    uint32_t    layer_heads[TINY_LAYERS_MAX], layer_kv[TINY_LAYERS_MAX], layer_ff[TINY_LAYERS_MAX];
+    uint32_t    n_rot;  /* 0: the head */
+    uint32_t    window, window_every; /* sliding window, in all layers but each window_every-th (0: in all) */
+    const char *rope;   /* rope.scaling.type, with the keys below that are not 0; "longrope" has the two tensors too */
+    uint32_t    rope_ctx;
+    float       rope_factor, rope_attn, yarn_fast, yarn_slow, yarn_log, yarn_attn, q_scale_log;
 };
+
+static inline bool tiny_is_bpe(const struct tiny *o) { return !strcmp(o->arch, "qwen2") || !strcmp(o->arch, "qwen3") || !strcmp(o->arch, "smollm3"); }
+static inline bool tiny_is_qwen(const struct tiny *o) { return !strncmp(o->arch, "qwen", 4); }
 
 static inline struct tiny tiny_default(const char *arch)
 {
-    bool qwen = !strcmp(arch, "qwen2");
-    return (struct tiny){.arch = arch, .type = QUANT_F32, .embd_type = QUANT_F32, .n_embd = 64, .n_layers = 2, .n_heads = 4, .n_kv_heads = 2,
-                         .n_ff = 160, .n_vocab = 384, .n_ctx = 256, .tied = qwen, .rope_theta = qwen ? 1e6f : 1e4f, .seed = 1};
+    struct tiny o = {.arch = arch, .type = QUANT_F32, .embd_type = QUANT_F32, .n_embd = 64, .n_layers = 2, .n_heads = 4, .n_kv_heads = 2,
+                     .n_ff = 160, .n_vocab = 384, .n_ctx = 256, .rope_theta = 1e4f, .seed = 1};
+    o.tied = tiny_is_bpe(&o);
+    o.rope_theta = tiny_is_qwen(&o) ? 1e6f : !strcmp(arch, "smollm3") ? 5e6f : 1e4f;
+    o.qkv_bias = !strcmp(arch, "qwen2");
+    o.qk_norm = !strcmp(arch, "qwen3");
+    o.n_layers = !strcmp(arch, "smollm3") ? 5 : 2; /* the fourth does not rotate */
+    if (!strcmp(arch, "qwen3"))
+        o.head_dim = 32; /* not n_embd / n_heads, as in most files of that family */
+    if (!strcmp(arch, "deci")) { /* attention of two kinds, a matrix instead, none at all */
+        const uint32_t heads[] = {4, 4, 0, 4, 4}, kv[] = {2, 0, 0, 4, 1}, ff[] = {160, 96, 160, 64, 128};
+        o.n_layers = 5, o.n_kv_heads = 4, o.differ = true;
+        memcpy(o.layer_heads, heads, sizeof heads), memcpy(o.layer_kv, kv, sizeof kv), memcpy(o.layer_ff, ff, sizeof ff);
+    }
+    return o;
 }
 
 static const char tiny_template[] =
@@ -116,7 +141,7 @@ static inline bool tiny_put_vocab(struct gguf_writer *w, const struct tiny *o)
     struct str *s = mem_array(v.cap, sizeof *s);
     bool ok = v.at && v.kind && v.score && s;
     if (ok) {
-        (!strcmp(o->arch, "qwen2") ? tiny_vocab_bpe : tiny_vocab_spm)(&v, w);
+        (tiny_is_bpe(o) ? tiny_vocab_bpe : tiny_vocab_spm)(&v, w);
         for (uint32_t i = 0; i < v.n; i++)
             s[i] = str_of(v.text.data + v.at[i]);
         gguf_put_strs(w, "tokenizer.ggml.tokens", s, v.n);
@@ -128,25 +153,58 @@ static inline bool tiny_put_vocab(struct gguf_writer *w, const struct tiny *o)
     return ok && v.n == v.cap;
 }
 
-static inline void tiny_put_keys(struct gguf_writer *w, const struct tiny *o)
+static inline void tiny_put_rope(struct gguf_writer *w, const struct tiny *o, const char *arch)
 {
-    const struct { const char *tail; uint32_t v; } keys[] = {
-        {"context_length", o->n_ctx}, {"embedding_length", o->n_embd}, {"block_count", o->n_layers}, {"feed_forward_length", o->n_ff},
-        {"attention.head_count", o->n_heads}, {"attention.head_count_kv", o->n_kv_heads}, {"rope.dimension_count", o->head_dim},
-        {"attention.key_length", o->head_dim}, {"attention.value_length", o->head_dim},
+    const struct { const char *tail; float v; } keys[] = {
+        {"factor", o->rope_factor},           {"attn_factor", o->rope_attn},      {"yarn_beta_fast", o->yarn_fast},
+        {"yarn_beta_slow", o->yarn_slow},     {"yarn_log_multiplier", o->yarn_log}, {"yarn_attn_factor", o->yarn_attn},
     };
     char key[96];
-    gguf_put_str(w, "general.architecture", str_of(o->arch));
-    gguf_put_str(w, "general.name", STR("tiny random"));
+    snprintf(key, sizeof key, "%s.rope.scaling.type", arch), gguf_put_str(w, key, str_of(o->rope));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (keys[i].v)
-            snprintf(key, sizeof key, "%s.%s", o->arch, keys[i].tail), gguf_put_u32(w, key, keys[i].v);
-    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", o->arch), gguf_put_f32(w, key, !strcmp(o->arch, "qwen2") ? 1e-6f : 1e-5f);
-    snprintf(key, sizeof key, "%s.rope.freq_base", o->arch), gguf_put_f32(w, key, o->rope_theta);
-    if (o->rope_linear > 0) {
-        snprintf(key, sizeof key, "%s.rope.scaling.type", o->arch), gguf_put_str(w, key, STR("linear"));
-        snprintf(key, sizeof key, "%s.rope.scaling.factor", o->arch), gguf_put_f32(w, key, o->rope_linear);
+        if (keys[i].v > 0)
+            snprintf(key, sizeof key, "%s.rope.scaling.%s", arch, keys[i].tail), gguf_put_f32(w, key, keys[i].v);
+    if (o->rope_ctx)
+        snprintf(key, sizeof key, "%s.rope.scaling.original_context_length", arch), gguf_put_u32(w, key, o->rope_ctx);
+}
+
+static inline void tiny_put_keys(struct gguf_writer *w, const struct tiny *o)
+{
+    const struct { const char *tail; uint32_t v; const uint32_t *each; } keys[] = {
+        {"context_length", o->n_ctx, NULL}, {"embedding_length", o->n_embd, NULL}, {"block_count", o->n_layers, NULL},
+        {"feed_forward_length", o->n_ff, o->layer_ff}, {"attention.head_count", o->n_heads, o->layer_heads},
+        {"attention.head_count_kv", o->n_kv_heads, o->layer_kv}, {"rope.dimension_count", o->n_rot ? o->n_rot : o->head_dim, NULL},
+        {"attention.key_length", o->head_dim, NULL}, {"attention.value_length", o->head_dim, NULL},
+        {"attention.sliding_window", o->window, NULL},
+    };
+    const char *arch = o->label ? o->label : o->arch;
+    char key[96];
+    gguf_put_str(w, "general.architecture", str_of(arch));
+    gguf_put_str(w, "general.name", STR("tiny random"));
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        snprintf(key, sizeof key, "%s.%s", arch, keys[i].tail);
+        if (o->differ && keys[i].each)
+            gguf_put_i32s(w, key, (const int32_t *)keys[i].each, o->n_layers);
+        else if (keys[i].v)
+            gguf_put_u32(w, key, keys[i].v);
     }
+    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", arch), gguf_put_f32(w, key, tiny_is_qwen(o) ? 1e-6f : 1e-5f);
+    snprintf(key, sizeof key, "%s.rope.freq_base", arch), gguf_put_f32(w, key, o->rope_theta);
+    if (o->rope_linear > 0) {
+        snprintf(key, sizeof key, "%s.rope.scaling.type", arch), gguf_put_str(w, key, STR("linear"));
+        snprintf(key, sizeof key, "%s.rope.scaling.factor", arch), gguf_put_f32(w, key, o->rope_linear);
+    }
+    if (o->rope)
+        tiny_put_rope(w, o, arch);
+    if (o->q_scale_log > 0)
+        snprintf(key, sizeof key, "%s.attention.temperature_scale", arch), gguf_put_f32(w, key, o->q_scale_log);
+    int32_t on[TINY_LAYERS_MAX];
+    for (uint32_t i = 0; i < TINY_LAYERS_MAX; i++)
+        on[i] = !o->window_every || i % o->window_every < o->window_every - 1;
+    if (o->window_every || o->label)
+        snprintf(key, sizeof key, "%s.attention.sliding_window_pattern", arch), gguf_put_i32s(w, key, on, o->n_layers);
+    if (o->label) /* the peer's family with windows wants it */
+        snprintf(key, sizeof key, "%s.logit_scale", arch), gguf_put_f32(w, key, 1);
 }
 
 struct tiny_maker { struct gguf_writer *w; const struct tiny *o; uint32_t n_made; bool failed; };
@@ -189,25 +247,45 @@ static inline void tiny_tensor(struct tiny_maker *k, const char *name, uint32_t 
 static inline void tiny_layer(struct tiny_maker *k, uint32_t i)
 {
     const struct tiny *o = k->o;
-    uint32_t d = o->n_embd, hd = o->head_dim ? o->head_dim : o->n_embd / o->n_heads, dq = o->n_heads * hd, dkv = o->n_kv_heads * hd;
-    const struct { const char *tail; uint32_t n_in, n_out; float mean, sigma; bool bias; } t[] = {
-        {"attn_norm.weight", d, 0, 1, 0.1f, false},
-        {"attn_q.weight", d, dq, 0, 1 / sqrtf((float)d), false}, {"attn_q.bias", dq, 0, 0, 0.2f, true},
-        {"attn_k.weight", d, dkv, 0, 1 / sqrtf((float)d), false}, {"attn_k.bias", dkv, 0, 0, 0.2f, true},
-        {"attn_v.weight", d, dkv, 0, 1 / sqrtf((float)d), false}, {"attn_v.bias", dkv, 0, 0, 0.2f, true},
-        {"attn_output.weight", dq, d, 0, 0.5f / sqrtf((float)dq), false},
-        {"ffn_norm.weight", d, 0, 1, 0.1f, false},
-        {"ffn_gate.weight", d, o->n_ff, 0, 1 / sqrtf((float)d), false},
-        {"ffn_up.weight", d, o->n_ff, 0, 1 / sqrtf((float)d), false},
-        {"ffn_down.weight", o->n_ff, d, 0, 0.5f / sqrtf((float)o->n_ff), false},
+    uint32_t d = o->n_embd, hd = o->head_dim ? o->head_dim : o->n_embd / o->n_heads, heads = o->differ ? o->layer_heads[i] : o->n_heads,
+             kv = o->differ ? o->layer_kv[i] : o->n_kv_heads, ff = o->differ ? o->layer_ff[i] : o->n_ff, dq = kv ? heads * hd : d, dkv = kv * hd;
+    const struct { const char *tail; uint32_t n_in, n_out; float mean, sigma; bool there; } t[] = {
+        {"attn_norm.weight", d, 0, 1, 0.1f, heads > 0},
+        {"attn_q.weight", d, dq, 0, 1 / sqrtf((float)d), kv > 0}, {"attn_q.bias", dq, 0, 0, 0.2f, kv && o->qkv_bias},
+        {"attn_k.weight", d, dkv, 0, 1 / sqrtf((float)d), kv > 0}, {"attn_k.bias", dkv, 0, 0, 0.2f, kv && o->qkv_bias},
+        {"attn_v.weight", d, dkv, 0, 1 / sqrtf((float)d), kv > 0}, {"attn_v.bias", dkv, 0, 0, 0.2f, kv && o->qkv_bias},
+        {"attn_q_norm.weight", hd, 0, 1, 0.3f, kv && o->qk_norm}, {"attn_k_norm.weight", hd, 0, 1, 0.3f, kv && o->qk_norm},
+        {"attn_output.weight", dq, d, 0, 0.5f / sqrtf((float)dq), heads > 0}, {"attn_output.bias", d, 0, 0, 0.2f, kv && o->o_bias},
+        {"attn_sinks.weight", heads, 0, -1e30f, 0, o->label != NULL}, /* that attract nothing */
+        {"ffn_norm.weight", d, 0, 1, 0.1f, ff > 0},
+        {"ffn_gate.weight", d, ff, 0, 1 / sqrtf((float)d), ff > 0}, {"ffn_gate.bias", ff, 0, 0, 0.2f, ff && o->ffn_bias},
+        {"ffn_up.weight", d, ff, 0, 1 / sqrtf((float)d), ff > 0}, {"ffn_up.bias", ff, 0, 0, 0.2f, ff && o->ffn_bias},
+        {"ffn_down.weight", ff, d, 0, 0.5f / sqrtf((float)(ff ? ff : 1)), ff > 0}, {"ffn_down.bias", d, 0, 0, 0.2f, ff && o->ffn_bias},
     };
     char name[64];
     for (size_t j = 0; j < sizeof t / sizeof *t; j++) {
-        if (t[j].bias && strcmp(o->arch, "qwen2"))
+        if (!t[j].there)
             continue;
         snprintf(name, sizeof name, "blk.%u.%s", i, t[j].tail);
         tiny_tensor(k, name, o->type, t[j].n_in, t[j].n_out, t[j].mean, t[j].sigma);
     }
+}
+
+/* The factors of RoPE's pairs: slow ones slowed down further, as Llama 3.1 (rope_freqs) and longrope have it. */
+static inline void tiny_put_factors(struct gguf_writer *w, const struct tiny *o, uint32_t n_rot)
+{
+    float factor[512];
+    uint64_t half = n_rot / 2;
+    for (uint32_t i = 0; i < half && i < 512; i++)
+        factor[i] = i < half / 2 ? 1 : 1 + (float)i / 4;
+    if (o->rope_factors)
+        gguf_put_tensor(w, "rope_freqs.weight", QUANT_F32, 1, &half, factor, half * sizeof *factor);
+    if (!o->rope || strcmp(o->rope, "longrope"))
+        return;
+    gguf_put_tensor(w, "rope_factors_short.weight", QUANT_F32, 1, &half, factor, half * sizeof *factor);
+    for (uint32_t i = 0; i < half && i < 512; i++)
+        factor[i] = 1 + (float)(i * i) / 8;
+    gguf_put_tensor(w, "rope_factors_long.weight", QUANT_F32, 1, &half, factor, half * sizeof *factor);
 }
 
 /* Puts the whole model into w. False: sizes that do not fit the types, or no memory. */
@@ -215,7 +293,9 @@ static inline bool tiny_put(struct gguf_writer *w, const struct tiny *o)
 {
     struct tiny_maker k = {w, o, 0, false};
     uint32_t hd = o->head_dim ? o->head_dim : o->n_embd / o->n_heads;
-    float factor[512], s = 3 / sqrtf((float)o->n_embd);
+    float s = 3 / sqrtf((float)o->n_embd);
+    if (o->n_layers > TINY_LAYERS_MAX && (o->differ || o->window_every || o->label))
+        return false;
     tiny_put_keys(w, o);
     if (!tiny_put_vocab(w, o))
         return false;
@@ -223,11 +303,7 @@ static inline bool tiny_put(struct gguf_writer *w, const struct tiny *o)
     tiny_tensor(&k, "output_norm.weight", 0, o->n_embd, 0, 1, 0.1f);
     if (!o->tied)
         tiny_tensor(&k, "output.weight", o->embd_type, o->n_embd, o->n_vocab, 0, s);
-    for (uint32_t i = 0; i < hd / 2 && i < 512; i++)
-        factor[i] = i < hd / 4 ? 1 : 1 + (float)i / 4; /* low frequencies slowed down, as Llama 3.1 has it */
-    uint64_t ne = hd / 2;
-    if (o->rope_factors)
-        gguf_put_tensor(w, "rope_freqs.weight", QUANT_F32, 1, &ne, factor, ne * sizeof *factor);
+    tiny_put_factors(w, o, o->n_rot ? o->n_rot : hd);
     for (uint32_t i = 0; i < o->n_layers; i++)
         tiny_layer(&k, i);
     return !k.failed;
@@ -277,19 +353,68 @@ static inline bool tiny_set_bool(struct str v, bool *out)
     return *out || str_eqz(v, "0");
 }
 
+/* "4/0/2": a number for each layer, whose count they give. */
+static inline bool tiny_set_each(struct str v, uint32_t *out, struct tiny *o, uint32_t *most)
+{
+    for (o->n_layers = 0, *most = 0; v.p && o->n_layers < TINY_LAYERS_MAX; o->n_layers++) {
+        struct str one = str_split(&v, '/');
+        if (!tiny_set_u32(one, &out[o->n_layers]))
+            return false;
+        *most = out[o->n_layers] > *most ? out[o->n_layers] : *most;
+    }
+    return o->differ = o->n_layers > 0;
+}
+
+static inline bool tiny_set_rope(struct tiny *o, struct str key, struct str v)
+{
+    const struct { const char *key; float *to; } x[] = {{"rope_factor", &o->rope_factor}, {"rope_attn", &o->rope_attn}, {"yarn_fast", &o->yarn_fast},
+                                                        {"yarn_slow", &o->yarn_slow},     {"yarn_log", &o->yarn_log},   {"yarn_attn", &o->yarn_attn},
+                                                        {"rope_linear", &o->rope_linear}, {"rope_theta", &o->rope_theta}, {"q_scale", &o->q_scale_log}};
+    for (size_t i = 0; i < sizeof x / sizeof *x; i++)
+        if (str_eqz(key, x[i].key))
+            return tiny_set_f32(v, x[i].to);
+    if (str_eqz(key, "rope"))
+        return o->rope = v.p, true;
+    return str_eqz(key, "rope_factors") && tiny_set_bool(v, &o->rope_factors);
+}
+
+static inline bool tiny_family(struct str v)
+{
+    static const char *const all[] = {"llama", "qwen2", "qwen3", "mistral3", "smollm3", "deci"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        found |= str_eqz(v, all[i]);
+    return found;
+}
+
 /* One key=value of the command line (tinymodel.c lists them). */
 static inline bool tiny_set(struct tiny *o, struct str key, struct str v)
 {
     const struct { const char *key; uint32_t *to; } u[] = {{"embd", &o->n_embd}, {"layers", &o->n_layers}, {"heads", &o->n_heads}, {"kv", &o->n_kv_heads},
-                                                           {"ff", &o->n_ff}, {"vocab", &o->n_vocab}, {"ctx", &o->n_ctx}, {"head_dim", &o->head_dim}};
+                                                           {"ff", &o->n_ff}, {"vocab", &o->n_vocab}, {"ctx", &o->n_ctx}, {"head_dim", &o->head_dim},
+                                                           {"n_rot", &o->n_rot}, {"rope_ctx", &o->rope_ctx}, {"window", &o->window},
+                                                           {"window_every", &o->window_every}};
+    const struct { const char *key; bool *to; } flags[] = {{"tied", &o->tied}, {"qkv_bias", &o->qkv_bias}, {"o_bias", &o->o_bias},
+                                                           {"ffn_bias", &o->ffn_bias}, {"qk_norm", &o->qk_norm}};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (str_eqz(key, flags[i].key))
+            return tiny_set_bool(v, flags[i].to);
     for (size_t i = 0; i < sizeof u / sizeof *u; i++)
         if (str_eqz(key, u[i].key))
             return tiny_set_u32(v, u[i].to);
-    if (str_eqz(key, "arch") && (str_eqz(v, "llama") || str_eqz(v, "qwen2")))
-        return *o = tiny_default(v.p), true;
+    if (str_eqz(key, "arch"))
+        return tiny_family(v) && (*o = tiny_default(v.p), true);
+    if (str_eqz(key, "label"))
+        return o->label = v.p, true;
+    if (str_eqz(key, "layer_heads"))
+        return tiny_set_each(v, o->layer_heads, o, &o->n_heads);
+    if (str_eqz(key, "layer_kv"))
+        return tiny_set_each(v, o->layer_kv, o, &o->n_kv_heads);
+    if (str_eqz(key, "layer_ff"))
+        return tiny_set_each(v, o->layer_ff, o, &o->n_ff);
     if (str_eqz(key, "like") && str_eqz(v, "qwen2.5-0.5b")) {
         *o = (struct tiny){.arch = "qwen2", .type = QUANT_Q8_0, .embd_type = QUANT_Q8_0, .n_embd = 896, .n_layers = 24, .n_heads = 14, .n_kv_heads = 2,
-                           .n_ff = 4864, .n_vocab = 151936, .n_ctx = 32768, .tied = true, .rope_theta = 1e6f, .seed = 1};
+                           .n_ff = 4864, .n_vocab = 151936, .n_ctx = 32768, .tied = true, .rope_theta = 1e6f, .seed = 1, .qkv_bias = true};
         return true;
     }
     if (str_eqz(key, "type"))
@@ -298,11 +423,5 @@ static inline bool tiny_set(struct tiny *o, struct str key, struct str v)
         return tiny_type(v, &o->embd_type);
     if (str_eqz(key, "seed"))
         return str_u64(v, &o->seed);
-    if (str_eqz(key, "tied"))
-        return tiny_set_bool(v, &o->tied);
-    if (str_eqz(key, "rope_factors"))
-        return tiny_set_bool(v, &o->rope_factors);
-    if (str_eqz(key, "rope_theta"))
-        return tiny_set_f32(v, &o->rope_theta);
-    return str_eqz(key, "rope_linear") && tiny_set_f32(v, &o->rope_linear);
+    return tiny_set_rope(o, key, v);
 }
