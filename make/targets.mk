@@ -3,7 +3,7 @@ all: $(OUT)/sluice ## builds build/sluice
 run: all ## serves the guide model on http://127.0.0.1:8000 with a demo account
 	@$(OUT)/sluice serve --demo
 test: packages packages-test packages-page ## every test: tidy, unit, kernels, HTTP, clients, page, crash, guide
-	@tests/suites.sh tidy unit check net api crash guide
+	@tests/suites.sh tidy docs unit check net api crash guide
 check: $(OUT)/check ## every kernel at every level against scalar
 	@$(OUT)/check
 asan: packages packages-test ## unit and API suites under AddressSanitizer and UndefinedBehaviorSanitizer

@@ -65,6 +65,7 @@ suite-tidy: $(OUT)/tool/tidy
 	@$< tools/layers.txt $(TIDY_FILES) && echo "1 passed, 0 failed, 0 skipped"
 suite-unit: ; @$(MAKE) --no-print-directory unit-programs && tests/run_unit.sh $(UNIT)
 suite-check: $(OUT)/check ; @$<
+suite-docs: ; @tests/docs/run.sh
 $(OUT)/net/echo_server: tests/net/echo_server.c $(call archives,$(USES_net)) | packages
 	@mkdir -p $(@D) && $(call link,$@,$<,,$(call archives,$(USES_net)))
 suite-net: $(OUT)/net/echo_server ; @OUT=$(OUT) tests/net/run.sh
