@@ -125,6 +125,65 @@ TEST(errors_are_bounded)
     }
 }
 
+/* Taking a block apart and putting it together loses nothing: any bytes are a block. */
+TEST(blocks_taken_apart_and_together)
+{
+    uint64_t s = 3;
+    for (uint32_t t = 0; t < 64; t++)
+        for (int round = 0; quant_info(t) && quant_info(t)->split && round < 100; round++) {
+            uint8_t block[256], again[256];
+            struct quant_parts p;
+            for (size_t i = 0; i < sizeof block; i++)
+                s = s * 6364136223846793005u + 1442695040888963407u, block[i] = (uint8_t)(s >> 56);
+            info(t)->split(&p, block);
+            for (uint32_t i = 0; i < info(t)->block; i++)
+                CHECK(p.code[i] < 1 << info(t)->form.bits);
+            info(t)->join(again, &p);
+            CHECK_MSG(memcmp(block, again, info(t)->bytes) == 0, "%s", info(t)->name);
+        }
+}
+
+/* What is encoded comes back within a share of its block's largest value: half a step, and the rounding of scales and minimums. */
+TEST(errors_of_each_type)
+{
+    static const struct { uint32_t type; float share; } types[] = {
+        {QUANT_Q4_1, 0.07f}, {QUANT_Q5_0, 0.07f}, {QUANT_Q5_1, 0.035f}, {QUANT_Q2_K, 0.5f}, {QUANT_Q3_K, 0.27f}, {QUANT_Q4_K, 0.09f}, {QUANT_Q5_K, 0.06f},
+        {QUANT_Q6_K, 0.035f}, {QUANT_Q8_0, 0.005f}, {QUANT_Q4_0, 0.13f},
+    };
+    uint64_t s = 5;
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+        for (int round = 0; round < 200; round++) {
+            float in[256], out[256], worst = 0, scale = ldexpf(1, round % 20 - 8), shift = (float)(round % 3 - 1) * 0.5f;
+            uint8_t q[512];
+            for (int i = 0; i < 256; i++)
+                s = s * 6364136223846793005u + 1442695040888963407u, in[i] = scale * ((float)(int32_t)(s >> 32) * 0x1p-32f + shift);
+            info(types[t].type)->encode(q, in, 256);
+            info(types[t].type)->decode(out, q, 256);
+            for (int i = 0; i < 256; i++)
+                worst = fmaxf(worst, fabsf(in[i] - out[i]) / scale);
+            CHECK_MSG(worst < types[t].share, "%s: off by %g of the largest", info(types[t].type)->name, (double)worst);
+        }
+}
+
+/* Zeros stay zeros; what is not finite, or larger than a scale can say, is NaN, and every code stays in range (the sanitizers watch). */
+TEST(odd_blocks_of_each_type)
+{
+    static const float odd[] = {0, -0.0f, 1e-45f, -1e-38f, 1e-10f, 65504, -3e5f, 1e38f, 3.4e38f, -3.4e38f};
+    for (uint32_t t = 0; t < 64; t++)
+        for (size_t o = 0; quant_info(t) && quant_info(t)->split && o <= sizeof odd / sizeof *odd; o++) {
+            float in[256] = {0}, out[256];
+            uint8_t q[512];
+            for (int i = 0; i < 256; i++)
+                in[i] = o < sizeof odd / sizeof *odd ? odd[o] : i == 200 ? NAN : 1;
+            info(t)->encode(q, in, 256);
+            info(t)->decode(out, q, 256);
+            for (int i = 0; i < 256; i++)
+                CHECK_MSG(o < 2 ? out[i] == 0 : o < 5 ? fabsf(out[i] - in[i]) < 1e-7f : o > 6 ? true : !isfinite(out[i]) || fabsf(out[i] / in[i] - 1) < 0.1f,
+                          "%s: %g becomes %g", info(t)->name, (double)in[i], (double)out[i]);
+            CHECK(o < sizeof odd / sizeof *odd || isnan(out[200]));
+        }
+}
+
 TEST(table)
 {
     CHECK(!quant_info(4) && !quant_info(9) && !quant_info(15) && !quant_info(77) && !quant_info(UINT32_MAX));
