@@ -1,16 +1,13 @@
 /* The engine in this process. Events leave the step thread through a mailbox: each job holds what is pending for it (its texts merge into
  * one), jobs with something pending form a list, and one post is outstanding while the list is not empty. So a slow owner costs memory only
  * for text that was generated, and a burst of steps costs one wake-up. */
-#include "backend/backend.h"
+#include "backend/local_int.h"
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/mem.h"
-#include "base/thread.h"
-#include "base/vec.h"
-#include <string.h>
 
 struct backend_job { /* mu guards what the step thread and the owner both touch */
     struct backend_local *b;
+    struct title         *title; /* pinned */
     uint64_t              seq;
     void (*on_event)(void *arg, const struct backend_event *ev);
     void                *arg;
@@ -24,29 +21,11 @@ struct backend_job { /* mu guards what the step thread and the owner both touch 
     struct buf           out;                  /* owner: the text that is being delivered */
 };
 
-struct entry { /* one model */
-    struct backend_model  pub;
-    struct modelfile     *file;
-    struct vocab         *vocab;
-    struct chat_template *tmpl;
-    struct model         *model;
-    struct engine_model  *served;
-};
-
-/* Outlives the backend while a post is outstanding. */
-struct mailbox {
-    struct mutex         mu;
-    struct backend_job  *first, **last;
-    bool                 posted, closed;
-    void (*post)(void *ctx, void (*fn)(void *), void *arg);
-    void *post_ctx;
-};
-
 struct backend_local {
     struct device  *device;
     struct engine  *engine;
-    struct vec_ptr  entries; /* struct entry * */
     struct mailbox *box;
+    struct shelf    shelf;
 };
 
 /* ---- events ---- */
@@ -90,14 +69,27 @@ static bool deliver(struct mailbox *x, struct backend_job *j)
 
 static void job_free(struct backend_job *j)
 {
+    if (j->title)
+        shelf_put(&j->b->shelf, j->title);
     buf_deinit(&j->text);
     buf_deinit(&j->out);
     mem_free(j);
 }
 
+static struct backend_wait *wait_pop(struct mailbox *x)
+{
+    mutex_lock(&x->mu);
+    struct backend_wait *w = x->waits;
+    if (w && !(x->waits = w->next))
+        x->waits_last = &x->waits;
+    mutex_unlock(&x->mu);
+    return w;
+}
+
 /* Owner's thread: everything that is pending now. */
 static void drain(struct mailbox *x)
 {
+    struct backend_wait *w;
     mutex_lock(&x->mu);
     struct backend_job *j = x->first, *next;
     x->first = NULL;
@@ -109,6 +101,8 @@ static void drain(struct mailbox *x)
         if (deliver(x, j))
             job_free(j);
     }
+    while ((w = wait_pop(x))) /* one at a time: ready may leave others */
+        w->ready(w->arg, &w->err);
 }
 
 static void on_post(void *arg)
@@ -118,6 +112,35 @@ static void on_post(void *arg)
         mailbox_free(x);
     else
         drain(x);
+}
+
+void mailbox_wait(struct mailbox *x, struct backend_wait *w)
+{
+    mutex_lock(&x->mu);
+    w->told = true;
+    w->next = NULL;
+    *x->waits_last = w;
+    x->waits_last = &w->next;
+    bool post = !x->posted && !x->closed;
+    x->posted |= post;
+    mutex_unlock(&x->mu);
+    if (post)
+        x->post(x->post_ctx, on_post, x);
+}
+
+bool mailbox_leave(struct mailbox *x, struct backend_wait *w)
+{
+    bool found = false;
+    mutex_lock(&x->mu);
+    for (struct backend_wait **at = &x->waits; *at; at = &(*at)->next)
+        if (*at == w) {
+            if (!(*at = w->next))
+                x->waits_last = at;
+            found = true;
+            break;
+        }
+    mutex_unlock(&x->mu);
+    return found;
 }
 
 /* Step thread. */
@@ -157,21 +180,27 @@ static void on_seq(void *arg, const struct seq_event *ev)
 
 /* ---- the interface ---- */
 
-static size_t n_models(void *self) { return ((struct backend_local *)self)->entries.n; }
+static struct shelf *shelf_of(void *self) { return &((struct backend_local *)self)->shelf; }
+/* A title begins with its public part; the owner got it from here. */
+static struct title *title_of(const struct backend_model *m) { return (struct title *)(uintptr_t)m; }
+static const struct backend_model *pub_of(const struct title *t) { return t ? &t->pub : NULL; }
 
-static const struct backend_model *model_at(void *self, size_t i)
+static size_t n_models(void *self) { return shelf_count(shelf_of(self)); }
+static const struct backend_model *model_at(void *self, size_t i) { return pub_of(shelf_at(shelf_of(self), i)); }
+static const struct backend_model *model_find(void *self, struct str alias) { return pub_of(shelf_find(shelf_of(self), alias)); }
+
+static int get(void *self, const struct backend_model *m, struct backend_wait *w, struct err *e)
 {
-    struct backend_local *b = self;
-    return i < b->entries.n ? &((struct entry *)b->entries.p[i])->pub : NULL;
+    return shelf_get(shelf_of(self), title_of(m), w, e);
 }
 
-static const struct backend_model *model_find(void *self, struct str alias)
+static void put(void *self, const struct backend_model *m) { shelf_put(shelf_of(self), title_of(m)); }
+static void leave(void *self, struct backend_wait *w) { shelf_leave(shelf_of(self), w); }
+static void shelf_numbers(void *self, struct backend_shelf_stats *out) { shelf_stats(shelf_of(self), out); }
+
+static void model_status(void *self, const struct backend_model *m, struct backend_model_status *out)
 {
-    struct backend_local *b = self;
-    for (size_t i = 0; i < b->entries.n; i++)
-        if (str_eqz(alias, ((struct entry *)b->entries.p[i])->pub.alias))
-            return model_at(b, i);
-    return NULL;
+    shelf_status(shelf_of(self), title_of(m), out);
 }
 
 static int start(void *self, const struct backend_req *q, struct backend_job **out, struct err *e)
@@ -185,12 +214,17 @@ static int start(void *self, const struct backend_req *q, struct backend_job **o
                        j ? "the server is ending" : "no memory for a request; try again later");
     }
     j->b = b;
-    j->on_event = q->on_event;
-    j->arg = q->arg;
     buf_init(&j->text, 0);
     buf_init(&j->out, 0);
+    if (!shelf_pin(&b->shelf, title_of(q->model))) {
+        job_free(j);
+        return err_set(e, ERR_UNAVAILABLE, "backend: the model %s is not in memory; try again later", q->model->alias);
+    }
+    j->title = title_of(q->model);
+    j->on_event = q->on_event;
+    j->arg = q->arg;
     struct seq_opts o = {
-        .model = ((const struct entry *)q->model)->served, /* pub is its first member */
+        .model = j->title->served,
         .tenant = q->tenant,
         .prompt = q->prompt,
         .n_prompt = q->n_prompt,
@@ -231,15 +265,6 @@ static void stats(void *self, struct engine_stats *out) { engine_stats(((struct 
 
 /* ---- life ---- */
 
-static void entry_free(struct entry *t)
-{
-    model_free(t->model);
-    template_free(t->tmpl);
-    vocab_free(t->vocab);
-    modelfile_close(t->file);
-    mem_free(t);
-}
-
 static void local_free(void *self)
 {
     struct backend_local *b = self;
@@ -250,6 +275,7 @@ static void local_free(void *self)
         b->box->closed = true; /* no more posts: the last events are delivered here */
         mutex_unlock(&b->box->mu);
     }
+    shelf_stop(&b->shelf);
     engine_free(b->engine);
     b->engine = NULL;
     if (b->box) {
@@ -258,9 +284,7 @@ static void local_free(void *self)
         if (!outstanding)
             mailbox_free(b->box); /* else on_post does it */
     }
-    for (size_t i = 0; i < b->entries.n; i++)
-        entry_free(b->entries.p[i]);
-    vec_deinit(&b->entries);
+    shelf_deinit(&b->shelf);
     device_free(b->device);
     mem_free(b);
 }
@@ -275,6 +299,7 @@ int backend_local_new(struct backend_local **out, const struct backend_local_opt
     }
     mutex_init(&b->box->mu);
     b->box->last = &b->box->first;
+    b->box->waits_last = &b->box->waits;
     b->box->post = o->post;
     b->box->post_ctx = o->post_ctx;
     struct engine_opts eo = o->engine;
@@ -283,6 +308,8 @@ int backend_local_new(struct backend_local **out, const struct backend_local_opt
         eo.device = b->device;
         rc = engine_new(&b->engine, &eo, e);
     }
+    if (rc == 0)
+        rc = shelf_init(&b->shelf, o, b->device, b->engine, b->box, e);
     if (rc < 0) {
         local_free(b);
         return rc;
@@ -291,46 +318,15 @@ int backend_local_new(struct backend_local **out, const struct backend_local_opt
     return 0;
 }
 
-static int load(struct backend_local *b, struct entry *t, const struct backend_source *s, struct err *e)
-{
-    int rc = s->path ? gguf_open(&t->file, s->path, e) : gguf_parse(&t->file, s->bytes, s->n_bytes, e);
-    if (rc == 0)
-        rc = vocab_load(&t->vocab, t->file, e);
-    if (rc == 0)
-        rc = template_load(&t->tmpl, t->file, t->vocab, t->pub.warning, e);
-    if (rc == 0)
-        rc = model_load(&t->model, t->file, b->device, NULL, NULL, e);
-    if (rc == 0)
-        rc = engine_model_add(b->engine, t->model, t->vocab, &t->served, e);
-    return rc;
-}
+int backend_local_offer(struct backend_local *b, const struct backend_source *s, struct err *e) { return shelf_offer(&b->shelf, s, NULL, e); }
+void backend_local_preload(struct backend_local *b, struct str alias) { shelf_preload(&b->shelf, alias); }
+void backend_local_withdraw(struct backend_local *b, struct str alias) { shelf_withdraw(&b->shelf, alias); }
 
 int backend_local_add(struct backend_local *b, const struct backend_source *s, struct err *e)
 {
-    if (model_find(b, str_of(s->alias)))
-        return err_set(e, ERR_CONFLICT, "backend: the name %s is taken by another model; give this one another name", s->alias);
-    struct entry *t = mem_new(sizeof *t);
-    if (!t || !vec_reserve(&b->entries, b->entries.n + 1)) {
-        mem_free(t);
-        return err_set(e, ERR_NO_MEMORY, "backend: no memory for a model; free some and start again");
-    }
-    if (!str_fmt(t->pub.alias, sizeof t->pub.alias, "%s", s->alias) ||
-        !str_fmt(t->pub.source, sizeof t->pub.source, "%s", s->source ? s->source : "")) {
-        mem_free(t);
-        return err_set(e, ERR_BAD_VALUE, "backend: the name or the source of a model is too long (at most %zu and %zu bytes)",
-                       sizeof t->pub.alias - 1, sizeof t->pub.source - 1);
-    }
-    if (load(b, t, s, e) < 0) {
-        entry_free(t);
-        return err_wrap(e, "model %s", s->alias);
-    }
-    t->pub.digest = s->digest;
-    t->pub.created_us = s->created_us ? s->created_us : clock_now_us();
-    t->pub.vocab = t->vocab;
-    t->pub.tmpl = t->tmpl;
-    t->pub.n_ctx = engine_model_ctx(t->served);
-    b->entries.p[b->entries.n++] = t;
-    return 0;
+    struct title *t;
+    int           rc = shelf_offer(&b->shelf, s, &t, e);
+    return rc < 0 ? rc : shelf_load_now(&b->shelf, t, e);
 }
 
 void backend_local_iface(struct backend_local *b, struct backend *out)
@@ -345,5 +341,10 @@ void backend_local_iface(struct backend_local *b, struct backend *out)
         .stop = stop,
         .stats = stats,
         .free = local_free,
+        .get = get,
+        .put = put,
+        .leave = leave,
+        .model_status = model_status,
+        .shelf_stats = shelf_numbers,
     };
 }

@@ -236,7 +236,8 @@ static int open_all(struct ledger **l, const char *dir, struct err *e)
     if ((rc = server_new(&fake.server, &so, e)) < 0)
         return rc;
     struct ledger_opts lo = {.dir = dir, .post = api_post, .post_ctx = fake.server};
-    struct backend b = {&fake, n_models, model_at, model_find, start, allow, stop, stats, backend_free};
+    struct backend b = {.self = &fake, .n_models = n_models, .model_at = model_at, .model_find = model_find, .start = start, .allow = allow,
+                        .stop = stop, .stats = stats, .free = backend_free};
     snprintf(sock, sizeof sock, "%s/admin.sock", dir);
     if ((rc = ledger_open(l, &lo, e)) < 0 || (rc = api_start(fake.api, fake.server, *l, &b, e)) < 0 ||
         (rc = server_listen(fake.server, "127.0.0.1:0", LISTEN_LOOPBACK, e)) < 0)

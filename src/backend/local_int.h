@@ -1,0 +1,85 @@
+/* Private to backend/: the mailbox between the threads that work and the owner, and the shelf of models.
+ *
+ * Lock order: shelf.mu, mailbox.mu. A title's fields under "mu" belong to the shelf's lock; its file, vocabulary, template and model are
+ * written by the loader thread while the state is LOADING or UNLOADING, and read by others only with a pin. */
+#pragma once
+#include "backend/backend.h"
+#include "base/thread.h"
+#include "base/vec.h"
+
+/* ---- local.c: outlives the backend while a post is outstanding ---- */
+
+struct mailbox {
+    struct mutex         mu;
+    struct backend_job  *first, **last;   /* jobs with something pending */
+    struct backend_wait *waits, **waits_last; /* whose answer is known */
+    bool                 posted, closed;
+    void (*post)(void *ctx, void (*fn)(void *), void *arg);
+    void *post_ctx;
+};
+void mailbox_wait(struct mailbox *x, struct backend_wait *w); /* any thread: w->err is the answer */
+bool mailbox_leave(struct mailbox *x, struct backend_wait *w); /* takes w out again; false: it is not there */
+
+/* ---- shelf.c ---- */
+
+enum title_state { TITLE_COLD, TITLE_WANTED, TITLE_LOADING, TITLE_READY, TITLE_UNLOADING };
+struct title { /* one name */
+    struct backend_model  pub; /* the first member */
+    char                 *path;
+    const void           *bytes;
+    size_t                n_bytes;
+    struct modelfile     *file;
+    struct vocab         *vocab;
+    struct chat_template *tmpl;
+    struct model         *model;
+    struct engine_model  *served;
+
+    enum title_state     state;    /* mu: this and the rest */
+    bool                 opened;   /* file is open and need is exact */
+    bool                 resident; /* never unloaded */
+    bool                 gone;     /* the name was withdrawn */
+    bool                 fenced;   /* in use, but somebody has waited long enough: no new pins */
+    uint32_t             pins, n_ctx, n_waits;
+    uint64_t             need, used_ns, wanted_ns, retry_ns;
+    struct err           err; /* of the last load, until retry_ns */
+    struct backend_wait *waits, **waits_last;
+};
+
+struct shelf {
+    struct device  *device;
+    struct engine  *engine;
+    struct mailbox *box;
+    uint64_t        keep_ns, wait_ns, patience_ns;
+    uint32_t        waits_max;
+    uint64_t        state_rows; /* logits rows that the engine keeps for a model */
+
+    struct mutex    mu;
+    struct cond     wake;
+    bool            stop;
+    struct vec_ptr  titles; /* struct title * */
+    struct backend_shelf_stats n;
+    struct thread   loader;
+};
+int  shelf_init(struct shelf *s, const struct backend_local_opts *o, struct device *d, struct engine *g, struct mailbox *box, struct err *e) MUST_USE;
+void shelf_stop(struct shelf *s);   /* joins the loader; who waits is told so */
+void shelf_deinit(struct shelf *s); /* after engine_free: frees every model */
+int  shelf_offer(struct shelf *s, const struct backend_source *q, struct title **out, struct err *e) MUST_USE;
+int  shelf_load_now(struct shelf *s, struct title *t, struct err *e) MUST_USE; /* on this thread; t is freed on an error */
+void shelf_preload(struct shelf *s, struct str alias);
+void shelf_withdraw(struct shelf *s, struct str alias);
+size_t        shelf_count(struct shelf *s);
+struct title *shelf_at(struct shelf *s, size_t i);
+struct title *shelf_find(struct shelf *s, struct str alias);
+int  shelf_get(struct shelf *s, struct title *t, struct backend_wait *w, struct err *e) MUST_USE;
+bool shelf_pin(struct shelf *s, struct title *t); /* one pin more for a model that is there */
+void shelf_put(struct shelf *s, struct title *t);
+void shelf_leave(struct shelf *s, struct backend_wait *w);
+void shelf_status(struct shelf *s, struct title *t, struct backend_model_status *out);
+void shelf_stats(struct shelf *s, struct backend_shelf_stats *out);
+
+/* title.c: one model in and out of memory. Called without the lock, by the one thread that has the title in LOADING or UNLOADING. */
+int  title_new(struct title **out, const struct backend_source *q, struct err *e) MUST_USE;
+int  title_open(struct title *t, uint64_t rows, uint64_t *need, struct err *e) MUST_USE; /* the file; how many bytes a load will take */
+int  title_load(struct title *t, struct device *d, struct engine *g, struct err *e) MUST_USE;
+void title_unload(struct title *t, struct engine *g); /* g NULL: the engine is gone */
+void title_free(struct title *t);

@@ -1,0 +1,98 @@
+/* One model on the shelf: opened, measured, loaded, unloaded. */
+#include "backend/local_int.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include <string.h>
+
+int title_new(struct title **out, const struct backend_source *q, struct err *e)
+{
+    struct title *t = mem_new(sizeof *t);
+    *out = NULL;
+    if (!t || (q->path && !(t->path = mem_str(q->path, strlen(q->path))))) {
+        mem_free(t);
+        return err_set(e, ERR_NO_MEMORY, "backend: no memory for a model's name; free some and start again");
+    }
+    t->bytes = q->bytes;
+    t->n_bytes = q->n_bytes;
+    t->waits_last = &t->waits;
+    t->pub.digest = q->digest;
+    t->pub.created_us = q->created_us ? q->created_us : clock_now_us();
+    if (!str_fmt(t->pub.alias, sizeof t->pub.alias, "%s", q->alias) ||
+        !str_fmt(t->pub.source, sizeof t->pub.source, "%s", q->source ? q->source : "")) {
+        title_free(t);
+        return err_set(e, ERR_BAD_VALUE, "backend: the name or the source of a model is too long (at most %zu and %zu bytes)",
+                       sizeof t->pub.alias - 1, sizeof t->pub.source - 1);
+    }
+    *out = t;
+    return 0;
+}
+
+/* Weights as they lie in the file (packing keeps the size, within a few per cent), scratch of a step, rows of logits, and the
+ * vocabulary's tables at about 200 bytes a token. */
+static int measure(const struct title *t, uint64_t rows, uint64_t *need, struct err *e)
+{
+    struct model_shape s;
+    uint64_t logits, scratch, vocab;
+    int rc = model_shape_read(&s, t->file, e);
+    if (rc < 0)
+        return rc;
+    uint64_t width = 2ull * s.n_embd + 2ull * s.n_ff + 2ull * (s.n_heads + (uint64_t)s.n_kv_heads) * s.head_dim;
+    bool ok = ck_mul(rows * sizeof(float), (uint64_t)s.n_vocab, &logits) && ck_mul(STEP_ROWS_MAX * sizeof(float), width, &scratch) &&
+              ck_mul(200ull, (uint64_t)s.n_vocab, &vocab) && ck_add(s.weight_bytes, logits, need) && ck_add(*need, scratch, need) &&
+              ck_add(*need, vocab, need);
+    return ok ? 0 : err_set(e, ERR_FORMAT, "backend: the sizes in the file of the model cannot be; download it again");
+}
+
+int title_open(struct title *t, uint64_t rows, uint64_t *need, struct err *e)
+{
+    int rc = 0;
+    if (!t->file)
+        rc = t->path ? gguf_open(&t->file, t->path, e) : gguf_parse(&t->file, t->bytes, t->n_bytes, e);
+    if (rc >= 0)
+        rc = measure(t, rows, need, e);
+    if (rc < 0) {
+        modelfile_close(t->file);
+        t->file = NULL;
+        return err_wrap(e, "model %s", t->pub.alias);
+    }
+    return 0;
+}
+
+int title_load(struct title *t, struct device *d, struct engine *g, struct err *e)
+{
+    t->pub.warning[0] = '\0';
+    int rc = vocab_load(&t->vocab, t->file, e);
+    if (rc == 0)
+        rc = template_load(&t->tmpl, t->file, t->vocab, t->pub.warning, e);
+    if (rc == 0)
+        rc = model_load(&t->model, t->file, d, NULL, NULL, e);
+    if (rc == 0)
+        rc = engine_model_add(g, t->model, t->vocab, &t->served, e);
+    if (rc < 0) {
+        title_unload(t, g);
+        return err_wrap(e, "model %s", t->pub.alias);
+    }
+    t->pub.vocab = t->vocab;
+    t->pub.tmpl = t->tmpl;
+    t->pub.n_ctx = engine_model_ctx(t->served);
+    return 0;
+}
+
+void title_unload(struct title *t, struct engine *g)
+{
+    if (t->served && g)
+        engine_model_remove(g, t->served);
+    model_free(t->model);
+    template_free(t->tmpl);
+    vocab_free(t->vocab);
+    modelfile_close(t->file);
+    t->served = NULL, t->model = NULL, t->tmpl = NULL, t->vocab = NULL, t->file = NULL;
+    t->pub.vocab = NULL, t->pub.tmpl = NULL;
+}
+
+void title_free(struct title *t)
+{
+    title_unload(t, NULL);
+    mem_free(t->path);
+    mem_free(t);
+}
