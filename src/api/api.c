@@ -159,6 +159,7 @@ void api_drain(struct api *a, uint32_t ms)
     if (a->draining)
         return;
     a->draining = true;
+    gate_drain(a);
     a->drain_timer = server_timer(a->server, ms, cancel_all, a);
 }
 

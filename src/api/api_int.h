@@ -22,6 +22,7 @@ struct api_counts { /* loop thread only */
 
 struct call;
 struct worker;
+struct gate;
 struct api {
     struct api_opts   opts;
     struct server    *server;
@@ -30,6 +31,8 @@ struct api {
     bool              started, draining;
     atomic_bool       journal_failed;
     struct call      *calls; /* live ones */
+    struct gate      *gates; /* requests that wait for their model */
+    const struct backend_model *granted; /* pinned for the call that is being read (gate.c) */
     struct timer     *drain_timer;
     struct worker    *worker;
     struct api_counts counts;
@@ -48,6 +51,9 @@ void errors_body(struct buf *out, const struct err *e, const char *request_id);
 void errors_reply(struct http *r, const struct err *e);
 /* One log line per request that api answered; errors are logged by errors_body. */
 void log_answer(const struct http *r, const char *route, int status);
+
+/* gate.c: who waits for a model is told that the server ends. */
+void gate_drain(struct api *a);
 
 /* worker.c: fn runs on the worker thread, then the answer (JSON in out, or the error) goes out on the loop thread. */
 struct work {

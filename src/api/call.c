@@ -39,6 +39,8 @@ void call_free(struct call *c)
     for (uint32_t i = 0; i < c->n_choices; i++)
         buf_deinit(&c->choices[i].text);
     arena_deinit(&c->mem);
+    if (c->q.model && c->api->backend.put)
+        c->api->backend.put(c->api->backend.self, c->q.model);
     mem_free(c);
 }
 
@@ -343,18 +345,23 @@ static int make_choices(struct call *c, struct err *e)
     return 0;
 }
 
-int call_begin(struct call *c, struct err *e)
+int call_allowed(struct api *a, const struct backend_model *m, struct err *e)
 {
-    struct api *a = c->api;
     if (a->draining)
         return err_set(e, ERR_UNAVAILABLE, "the server is shutting down; try again in a moment");
     if (atomic_load(&a->journal_failed))
         return err_set(e, ERR_DB, "the journal cannot be written, so no work is taken; see the server's log, mend the disk and restart");
-    if (!ledger_price_known(a->ledger, c->q.model->alias))
+    if (!ledger_price_known(a->ledger, m->alias))
         return err_param(e, ERR_NO_PRICE, "model", "the model %s has no price; an operator sets one with: sluice price set %s --input X --output Y",
-                         c->q.model->alias, c->q.model->alias);
-    int rc = make_choices(c, e);
-    if (rc < 0)
+                         m->alias, m->alias);
+    return 0;
+}
+
+int call_begin(struct call *c, struct err *e)
+{
+    struct api *a = c->api;
+    int rc = call_allowed(a, c->q.model, e);
+    if (rc < 0 || (rc = make_choices(c, e)) < 0)
         return rc;
     c->state = CALL_HOLDING;
     c->next = a->calls;
@@ -394,7 +401,8 @@ void call_route(struct api *a, struct http *r, const struct call_wire *wire, cal
         rc = read_json(r, &body, &e);
     if (rc >= 0)
         rc = read(c, body, &ignored, &e);
-    if (ignored.len)
+    struct gate *gate = c ? c->gate : NULL;
+    if (ignored.len && !gate)
         http_header_add(r, "x-sluice-ignored", ignored.data);
     if (rc >= 0)
         rc = call_begin(c, &e);
@@ -403,6 +411,9 @@ void call_route(struct api *a, struct http *r, const struct call_wire *wire, cal
     if (rc < 0) {
         if (c)
             call_free(c);
-        errors_reply(r, &e);
+        if (gate)
+            gate_park(gate, wire, read);
+        else
+            errors_reply(r, &e);
     }
 }

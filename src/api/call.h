@@ -71,6 +71,7 @@ struct call {
     struct arena            mem;
     enum call_state         state;
     bool                    opened; /* a stream that has begun */
+    struct gate            *gate;   /* the model has to be loaded first: the call is read again then */
 
     struct call_prompt *prompts; /* (n_prompts), in mem */
     struct choice      *choices; /* (n_prompts * q.n), in mem; those of one prompt are neighbours */
@@ -103,6 +104,13 @@ void call_cancel(struct call *c, enum errcode code, const char *why);
 typedef int (*call_read_fn)(struct call *c, const struct json *body, struct buf *ignored, struct err *e);
 void call_route(struct api *a, struct http *r, const struct call_wire *wire, call_read_fn read);
 
+/* What must hold before a call for m is begun: a server that takes work, a price. */
+int call_allowed(struct api *a, const struct backend_model *m, struct err *e) MUST_USE;
+
+/* gate.c. gate_get pins m and makes it c->q.model; or c->gate waits for it, and the error is not for the client. */
+int  gate_get(struct call *c, const struct backend_model *m, struct err *e) MUST_USE;
+void gate_park(struct gate *g, const struct call_wire *wire, call_read_fn read); /* takes the request over */
+
 /* credit.c: credit for the output, slice by slice. */
 void credit_hold(struct call *c);  /* the first: answered to call_held */
 bool credit_smaller(struct call *c); /* the next try is for less; false: there is no less */
@@ -111,7 +119,7 @@ void call_held(void *arg, const struct hold_answer *a);
 void call_settle(struct call *c); /* finishes a call that waited for its last answer */
 void call_stop_all(struct call *c);
 
-/* call_read.c: the fields that several endpoints have. */
+/* call_read.c: the fields that several endpoints have. read_model comes before what reads c->q.model. */
 int read_model(struct call *c, struct str name, struct err *e) MUST_USE;
 int read_stream(struct call *c, const struct params *p, struct err *e) MUST_USE;
 int read_sampling(struct call *c, const struct params *p, struct err *e) MUST_USE;

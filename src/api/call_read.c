@@ -5,10 +5,10 @@
 int read_model(struct call *c, struct str name, struct err *e)
 {
     struct backend *b = &c->api->backend;
-    c->q.model = b->model_find(b->self, name);
-    return c->q.model ? 0
-                      : err_param(e, ERR_NO_MODEL, "model", "the model %.*s does not exist; GET /v1/models lists those that do",
-                                  (int)(name.n < 255 ? name.n : 255), name.p);
+    const struct backend_model *m = b->model_find(b->self, name);
+    return m ? gate_get(c, m, e)
+             : err_param(e, ERR_NO_MODEL, "model", "the model %.*s does not exist; GET /v1/models lists those that do",
+                         (int)(name.n < 255 ? name.n : 255), name.p);
 }
 
 static int add_stop(struct call *c, const struct json *s, struct err *e)

@@ -22,6 +22,8 @@ void errors_body(struct buf *out, const struct err *e, const char *request_id)
 void errors_reply(struct http *r, const struct err *e)
 {
     http_header_add(r, "x-should-retry", err_retry(e->code) ? "true" : "false");
+    if (err_retry(e->code) && (err_http(e->code) == 429 || err_http(e->code) == 503))
+        http_header_add(r, "retry-after", e->code == ERR_BUSY ? "1" : "5"); /* a full queue moves on sooner than a restart or a load */
     http_reply_err(r, e);
 }
 

@@ -1,14 +1,19 @@
 /* GET /v1/models and /v1/models/{model}. */
 #include "api/api_int.h"
 
-static void put_model(struct jw *w, const struct backend_model *m)
+static void put_model(struct jw *w, struct api *a, const struct backend_model *m)
 {
+    struct backend_model_status st = {.state = "loaded", .n_ctx = m->n_ctx};
+    if (a->backend.model_status)
+        a->backend.model_status(a->backend.self, m, &st);
     jw_obj(w);
     jw_key(w, "id"), jw_str(w, m->alias);
     jw_key(w, "object"), jw_str(w, "model");
     jw_key(w, "created"), jw_i64(w, m->created_us / 1000000);
     jw_key(w, "owned_by"), jw_str(w, "sluice");
-    jw_key(w, "context_length"), jw_u64(w, m->n_ctx);
+    if (st.n_ctx) /* not known before the first load */
+        jw_key(w, "context_length"), jw_u64(w, st.n_ctx);
+    jw_key(w, "state"), jw_str(w, st.state);
     jw_obj_end(w);
 }
 
@@ -35,7 +40,7 @@ void route_models(struct http *r, void *app)
     jw_key(&w, "data");
     jw_arr(&w);
     for (size_t i = 0; i < a->backend.n_models(a->backend.self); i++)
-        put_model(&w, a->backend.model_at(a->backend.self, i));
+        put_model(&w, a, a->backend.model_at(a->backend.self, i));
     jw_arr_end(&w);
     jw_obj_end(&w);
     send(a, r, "models");
@@ -56,6 +61,6 @@ void route_model(struct http *r, void *app)
     }
     buf_clear(&a->scratch);
     jw_init(&w, &a->scratch);
-    put_model(&w, m);
+    put_model(&w, a, m);
     send(a, r, "model");
 }

@@ -2,7 +2,8 @@
  *
  * One thread owns a backend: all functions are called on it, and events arrive on it (opts.post delivers them), in order. An event is never
  * delivered from inside start, allow, stop or get. Texts that wait for the owner merge into one SEQ_TEXT event; a pause that is over before it
- * was told is left out. `free` ends what still runs and delivers the last events (SEQ_DONE, ready) before it returns.
+ * was told is left out. `end` ends what still runs and delivers the last events (SEQ_DONE, ready) before it returns; models stay readable to those
+ * who have pinned them until `free`, which does the same first.
  * An owner without an event loop uses backend/postq.h.
  *
  * A name that can be called is not always in memory (shelf.c): `get` pins a model, so that its vocabulary and template may be read and work
@@ -80,6 +81,7 @@ struct backend {
     void (*stop)(void *self, struct backend_job *j, enum seq_end why); /* SEQ_DONE still comes */
     void (*stats)(void *self, struct engine_stats *out);
     void (*free)(void *self);
+    void (*end)(void *self); /* NULL: free is all there is */
     /* All NULL where every model is always there. get: 0, pinned; 1, w waits and its ready will be called once; negative, an error now. */
     int  (*get)(void *self, const struct backend_model *m, struct backend_wait *w, struct err *e);
     void (*put)(void *self, const struct backend_model *m);

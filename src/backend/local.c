@@ -94,7 +94,6 @@ static void drain(struct mailbox *x)
     struct backend_job *j = x->first, *next;
     x->first = NULL;
     x->last = &x->first;
-    x->posted = false;
     mutex_unlock(&x->mu);
     for (; j; j = next) {
         next = j->next; /* before deliver: then it may be listed again */
@@ -108,10 +107,14 @@ static void drain(struct mailbox *x)
 static void on_post(void *arg)
 {
     struct mailbox *x = arg;
-    if (x->closed) /* set on this same thread */
+    if (x->orphan) { /* set on this same thread */
         mailbox_free(x);
-    else
-        drain(x);
+        return;
+    }
+    mutex_lock(&x->mu);
+    x->posted = false;
+    mutex_unlock(&x->mu);
+    drain(x);
 }
 
 void mailbox_wait(struct mailbox *x, struct backend_wait *w)
@@ -265,11 +268,9 @@ static void stats(void *self, struct engine_stats *out) { engine_stats(((struct 
 
 /* ---- life ---- */
 
-static void local_free(void *self)
+static void local_end(void *self)
 {
     struct backend_local *b = self;
-    if (!b)
-        return;
     if (b->box) {
         mutex_lock(&b->box->mu);
         b->box->closed = true; /* no more posts: the last events are delivered here */
@@ -278,13 +279,21 @@ static void local_free(void *self)
     shelf_stop(&b->shelf);
     engine_free(b->engine);
     b->engine = NULL;
-    if (b->box) {
-        bool outstanding = b->box->posted;
+    if (b->box)
         drain(b->box);
-        if (!outstanding)
-            mailbox_free(b->box); /* else on_post does it */
-    }
+}
+
+static void local_free(void *self)
+{
+    struct backend_local *b = self;
+    if (!b)
+        return;
+    local_end(b);
     shelf_deinit(&b->shelf);
+    if (b->box && b->box->posted)
+        b->box->orphan = true; /* on_post frees it */
+    else if (b->box)
+        mailbox_free(b->box);
     device_free(b->device);
     mem_free(b);
 }
@@ -341,6 +350,7 @@ void backend_local_iface(struct backend_local *b, struct backend *out)
         .stop = stop,
         .stats = stats,
         .free = local_free,
+        .end = local_end,
         .get = get,
         .put = put,
         .leave = leave,

@@ -13,7 +13,7 @@ struct mailbox {
     struct mutex         mu;
     struct backend_job  *first, **last;   /* jobs with something pending */
     struct backend_wait *waits, **waits_last; /* whose answer is known */
-    bool                 posted, closed;
+    bool                 posted, closed, orphan; /* closed: no more posts; orphan: the backend is gone */
     void (*post)(void *ctx, void (*fn)(void *), void *arg);
     void *post_ctx;
 };

@@ -2,6 +2,7 @@
 #pragma once
 #include "api/api.h"
 #include "base/json.h"
+#include "base/thread.h"
 #include "cli/cli.h"
 #include "hub/hub.h"
 #include <stdio.h>
@@ -65,10 +66,47 @@ void json_print(const struct json *j);
 void object_print(const struct cli *c, const struct json *obj); /* "name  value" lines, or JSON */
 
 /* models.c: a backend with the models of DATA and the built-in guide. */
-struct models_opts { const char *dir; struct backend_local_opts local; const char *only; /* alias; NULL: all */ };
+struct models_opts {
+    const char               *dir;
+    struct backend_local_opts local;
+    bool                      one;  /* load one model now: `only`, or the first when that is NULL; else none is there yet */
+    const char               *only;
+};
 int models_open(struct backend_local **out, const struct models_opts *o, struct err *e) MUST_USE;
 /* The model that is meant when none is named: guide, else the first. NULL: there is none. */
 const struct backend_model *models_default(const struct backend *b);
+
+/* Offers every name of the store to a backend, now and as names come and go; on_new (owner's thread) is called for each. Freed before the backend
+ * and after `post` runs nothing any more; models_watch_stop ends its thread earlier. */
+struct models_watch;
+struct models_watch_opts {
+    const char           *dir;
+    struct backend_local *local;
+    void (*post)(void *ctx, void (*fn)(void *), void *arg);
+    void *post_ctx;
+    void (*on_new)(void *arg, const char *alias);
+    void *arg;
+};
+int  models_watch_start(struct models_watch **out, const struct models_watch_opts *o, struct err *e) MUST_USE; /* *out is set also after an error */
+void models_watch_stop(struct models_watch *w);
+void models_watch_free(struct models_watch *w);
+
+/* notify.c: to the service manager, when there is one. */
+void     notify(const char *what); /* lines of NAME=value */
+uint32_t notify_watchdog_ms(void); /* how often it wants to hear WATCHDOG=1; 0: never */
+
+/* drain.c: SIGTERM and SIGINT, and an orderly end. */
+struct drain {
+    struct api    *api;
+    struct server *server;
+    uint32_t       ms; /* for running answers */
+    uint64_t       until_ns;
+    struct timer  *timer;
+    struct thread  thread;
+};
+void drain_block_signals(void); /* before any thread starts */
+int  drain_start(struct drain *d, struct err *e) MUST_USE;
+void drain_stop(struct drain *d); /* server_run has ended */
 
 /* guide.c: the guide model built into this program; false: built without it. */
 bool guide_bytes(const void **p, size_t *n);

@@ -2,10 +2,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/os.h"
-#include "base/thread.h"
 #include "cli/cli_int.h"
 #include "console/console.h"
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,40 +18,12 @@ struct serving {
     struct backend_local *local;
     struct backend backend;
     struct demo demo;
-    uint32_t drain_ms;
-    struct thread signals;
+    struct models_watch *watch;
+    struct drain drain;
+    struct timer *watchdog;
+    uint32_t watchdog_ms;
     bool has_demo, has_backend, tls;
 };
-
-/* ---- signals: a thread of their own waits for them ---- */
-
-static sigset_t stop_signals(void)
-{
-    sigset_t s;
-    sigemptyset(&s);
-    sigaddset(&s, SIGTERM), sigaddset(&s, SIGINT), sigaddset(&s, SIGUSR2);
-    return s;
-}
-
-static void drain(void *arg)
-{
-    struct serving *s = arg;
-    api_drain(s->api, s->drain_ms);
-}
-
-static void wait_for_signals(void *arg)
-{
-    struct serving *s = arg;
-    sigset_t set = stop_signals();
-    int sig = 0;
-    if (sigwait(&set, &sig) != 0 || sig == SIGUSR2) /* USR2: server_run has ended by itself */
-        return;
-    fprintf(stderr, "sluice: stopping; running answers have %u s, a second signal ends at once\n", s->drain_ms / 1000);
-    server_post(s->server, drain, s);
-    server_stop(s->server, s->drain_ms + 3000);
-    if (sigwait(&set, &sig) == 0 && sig != SIGUSR2)
-        _exit(130);
-}
 
 /* ---- opening ---- */
 
@@ -67,34 +37,66 @@ static int open_ledger(struct serving *s, struct err *e)
     return ledger_open(&s->ledger, &o, e);
 }
 
-static int open_models(struct serving *s, struct err *e)
+static void on_new_model(void *arg, const char *alias)
 {
-    uint64_t threads, kv, seqs, queue;
+    struct serving *s = arg;
+    if (!ledger_price_known(s->ledger, alias) && !s->has_demo)
+        log_line(LOG_WARN, "model", "%s has no price, so requests for it are refused; sluice price set %s --input X --output Y", alias, alias);
+}
+
+static void preload(struct serving *s)
+{
+    for (struct str rest = str_of(settings_get(s->settings, "preload")); rest.n;) {
+        struct str one = str_trim(str_split(&rest, ','));
+        if (one.n && !s->backend.model_find(s->backend.self, one))
+            log_line(LOG_WARN, "model", "preload: there is no model %.*s; sluice list shows those that there are", (int)one.n, one.p);
+        else if (one.n)
+            backend_local_preload(s->local, one);
+    }
+}
+
+static int model_opts(struct serving *s, struct models_opts *o, struct err *e)
+{
+    uint64_t threads, kv, memory, keep, wait, waits, seqs, queue, all = os_memory_bytes();
     const char *cpu = settings_get(s->settings, "cpu");
     int rc;
     if ((rc = settings_u64(s->settings, "threads", 1024, &threads, e)) < 0 || (rc = settings_u64(s->settings, "kv-memory", 1 << 24, &kv, e)) < 0 ||
+        (rc = settings_u64(s->settings, "memory", 1 << 24, &memory, e)) < 0 || (rc = settings_u64(s->settings, "keep", 1 << 30, &keep, e)) < 0 ||
+        (rc = settings_u64(s->settings, "load-wait", 86400, &wait, e)) < 0 ||
+        (rc = settings_u64(s->settings, "load-queue", 1 << 20, &waits, e)) < 0 ||
         (rc = settings_u64(s->settings, "sequences", ENGINE_SEQS_MAX, &seqs, e)) < 0 ||
         (rc = settings_u64(s->settings, "queue", ENGINE_QUEUE_MAX, &queue, e)) < 0)
         return rc;
-    struct models_opts o = {.dir = s->dir};
-    o.local.device = (struct device_opts){.n_threads = (int)threads, .cpu_mask = *cpu ? cpu : NULL};
-    o.local.engine = (struct engine_opts){
-        .kv_bytes = kv << 20, .seqs_max = (uint32_t)seqs, .queue_max = (uint32_t)queue, .journal = api_journal, .journal_ctx = s->api};
-    o.local.post = api_post, o.local.post_ctx = s->server;
-    if ((rc = models_open(&s->local, &o, e)) < 0)
+    kv = kv ? kv << 20 : all / 4 < 8ull << 30 ? all / 4 : 8ull << 30;
+    *o = (struct models_opts){.dir = s->dir};
+    o->local = (struct backend_local_opts){
+        .device = {.n_threads = (int)threads, .cpu_mask = *cpu ? cpu : NULL},
+        .engine = {.kv_bytes = kv, .seqs_max = (uint32_t)seqs, .queue_max = (uint32_t)queue, .journal = api_journal, .journal_ctx = s->api},
+        .memory = memory             ? memory << 20
+                  : all / 5 * 4 > kv ? all / 5 * 4 - kv
+                                     : all / 5,
+        .keep_s = (uint32_t)keep,
+        .wait_ms = (uint32_t)wait * 1000,
+        .waits_max = (uint32_t)waits,
+        .post = api_post,
+        .post_ctx = s->server};
+    return 0;
+}
+
+static int open_models(struct serving *s, struct err *e)
+{
+    struct models_opts o;
+    int rc;
+    if ((rc = model_opts(s, &o, e)) < 0 || (rc = models_open(&s->local, &o, e)) < 0)
         return rc;
     backend_local_iface(s->local, &s->backend);
     s->has_backend = true;
-    for (size_t i = 0; i < s->backend.n_models(s->backend.self); i++) {
-        const struct backend_model *m = s->backend.model_at(s->backend.self, i);
-        if (*m->warning)
-            log_line(LOG_WARN, "model", "%s: %s", m->alias, m->warning);
-        if (!ledger_price_known(s->ledger, m->alias) && !s->has_demo)
-            log_line(LOG_WARN, "model", "%s has no price, so requests for it are refused; sluice price set %s --input X --output Y", m->alias,
-                     m->alias);
-    }
+    struct models_watch_opts w = {.dir = s->dir, .local = s->local, .post = api_post, .post_ctx = s->server, .on_new = on_new_model, .arg = s};
+    if ((rc = models_watch_start(&s->watch, &w, e)) < 0)
+        return rc;
+    preload(s);
     if (!models_default(&s->backend))
-        log_line(LOG_WARN, "model", "there is no model to serve; sluice add FILE --name NAME, then restart");
+        log_line(LOG_WARN, "model", "there is no model to serve yet; sluice add FILE --name NAME");
     return 0;
 }
 
@@ -132,7 +134,6 @@ static int open_all(struct serving *s, struct err *e)
     if ((rc = settings_u64(s->settings, "drain-seconds", 86400, &seconds, e)) < 0 || (rc = os_mkdirs(s->dir, 0700, e)) < 0 ||
         (rc = api_new(&s->api, &o, e)) < 0)
         return rc;
-    s->drain_ms = (uint32_t)seconds * 1000;
     api_server_opts(s->api, &so);
     if ((rc = server_new(&s->server, &so, e)) < 0 || (rc = open_ledger(s, e)) < 0 || (rc = open_models(s, e)) < 0)
         return rc;
@@ -141,14 +142,26 @@ static int open_all(struct serving *s, struct err *e)
         return rc;
     if ((rc = api_start(s->api, s->server, s->ledger, &s->backend, e)) < 0)
         return rc;
-    return listen_all(s, e);
+    if ((rc = listen_all(s, e)) < 0)
+        return rc;
+    s->drain = (struct drain){.api = s->api, .server = s->server, .ms = (uint32_t)seconds * 1000};
+    return drain_start(&s->drain, e);
+}
+
+/* The service manager hears from the loop itself: a loop that hangs is restarted. */
+static void watchdog(void *arg)
+{
+    struct serving *s = arg;
+    timer_free(s->watchdog);
+    notify("WATCHDOG=1");
+    s->watchdog = server_timer(s->server, s->watchdog_ms, watchdog, s);
 }
 
 /* What was running has its last events now, and its bill. */
 static void settle(struct serving *s)
 {
     struct err e;
-    s->backend.free(s->backend.self);
+    s->backend.end(s->backend.self);
     for (int i = 0; i < 200 && api_busy(s->api); i++) {
         server_stop(s->server, 10);
         if (server_run(s->server, &e) < 0)
@@ -159,6 +172,7 @@ static void settle(struct serving *s)
 
 static void close_all(struct serving *s)
 {
+    models_watch_stop(s->watch);
     if (s->has_backend)
         settle(s);
     api_stop(s->api);
@@ -166,6 +180,9 @@ static void close_all(struct serving *s)
         ledger_close(s->ledger);
     server_free(s->server);
     api_free(s->api);
+    models_watch_free(s->watch);
+    if (s->has_backend)
+        s->backend.free(s->backend.self);
     settings_free(s->settings);
 }
 
@@ -191,17 +208,16 @@ static void greet(const struct serving *s)
 
 static int serve(struct serving *s, struct err *e)
 {
-    sigset_t set = stop_signals();
-    pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread starts: all inherit it */
+    drain_block_signals();
     int rc = open_all(s, e);
-    if (rc >= 0 && !thread_start(&s->signals, "signals", wait_for_signals, s))
-        rc = err_set(e, ERR_UNAVAILABLE, "no thread could be started; raise the limit on processes");
     if (rc >= 0) {
         greet(s);
+        notify("READY=1\nSTATUS=serving");
+        if ((s->watchdog_ms = notify_watchdog_ms()))
+            watchdog(s);
         rc = server_run(s->server, e);
-        kill(getpid(), SIGUSR2);
-        thread_join(&s->signals);
     }
+    drain_stop(&s->drain);
     close_all(s);
     return rc;
 }

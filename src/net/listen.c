@@ -134,6 +134,17 @@ static void address_name(int fd, char out[64])
     }
 }
 
+static const char *mend(int why)
+{
+    switch (why) {
+    case EADDRINUSE: return "; another program has this port (`ss -ltnp` names it), choose one with --listen";
+    case EADDRNOTAVAIL: return "; this machine has no such address: `ip address` lists those that it has, 127.0.0.1 is always there, * means all";
+    case EACCES: return "; ports below 1024 are for root: choose a higher one, or give the program CAP_NET_BIND_SERVICE";
+    case EAFNOSUPPORT: return "; this machine has no IPv6: listen on an IPv4 address";
+    default: return "";
+    }
+}
+
 static int listen_tcp(struct server *s, const char *addr, int tag, SSL_CTX *tls, struct err *e)
 {
     union address    a;
@@ -150,8 +161,7 @@ static int listen_tcp(struct server *s, const char *addr, int tag, SSL_CTX *tls,
         fd = tcp_socket(&a, sizeof a.v4, false);
     }
     if (fd < 0)
-        return err_set(e, ERR_IO, "net: cannot listen on %s: %s%s", addr, strerror(errno),
-                       errno == EADDRINUSE ? "; another program has this port, choose one with --listen" : "");
+        return err_set(e, ERR_IO, "net: cannot listen on %s: %s%s", addr, strerror(errno), mend(errno));
     rc = listener_add(s, fd, &l, tag, e);
     if (rc)
         return rc;

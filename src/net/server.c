@@ -210,7 +210,8 @@ void server_stop(struct server *s, uint32_t drain_ms)
     errno = saved;
 }
 
-bool server_stopping(const struct server *s) { return atomic_load(&s->stopping); }
+bool server_stopping(const struct server *s) { return atomic_load(&s->stopping) || atomic_load(&s->farewell); }
+void server_farewell(struct server *s) { atomic_store(&s->farewell, true); }
 
 void server_post(struct server *s, void (*fn)(void *), void *arg)
 {

@@ -73,6 +73,8 @@ int  server_run(struct server *s, struct err *e) MUST_USE; /* until server_stop 
 /* Any thread, also a signal handler's: stop listening, close idle connections, let answers finish up to drain_ms, return from server_run. */
 void server_stop(struct server *s, uint32_t drain_ms);
 bool server_stopping(const struct server *s);
+/* Any thread: connections end with their next answer; the listeners stay open (who is about to stop says so with its answers). */
+void server_farewell(struct server *s);
 /* Any thread: runs fn(arg) on the loop thread, in order. Never drops, may allocate (aborts only when memory is gone). */
 void server_post(struct server *s, void (*fn)(void *), void *arg);
 /* Loop thread only. One shot; the timer stays yours until timer_free, which is allowed at any time, in fn too (server_free frees the rest).

@@ -70,7 +70,7 @@ struct server {
     unsigned            random_left;
     char                date[40];
     int64_t             date_s;
-    atomic_bool         stopping;
+    atomic_bool         stopping, farewell;
     atomic_uint         drain_ms;
     struct mutex        lock; /* posts */
     struct vec_post     posts, running;
