@@ -1,6 +1,6 @@
-/* matmul [LEVEL]: times dev_matmul on the shapes of a 0.5B model, for each weight format and batch width, and prints bytes of weights
+/* matmul: times dev_matmul on the shapes of a 0.5B model (types in blocks of 256: of a 1.5B one), for each weight format and batch width, and prints bytes of weights
  * per second, operations per second, and the share of the limit that bench/roofline measured in the same minute.
- * Arguments: --csv appends rows to stdout without the header; --threads N; --level L; --format F. */
+ * Arguments: --csv appends rows to stdout without the header; --threads N; --level L; --format F; --out ROWS: the shape with so many rows. */
 #include "base/clock.h"
 #include "device/device.h"
 #include <stdio.h>
@@ -14,7 +14,9 @@ struct shape {
 }; /* copies: enough of them to be read from memory, as in a model */
 
 static const struct shape shapes[] = {{1152, 896, 24}, {896, 896, 24}, {9728, 896, 24}, {896, 4864, 24}, {151936, 896, 1}};
-static const uint32_t types[] = {QUANT_Q4_0, QUANT_Q8_0, QUANT_F16, QUANT_F32};
+static const struct shape shapes_256[] = {{1536, 1536, 24}, {17920, 1536, 12}, {1536, 8960, 12}, {151936, 1536, 1}};
+static const uint32_t types[] = {QUANT_Q4_0, QUANT_Q4_1, QUANT_Q5_0, QUANT_Q5_1, QUANT_Q8_0, QUANT_Q2_K,
+                                 QUANT_Q3_K, QUANT_Q4_K, QUANT_Q5_K, QUANT_Q6_K, QUANT_F16,  QUANT_F32};
 static const int widths[] = {1, 2, 4, 8, 16, 64, 512};
 
 static double median(double *t, int n)
@@ -88,6 +90,7 @@ int main(int argc, char **argv)
 {
     struct device_opts o = {0};
     const char *format = NULL;
+    uint32_t out = 0;
     bool csv = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--csv") == 0)
@@ -98,8 +101,10 @@ int main(int argc, char **argv)
             o.cpu_mask = argv[++i];
         else if (i + 1 < argc && strcmp(argv[i], "--format") == 0)
             format = argv[++i];
+        else if (i + 1 < argc && strcmp(argv[i], "--out") == 0)
+            out = (uint32_t)strtoul(argv[++i], NULL, 10);
         else
-            return fprintf(stderr, "usage: matmul [--csv] [--threads N] [--level scalar|avx2|avx512] [--format Q4_0]\n"), 2;
+            return fprintf(stderr, "usage: matmul [--csv] [--threads N] [--level scalar|avx2|avx512] [--format Q4_0] [--out ROWS]\n"), 2;
     }
     struct device *d;
     struct err e;
@@ -107,9 +112,12 @@ int main(int argc, char **argv)
         return fprintf(stderr, "%s\n", e.msg), 1;
     if (!csv)
         printf("level,format,n_out,n_in,n,threads,median_us,best_us,weight_GB_s,Gop_s\n");
-    for (size_t t = 0; t < sizeof types / sizeof *types; t++)
-        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
-            if (!format || strcmp(format, quant_info(types[t])->name) == 0)
-                bench(d, types[t], &shapes[s]);
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        bool large = quant_info(types[t])->block == 256;
+        const struct shape *of = large ? shapes_256 : shapes;
+        for (size_t s = 0; s < (large ? sizeof shapes_256 : sizeof shapes) / sizeof *shapes; s++)
+            if ((!format || strcmp(format, quant_info(types[t])->name) == 0) && (!out || of[s].out == out))
+                bench(d, types[t], &of[s]);
+    }
     device_free(d);
 }

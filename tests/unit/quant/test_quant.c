@@ -147,8 +147,8 @@ TEST(blocks_taken_apart_and_together)
 TEST(errors_of_each_type)
 {
     static const struct { uint32_t type; float share; } types[] = {
-        {QUANT_Q4_1, 0.07f}, {QUANT_Q5_0, 0.07f}, {QUANT_Q5_1, 0.035f}, {QUANT_Q2_K, 0.5f}, {QUANT_Q3_K, 0.27f}, {QUANT_Q4_K, 0.09f}, {QUANT_Q5_K, 0.06f},
-        {QUANT_Q6_K, 0.035f}, {QUANT_Q8_0, 0.005f}, {QUANT_Q4_0, 0.13f},
+        {QUANT_Q4_0, 0.13f}, {QUANT_Q4_1, 0.07f}, {QUANT_Q5_0, 0.07f}, {QUANT_Q5_1, 0.035f}, {QUANT_Q8_0, 0.005f},
+        {QUANT_Q2_K, 0.5f},  {QUANT_Q3_K, 0.27f}, {QUANT_Q4_K, 0.09f}, {QUANT_Q5_K, 0.06f},  {QUANT_Q6_K, 0.035f},
     };
     uint64_t s = 5;
     for (size_t t = 0; t < sizeof types / sizeof *types; t++)
