@@ -235,6 +235,8 @@ static void on_event(void *arg, const struct backend_event *ev)
         ch->paused = choice_used(ch) >= c->granted; /* else it was told before the last slice came */
         credit_ahead(c);
         break;
+    case SEQ_PROMPT:
+    case SEQ_VECTOR: break;
     case SEQ_DONE: on_done(ch, ev); break;
     }
 }

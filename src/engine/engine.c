@@ -48,7 +48,7 @@ static bool inbox_take(struct engine *g, bool idle, bool *dirty)
     mutex_unlock(&g->mu);
     while (s) {
         struct seq *next = s->next;
-        sched_arrive(g, s);
+        fork_arrive(g, s);
         s = next;
     }
     return !quit;
@@ -77,7 +77,7 @@ static void stats_publish(struct engine *g)
 static void run(void *arg)
 {
     struct engine *g = arg;
-    bool           idle = true, dirty;
+    bool idle = true, dirty;
     while (inbox_take(g, idle, &dirty)) {
         if (dirty)
             step_controls(g);
@@ -91,10 +91,8 @@ static void run(void *arg)
         idle = !m;
         stats_publish(g);
     }
-    while (g->n_wait > 0)
-        step_end(g, g->wait[g->n_wait - 1], SEQ_END_CANCEL);
-    while (g->n_run > 0)
-        step_end(g, g->run[g->n_run - 1], SEQ_END_CANCEL);
+    while (g->n_wait + g->n_run > 0)
+        step_end(g, g->n_wait > 0 ? g->wait[g->n_wait - 1] : g->run[g->n_run - 1], SEQ_END_CANCEL);
     step_events(g);
 }
 
@@ -112,7 +110,10 @@ void engine_release(struct engine *g, struct seq *s)
 
 /* ---- life ---- */
 
-static uint32_t clamp(uint32_t x, uint32_t dflt, uint32_t max) { return x == 0 ? dflt : x < max ? x : max; }
+static uint32_t clamp(uint32_t x, uint32_t dflt, uint32_t max)
+{
+    return x == 0 ? dflt : x < max ? x : max;
+}
 
 static void opts_fill(struct engine_opts *o)
 {
@@ -137,12 +138,14 @@ static bool tables_new(struct engine *g)
     g->wait = mem_array(g->live_max, sizeof *g->wait);
     g->run = mem_array(g->runners_max, sizeof *g->run);
     g->batch = mem_array(g->runners_max, sizeof *g->batch);
+    g->sorted = mem_array(g->runners_max, sizeof *g->sorted);
     g->kv_seqs = mem_array(g->runners_max, sizeof *g->kv_seqs);
     g->reach = mem_array(g->runners_max, sizeof *g->reach);
-    g->deltas = mem_array(g->runners_max, sizeof *g->deltas);
+    g->deltas = mem_array(g->live_max, sizeof *g->deltas);
     g->shares = mem_array(g->shares_max, sizeof *g->shares);
     g->events = mem_array(g->events_max, sizeof *g->events);
-    if (!g->slots || !g->free_slots || !g->wait || !g->run || !g->batch || !g->kv_seqs || !g->reach || !g->deltas || !g->shares || !g->events)
+    if (!g->slots || !g->free_slots || !g->wait || !g->run || !g->batch || !g->sorted || !g->kv_seqs || !g->reach || !g->deltas || !g->shares ||
+        !g->events || !vec_reserve(&g->forked, g->live_max))
         return false;
     for (uint32_t i = 0; i < g->live_max; i++)
         g->free_slots[g->n_free_slots++] = g->live_max - 1 - i;
@@ -151,9 +154,11 @@ static bool tables_new(struct engine *g)
 
 static void tables_free(struct engine *g)
 {
-    void *all[] = {g->slots, g->free_slots, g->wait, g->run, g->batch, g->kv_seqs, g->reach, g->deltas, g->shares, g->events};
+    void *all[] = {g->slots, g->free_slots, g->wait, g->run, g->batch, g->sorted, g->kv_seqs, g->reach, g->deltas, g->shares, g->events};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         mem_free(all[i]);
+    vec_deinit(&g->forked);
+    vec_deinit(&g->logprobs);
     buf_deinit(&g->text);
     buf_deinit(&g->piece);
     cond_deinit(&g->wake);
@@ -191,6 +196,7 @@ static void model_release(struct engine_model *m)
 {
     kv_pool_free(m->pool);
     mem_pages_free(m->logits, m->logits_bytes);
+    mem_pages_free(m->hidden, m->hidden_bytes);
     sampler_free(m->sampler);
     mem_free(m);
 }
@@ -228,12 +234,13 @@ static void model_hand(struct engine *g, struct engine_model *m, enum model_stat
 int engine_model_add(struct engine *g, struct model *model, const struct vocab *v, struct engine_model **out, struct err *e)
 {
     const struct model_shape *sh = model_shape(model);
-    struct engine_model      *m = mem_new(sizeof *m);
+    struct engine_model *m = mem_new(sizeof *m);
     *out = NULL;
     if (!m)
         return err_set(e, ERR_NO_MEMORY, "engine: no memory for a model's state");
     m->model = model;
     m->vocab = v;
+    m->n_embd = sh->n_embd;
     m->n_vocab = m->n_sample = sh->n_vocab;
     if (v && (uint32_t)vocab_size(v) < m->n_vocab)
         m->n_sample = (uint32_t)vocab_size(v);
@@ -243,9 +250,11 @@ int engine_model_add(struct engine *g, struct model *model, const struct vocab *
     if (rc == 0)
         rc = sampler_new(&m->sampler, m->n_sample, e);
     if (rc == 0) {
-        m->logits_bytes = (size_t)g->runners_max * m->n_vocab * sizeof *m->logits;
+        m->logits_bytes = (size_t)(g->runners_max + ENGINE_SCORE_ROWS) * m->n_vocab * sizeof *m->logits;
+        m->hidden_bytes = (size_t)STEP_ROWS_MAX * m->n_embd * sizeof *m->hidden;
         m->logits = mem_pages(m->logits_bytes);
-        if (!m->logits)
+        m->hidden = mem_pages(m->hidden_bytes);
+        if (!m->logits || !m->hidden)
             rc = err_set(e, ERR_NO_MEMORY, "engine: no memory for the logits of %u sequences; lower the number of sequences", g->runners_max);
     }
     if (rc < 0) {
@@ -272,36 +281,68 @@ void engine_model_remove(struct engine *g, struct engine_model *m)
     model_release(m);
 }
 
-uint32_t engine_model_ctx(const struct engine_model *m) { return m->n_ctx; }
+uint32_t engine_model_ctx(const struct engine_model *m)
+{
+    return m->n_ctx;
+}
+uint32_t engine_model_width(const struct engine_model *m)
+{
+    return m->n_embd;
+}
 
 /* ---- sequences ---- */
 
-int engine_start(struct engine *g, const struct seq_opts *o, uint64_t *id, struct err *e)
+static void free_all(struct seq *s)
 {
-    struct seq *s;
-    int         rc = seq_new(&s, o, o->model->n_ctx, o->model->n_vocab, e);
-    if (rc < 0)
-        return rc;
-    mutex_lock(&g->mu);
-    if (g->quit || o->model->state != EM_LIVE)
-        rc = err_set(e, ERR_UNAVAILABLE, "engine: the model is being taken away; try again later");
-    else if (g->n_free_slots == 0)
-        rc = err_set(e, ERR_BUSY, "engine: %u requests run and %u wait, which is the limit; try again later", g->o.seqs_max, g->o.queue_max);
-    if (rc < 0) {
-        mutex_unlock(&g->mu);
+    for (struct seq *next; s; s = next) {
+        next = s->fork;
         seq_free(s);
-        return rc;
     }
+}
+
+/* The lock is held. */
+static void admit(struct engine *g, struct seq *s, uint64_t *id)
+{
     uint32_t slot = g->free_slots[--g->n_free_slots];
     s->serial = g->next_serial++;
     *id = s->id = s->serial * g->live_max + slot;
     g->slots[slot] = s;
-    *g->in_last = s;
-    g->in_last = &s->next;
-    o->model->n_live++;
+    s->model->n_live++;
+}
+
+int engine_start_many(struct engine *g, const struct seq_opts *o, size_t n, uint64_t *id, struct err *e)
+{
+    struct seq *first = NULL, **last = &first;
+    int rc = 0;
+    ASSERT(n > 0 && n <= ENGINE_CHOICES_MAX);
+    for (size_t i = 0; i < n && rc == 0; i++, last = *last ? &(*last)->fork : last)
+        rc = seq_new(last, &o[i], e);
+    if (rc < 0) {
+        free_all(first);
+        return rc;
+    }
+    mutex_lock(&g->mu);
+    if (g->quit || o->model->state != EM_LIVE)
+        rc = err_set(e, ERR_UNAVAILABLE, "engine: the model is being taken away; try again later");
+    else if (g->n_free_slots < n)
+        rc = err_set(e, ERR_BUSY, "engine: %u requests run and %u wait, which is the limit; try again later", g->o.seqs_max, g->o.queue_max);
+    if (rc < 0) {
+        mutex_unlock(&g->mu);
+        free_all(first);
+        return rc;
+    }
+    for (struct seq *s = first; s; s = s->fork)
+        admit(g, s, id++);
+    *g->in_last = first;
+    g->in_last = &first->next;
     cond_signal(&g->wake);
     mutex_unlock(&g->mu);
     return 0;
+}
+
+int engine_start(struct engine *g, const struct seq_opts *o, uint64_t *id, struct err *e)
+{
+    return engine_start_many(g, o, 1, id, e);
 }
 
 /* The lock is held. NULL: it has ended. */

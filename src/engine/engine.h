@@ -10,7 +10,7 @@
 #include "text/vocab.h"
 
 struct engine;
-enum { ENGINE_SEQS_MAX = 128, ENGINE_QUEUE_MAX = 1 << 16 };
+enum { ENGINE_SEQS_MAX = 128, ENGINE_QUEUE_MAX = 1 << 16, ENGINE_CHOICES_MAX = 128 };
 struct engine_opts { /* more than a maximum means the maximum */
     struct device *device;
     uint64_t       kv_bytes;    /* memory for KV pages of all models; 0: a quarter of the machine's, at most 8 GiB */
@@ -31,13 +31,29 @@ struct engine_model; /* a model the engine serves */
 int  engine_model_add(struct engine *g, struct model *m, const struct vocab *v, struct engine_model **out, struct err *e) MUST_USE;
 void engine_model_remove(struct engine *g, struct engine_model *m); /* waits until its sequences have ended */
 uint32_t engine_model_ctx(const struct engine_model *m); /* longest sequence that is served */
+uint32_t engine_model_width(const struct engine_model *m); /* numbers of an embedding */
 
 struct tenant { uint64_t id; uint32_t weight; uint8_t kv_salt[16]; };
 
+/* What a sequence is for. SCORE computes the prompt and samples nothing (log probabilities of a prompt). EMBED gives one vector: the hidden
+ * states after the last norm, pooled, with length 1 (embed.c). */
+enum seq_kind { SEQ_GENERATE, SEQ_SCORE, SEQ_EMBED };
+enum pooling { POOL_MEAN, POOL_LAST, POOL_FIRST };
+
+/* One token with its log probability by the bare logits (before bias, penalties and temperature). Its text is bytes [end of the token
+ * before, end) of all text of the sequence, stop strings included. */
+struct token_logprobs {
+    int32_t        token;
+    float          value; /* NaN: the first token of a prompt has none */
+    uint32_t       end;
+    uint32_t       n_top;
+    struct logprob top[LOGPROBS_MAX];
+};
+
 /* Each sampled token gives one SEQ_TEXT event, with empty text when nothing may go out yet. Text that was held back (for a stop string, half
  * a character) goes out with the last token, or after SEQ_END_BUDGET in an event of its own whose token is TOKEN_NONE; after SEQ_END_CANCEL it
- * is dropped. */
-enum seq_event_kind { SEQ_TEXT, SEQ_PAUSED, SEQ_DONE };
+ * is dropped. SEQ_PROMPT carries log probabilities of the prompt, piece by piece; SEQ_VECTOR the embedding. */
+enum seq_event_kind { SEQ_TEXT, SEQ_PAUSED, SEQ_DONE, SEQ_PROMPT, SEQ_VECTOR };
 enum seq_end { SEQ_END_STOP, SEQ_END_LENGTH, SEQ_END_BUDGET, SEQ_END_CANCEL, SEQ_END_ERROR };
 struct seq_event {
     enum seq_event_kind kind;
@@ -45,6 +61,10 @@ struct seq_event {
     const char         *text; /* SEQ_TEXT: whole UTF-8 characters, valid during the call; may be empty */
     size_t              n_text;
     int32_t             token;   /* SEQ_TEXT: the sampled token */
+    const struct token_logprobs *logprobs; /* (n_logprobs) SEQ_TEXT, SEQ_PROMPT; valid during the call; none for a token that ends the text */
+    size_t              n_logprobs;
+    const float        *vector; /* (n_vector) SEQ_VECTOR; valid during the call */
+    size_t              n_vector;
     struct token_counts counts; /* cumulative */
     enum seq_end        end;     /* SEQ_DONE */
     struct err          err;     /* SEQ_END_ERROR */
@@ -52,13 +72,18 @@ struct seq_event {
 
 struct seq_opts {
     struct engine_model *model;
+    enum seq_kind        kind;
+    enum pooling         pooling;    /* SEQ_EMBED */
     struct tenant        tenant;
     int                  priority;   /* higher first; 0 */
     const int32_t       *prompt;     /* copied */
     uint32_t             n_prompt;
     uint32_t             max_tokens; /* the caller's limit; 0: up to the context */
     uint32_t             allowance;  /* output tokens that may be sampled before a pause */
-    struct sample_params sample;
+    struct sample_params sample;     /* its bias is copied */
+    bool                 logprobs;   /* of sampled tokens */
+    bool                 prompt_logprobs;
+    uint32_t             top_logprobs; /* alternatives beside each, at most LOGPROBS_MAX */
     const char *const   *stops;
     const size_t        *stop_lens;
     uint32_t             n_stops;
@@ -69,6 +94,9 @@ struct seq_opts {
 };
 /* Any thread. ERR_CONTEXT when the prompt does not fit, ERR_BUSY when the queue is full. SEQ_DONE comes exactly once for each success. */
 int  engine_start(struct engine *g, const struct seq_opts *o, uint64_t *seq, struct err *e) MUST_USE;
+/* n sequences of one model and one prompt, all or none: the prompt is computed once, billed to the first, and the others share its pages. The
+ * texts are those that each would have alone. o, seq: (n), n at most ENGINE_CHOICES_MAX. */
+int  engine_start_many(struct engine *g, const struct seq_opts *o, size_t n, uint64_t *seq, struct err *e) MUST_USE;
 void engine_allow(struct engine *g, uint64_t seq, uint32_t allowance); /* total output tokens allowed, only ever raised; goes on from a pause */
 void engine_stop(struct engine *g, uint64_t seq, enum seq_end why);    /* SEQ_END_CANCEL or SEQ_END_BUDGET; takes effect within one step */
 

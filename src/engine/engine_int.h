@@ -2,7 +2,7 @@
  * atomics of a sequence, through which its owner speaks to it.
  *
  * engine.c: the API, the thread and its inbox. sched.c: who runs (admission, tenants, rows, pages). step.c: one step and its events.
- * seq.c: one sequence. kv.c: pages. */
+ * seq.c: one sequence. fork.c: several answers to one prompt. score.c: log probabilities. embed.c: embeddings. kv.c: pages. */
 #pragma once
 #include "base/buf.h"
 #include "base/thread.h"
@@ -16,21 +16,26 @@ enum {
     ENGINE_QUEUE_DEFAULT = 1024,
     ENGINE_CHUNK_DEFAULT = 256,
     ENGINE_CHUNK_MIN = 32,
-    ENGINE_EVENTS_PER_SEQ = 3,
+    ENGINE_EVENTS_PER_SEQ = 4,
+    ENGINE_SCORE_ROWS = 32, /* rows of a prompt whose log probabilities are wanted, in one step: each needs a row of logits */
     ENGINE_STEP_MS = 400,        /* a step is made no longer than this by prefill rows ... */
     ENGINE_STEP_DECODE_MS = 150, /* ... and this while others decode */
 };
 
-enum seq_state { ST_WAIT, ST_RUN, ST_PAUSED };
+enum seq_state { ST_WAIT, ST_RUN, ST_PAUSED, ST_FORK /* waits for the prompt that its leader computes */ };
 
 struct share { /* a tenant's part of the work */
     uint64_t id, vt; /* vt: virtual time = work / weight */
     uint32_t weight, n_live, n_run;
 };
 
+struct vec_logprobs VEC(struct token_logprobs);
+
 struct seq {
     uint64_t             id, serial; /* serial: order of arrival; a lower one is the senior */
     struct engine_model *model;
+    enum seq_kind        kind;
+    struct seq          *leader, *fork; /* ST_FORK: who computes the prompt; the list of those that wait for it */
     struct tenant        tenant;
     struct share        *share;
     int                  priority;
@@ -40,9 +45,10 @@ struct seq {
     struct vec_i32 tokens;  /* prompt, then what was sampled */
     uint32_t       n_prompt, n_out, out_max;
     uint32_t       n_kv;    /* positions in the pages */
+    uint32_t       n_free;  /* prompt tokens that another sequence of its request was billed for */
     uint32_t       n_paid;  /* positions that were computed once already: only new ones are billed and charged to the tenant */
     struct vec_ptr pages;
-    uint32_t       rows;    /* in the step that is being built */
+    uint32_t       rows, wants; /* in the step that is being built; of them, with logits or a hidden state wanted */
     uint64_t       last_step;
 
     _Atomic uint32_t allowance;
@@ -51,6 +57,13 @@ struct seq {
     struct token_counts  counts;
     bool                 counts_changed;
     struct sample_params sample;
+    struct logit_bias   *bias;
+    bool                 logprobs, prompt_logprobs;
+    uint32_t             top_logprobs, n_scored, text_end; /* n_scored: prompt tokens whose log probabilities were told */
+    enum pooling         pooling;
+    uint32_t             n_pooled; /* positions in the sum */
+    double              *sum;      /* (width) SEQ_EMBED */
+    float               *vector;   /* (width) */
     bool                 ignore_eos, ended;
     enum seq_end         end;
     struct err           err;
@@ -69,9 +82,11 @@ struct engine_model {
     struct kv_shape     kv_shape;
     struct kv_pool     *pool;
     struct sampler     *sampler;
-    uint32_t            n_ctx, n_vocab, n_sample, cost; /* n_sample: ids that have a text; cost of a row: millions of parameters, at least 1 */
-    float              *logits;               /* (runners_max, n_vocab) */
-    size_t              logits_bytes;
+    uint32_t            n_ctx, n_vocab, n_embd;
+    uint32_t            n_sample, cost; /* ids that have a text; cost of a row: millions of parameters, at least 1 */
+    float              *logits;               /* (runners_max + ENGINE_SCORE_ROWS, n_vocab) */
+    float              *hidden;               /* (STEP_ROWS_MAX, n_embd) */
+    size_t              logits_bytes, hidden_bytes;
     uint64_t            work_ns, row_ns;      /* time spent; time of a prefill row, smoothed */
     bool                tried;                /* in this step */
     struct engine_model *next;   /* list of the step thread */
@@ -85,6 +100,7 @@ struct event { /* of this step, not yet handed out */
     enum seq_event_kind kind;
     size_t              text_at, n_text;
     int32_t             token;
+    size_t              logprobs_at, n_logprobs;
     struct token_counts counts;
 };
 
@@ -113,20 +129,22 @@ struct engine {
     uint32_t             n_shares, shares_max;
     uint64_t             vt_floor, work_floor, n_steps, steps_run, evictions, prefill_tokens, decode_tokens, step_ns;
 
-    struct seq        **batch; /* (runners_max) */
-    uint32_t            n_batch;
+    struct seq        **batch, **sorted; /* (runners_max) */
+    uint32_t            n_batch, score_left;
     struct kv_seq      *kv_seqs; /* (runners_max) */
     uint32_t           *reach;   /* (runners_max) of the batch */
     int32_t             token[STEP_ROWS_MAX], pos[STEP_ROWS_MAX], want[STEP_ROWS_MAX];
     struct event       *events; /* (events_max) */
     uint32_t            n_events, events_max;
-    struct usage_delta *deltas; /* (runners_max) */
+    struct usage_delta *deltas; /* (live_max) */
     uint32_t            n_deltas;
+    struct vec_ptr      forked; /* sequences that this step's prompts were shared with */
+    struct vec_logprobs logprobs;
     struct buf          text, piece;
 };
 
 /* seq.c */
-int  seq_new(struct seq **out, const struct seq_opts *o, uint32_t n_ctx, uint32_t n_vocab, struct err *e) MUST_USE;
+int  seq_new(struct seq **out, const struct seq_opts *o, struct err *e) MUST_USE;
 void seq_free(struct seq *s);
 bool seq_may_sample(const struct seq *s);
 /* Rows that may be computed now: all known tokens, but not the last one when its result may not be sampled yet. */
@@ -137,8 +155,24 @@ bool seq_accept(struct seq *s, int32_t token, struct buf *piece, struct buf *out
 void seq_flush(struct seq *s, struct buf *piece, struct buf *out);
 void seq_drop_pages(struct seq *s);
 
+/* fork.c: sequences that share a prompt. */
+void fork_arrive(struct engine *g, struct seq *s); /* with its list, from the inbox */
+void fork_share(struct engine *g, struct seq *leader); /* its prompt is computed: the others get its pages; they are in g->forked */
+void fork_leave(struct engine *g, struct seq *s); /* s ends before the prompt was computed: another one leads */
+
+/* embed.c: hidden: (s->wants, n_embd) of this step's rows. True: the vector is complete. */
+bool embed_rows(struct seq *s, const float *hidden);
+bool embed_wants(const struct seq *s, uint32_t position);
+
+/* score.c: log probabilities; false: no memory. first: position of the first of the step's rows; logits: of those rows that it wants. */
+bool score_wants(const struct seq *s, uint32_t position);
+bool score_prompt(struct engine *g, struct engine_model *m, struct seq *s, uint32_t first, const float *logits) MUST_USE;
+bool score_token(struct engine *g, struct engine_model *m, const struct seq *s, int32_t token, const float *logits) MUST_USE;
+
 /* sched.c */
 void sched_arrive(struct engine *g, struct seq *s);
+bool sched_join(struct engine *g, struct seq *s); /* a forked one, into the runners; false: there was no place, it waits in the queue */
+void sched_unfork(struct engine *g, struct seq *s); /* a forked one, into the queue */
 void sched_leave(struct engine *g, struct seq *s); /* out of wait or run; its pages are put back */
 void sched_charge(struct seq *s, uint32_t rows); /* work that was done the first time */
 void sched_admit(struct engine *g);
@@ -147,6 +181,7 @@ void sched_resume(struct engine *g, struct seq *s); /* a paused one may sample a
 struct engine_model *sched_next(struct engine *g);
 
 /* step.c */
+struct event *step_event(struct engine *g, struct seq *s, enum seq_event_kind kind);
 void step_controls(struct engine *g); /* stops and allowances that owners have set */
 void step_pauses(struct engine *g);   /* those that have no more allowance */
 void step_run(struct engine *g, struct engine_model *m);

@@ -73,7 +73,7 @@ static bool make_room(struct kv_pool *p, uint64_t bytes)
 void *kv_page_get(struct kv_pool *p)
 {
     struct kv_budget *b = p->budget;
-    uint32_t          id;
+    uint32_t id;
     if (p->n_warm > 0) {
         id = p->warm[--p->n_warm];
     } else {
@@ -90,10 +90,23 @@ void *kv_page_get(struct kv_pool *p)
     return p->base + id * p->page_bytes;
 }
 
+static uint32_t id_of(const struct kv_pool *p, const void *page)
+{
+    uint32_t id = (uint32_t)((uint64_t)((const uint8_t *)page - p->base) / p->page_bytes);
+    ASSERT(id < p->n_pages && p->refs[id] > 0);
+    return id;
+}
+
+void kv_page_ref(struct kv_pool *p, void *page)
+{
+    uint32_t id = id_of(p, page);
+    ASSERT(p->refs[id] < UINT8_MAX);
+    p->refs[id]++;
+}
+
 void kv_page_put(struct kv_pool *p, void *page)
 {
-    uint32_t id = (uint32_t)((uint64_t)((uint8_t *)page - p->base) / p->page_bytes);
-    ASSERT(id < p->n_pages && p->refs[id] > 0);
+    uint32_t id = id_of(p, page);
     if (--p->refs[id] > 0)
         return;
     p->warm[p->n_warm++] = id;

@@ -33,7 +33,8 @@ void kv_pool_link(struct kv_budget *b, struct kv_pool *p);
 void kv_pool_free(struct kv_pool *p); /* unlinks; all pages must have been put back */
 
 void *kv_page_get(struct kv_pool *p); /* NULL: the budget is spent */
-void  kv_page_put(struct kv_pool *p, void *page);
+void  kv_page_ref(struct kv_pool *p, void *page); /* one more user, who only reads it; at most 255 */
+void  kv_page_put(struct kv_pool *p, void *page); /* free once the last user has put it */
 /* Writes `byte` over every free page that has memory (tests: nothing may read what it did not write). */
 void kv_pool_poison(struct kv_pool *p, uint8_t byte);
 

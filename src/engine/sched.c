@@ -45,8 +45,9 @@ void sched_arrive(struct engine *g, struct seq *s)
     h->weight = s->tenant.weight ? s->tenant.weight : 1;
     if (h->n_live++ == 0 && h->vt < g->vt_floor)
         h->vt = g->vt_floor;
-    s->state = ST_WAIT;
-    g->wait[g->n_wait++] = s;
+    s->state = s->leader ? ST_FORK : ST_WAIT;
+    if (!s->leader)
+        g->wait[g->n_wait++] = s;
 }
 
 void sched_charge(struct seq *s, uint32_t rows)
@@ -66,14 +67,21 @@ static void take_out(struct seq **list, uint32_t *n, struct seq *s)
 
 void sched_leave(struct engine *g, struct seq *s)
 {
+    fork_leave(g, s);
     if (s->state == ST_WAIT) {
         take_out(g->wait, &g->n_wait, s);
-    } else {
+    } else if (s->state != ST_FORK) {
         take_out(g->run, &g->n_run, s);
         s->share->n_run--;
         seq_drop_pages(s);
     }
     s->share->n_live--;
+}
+
+void sched_unfork(struct engine *g, struct seq *s)
+{
+    s->state = ST_WAIT;
+    g->wait[g->n_wait++] = s;
 }
 
 static void back_to_queue(struct engine *g, struct seq *s)
@@ -157,7 +165,7 @@ static uint64_t promised(const struct engine *g)
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < g->n_run; i++) {
         const struct seq *r = g->run[i];
-        uint32_t          need = kv_pages_for((uint32_t)r->tokens.n) + 1;
+        uint32_t need = kv_pages_for((uint32_t)r->tokens.n) + 1;
         if (r->state == ST_RUN && need > r->pages.n)
             bytes += (need - r->pages.n) * r->model->pool->page_bytes;
     }
@@ -182,6 +190,18 @@ static bool place_fits(const struct engine *g, const struct seq *s)
     for (uint32_t i = 0; i < g->n_shares; i++)
         weights += g->shares[i].n_live > 0 ? g->shares[i].weight : 0;
     return (uint64_t)s->share->n_run * weights < (uint64_t)g->o.seqs_max * s->share->weight;
+}
+
+bool sched_join(struct engine *g, struct seq *s)
+{
+    if (!place_fits(g, s)) {
+        sched_unfork(g, s);
+        return false;
+    }
+    s->state = ST_RUN;
+    s->share->n_run++;
+    g->run[g->n_run++] = s;
+    return true;
 }
 
 static bool make_way(struct engine *g, const struct seq *s)
@@ -228,7 +248,16 @@ static bool runs_before(const struct seq *a, const struct seq *b)
     return a->serial < b->serial;
 }
 
-static bool is_decode(const struct seq *s) { return s->tokens.n - s->n_kv == 1; }
+static bool is_decode(const struct seq *s)
+{
+    return s->tokens.n - s->n_kv == 1;
+}
+
+/* Its next rows are of a prompt whose log probabilities are wanted. */
+static bool is_scored(const struct seq *s)
+{
+    return s->prompt_logprobs && s->n_kv < s->n_prompt;
+}
 
 /* Takes the next of the kind that has no rows yet; NULL: none left. */
 static struct seq *next_of(struct engine *g, const struct engine_model *m, bool decode)
@@ -237,7 +266,7 @@ static struct seq *next_of(struct engine *g, const struct engine_model *m, bool 
     for (uint32_t i = 0; i < g->n_run; i++) {
         struct seq *s = g->run[i];
         if (s->model == m && s->state == ST_RUN && s->rows == 0 && is_decode(s) == decode && seq_rows_ready(s) > 0 &&
-            (!best || runs_before(s, best)))
+            (g->score_left > 0 || !is_scored(s)) && (!best || runs_before(s, best)))
             best = s;
     }
     return best;
@@ -275,15 +304,20 @@ static bool pages_secure(struct engine *g, struct seq *s)
 
 static void rows_assign(struct engine *g, const struct engine_model *m)
 {
-    uint32_t    n_decode = 0;
+    uint32_t n_decode = 0;
     struct seq *s;
     for (uint32_t i = 0; i < g->n_run; i++)
         g->run[i]->rows = 0;
+    g->score_left = ENGINE_SCORE_ROWS;
     for (; n_decode < g->o.seqs_max && (s = next_of(g, m, true)); n_decode++)
         s->rows = 1;
     for (uint32_t left = chunk_for(g, m, n_decode); left > 0 && (s = next_of(g, m, false)); left -= s->rows) {
         uint32_t ready = seq_rows_ready(s);
         s->rows = ready < left ? ready : left;
+        if (is_scored(s)) {
+            s->rows = s->rows < g->score_left ? s->rows : g->score_left;
+            g->score_left -= s->rows;
+        }
     }
 }
 
@@ -299,6 +333,19 @@ static struct seq *next_to_secure(struct engine *g)
     return best;
 }
 
+/* Embeddings go last, so that rows whose logits are wanted come before those whose hidden state is. */
+static void embeds_last(struct engine *g)
+{
+    uint32_t n = 0;
+    for (int embed = 0; embed < 2; embed++)
+        for (uint32_t i = 0; i < g->n_batch; i++)
+            if ((g->batch[i]->kind == SEQ_EMBED) == (embed == 1))
+                g->sorted[n++] = g->batch[i];
+    struct seq **was = g->batch;
+    g->batch = g->sorted;
+    g->sorted = was;
+}
+
 static bool plan(struct engine *g, struct engine_model *m)
 {
     struct seq *s;
@@ -312,6 +359,7 @@ static bool plan(struct engine *g, struct engine_model *m)
         s->last_step = g->n_steps;
         g->batch[g->n_batch++] = s;
     }
+    embeds_last(g);
     return g->n_batch > 0;
 }
 

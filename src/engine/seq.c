@@ -3,11 +3,15 @@
 #include <string.h>
 
 /* The numbers of a request against the model: ERR_CONTEXT, ERR_BAD_VALUE. */
-static int check(const struct seq_opts *o, uint32_t n_ctx, uint32_t n_vocab, struct err *e)
+static int check(const struct seq_opts *o, struct err *e)
 {
+    uint32_t n_ctx = o->model->n_ctx, n_vocab = o->model->n_vocab;
     if (o->n_prompt == 0)
         return err_param(e, ERR_BAD_VALUE, "prompt", "engine: the prompt has no tokens; give it some text");
-    if (o->n_prompt >= n_ctx)
+    if (o->kind != SEQ_GENERATE && o->n_prompt > n_ctx)
+        return err_param(e, ERR_CONTEXT, "prompt", "engine: the text has %u tokens and this model's context is %u tokens; shorten it", o->n_prompt,
+                         n_ctx);
+    if (o->kind == SEQ_GENERATE && o->n_prompt >= n_ctx)
         return err_param(e, ERR_CONTEXT, "messages",
                          "engine: the prompt has %u tokens and this model's context is %u tokens, of which one must stay for the answer; shorten it",
                          o->n_prompt, n_ctx);
@@ -15,17 +19,45 @@ static int check(const struct seq_opts *o, uint32_t n_ctx, uint32_t n_vocab, str
         if (o->prompt[i] < 0 || (uint32_t)o->prompt[i] >= n_vocab)
             return err_param(e, ERR_BAD_VALUE, "prompt", "engine: prompt token %u is %d; the model's tokens are 0 to %u", i, o->prompt[i],
                              n_vocab - 1);
+    for (uint32_t i = 0; i < o->sample.n_bias; i++)
+        if (o->sample.bias[i].token < 0 || (uint32_t)o->sample.bias[i].token >= n_vocab)
+            return err_param(e, ERR_BAD_VALUE, "logit_bias", "engine: logit_bias names token %d; the model's tokens are 0 to %u",
+                             o->sample.bias[i].token, n_vocab - 1);
     return 0;
 }
 
-int seq_new(struct seq **out, const struct seq_opts *o, uint32_t n_ctx, uint32_t n_vocab, struct err *e)
+/* What is kept of the caller's arrays; false when memory is short. */
+static bool copy(struct seq *s, const struct seq_opts *o)
+{
+    s->sample = o->sample;
+    s->sample.bias = NULL;
+    if (!vec_reserve(&s->tokens, (size_t)o->n_prompt + 64))
+        return false;
+    memcpy(s->tokens.p, o->prompt, o->n_prompt * sizeof *o->prompt);
+    s->tokens.n = s->n_prompt = o->n_prompt;
+    if (o->sample.n_bias > 0) {
+        if (!(s->bias = mem_array(o->sample.n_bias, sizeof *s->bias)))
+            return false;
+        memcpy(s->bias, o->sample.bias, o->sample.n_bias * sizeof *s->bias);
+        s->sample.bias = s->bias;
+    }
+    if (o->kind != SEQ_EMBED)
+        return true;
+    s->sum = mem_array(o->model->n_embd, sizeof *s->sum);
+    s->vector = mem_array(o->model->n_embd, sizeof *s->vector);
+    return s->sum && s->vector;
+}
+
+int seq_new(struct seq **out, const struct seq_opts *o, struct err *e)
 {
     *out = NULL;
-    int rc = check(o, n_ctx, n_vocab, e);
+    int rc = check(o, e);
     if (rc < 0)
         return rc;
     struct seq *s = mem_new(sizeof *s);
-    if (!s || !vec_reserve(&s->tokens, (size_t)o->n_prompt + 64)) {
+    if (s)
+        s->model = o->model; /* seq_free needs it */
+    if (!s || !copy(s, o)) {
         seq_free(s);
         return err_set(e, ERR_NO_MEMORY, "engine: no memory for a sequence of %u tokens; try again later", o->n_prompt);
     }
@@ -33,17 +65,18 @@ int seq_new(struct seq **out, const struct seq_opts *o, uint32_t n_ctx, uint32_t
         seq_free(s);
         return rc;
     }
-    memcpy(s->tokens.p, o->prompt, o->n_prompt * sizeof *o->prompt);
-    s->tokens.n = s->n_prompt = o->n_prompt;
-    s->out_max = n_ctx - o->n_prompt;
+    s->kind = o->kind;
+    s->pooling = o->pooling;
+    s->out_max = o->kind == SEQ_GENERATE ? o->model->n_ctx - o->n_prompt : 0;
     if (o->max_tokens > 0 && o->max_tokens < s->out_max)
         s->out_max = o->max_tokens;
-    s->model = o->model;
     s->tenant = o->tenant;
     s->priority = o->priority;
     atomic_init(&s->allowance, o->allowance);
     atomic_init(&s->stop, 0);
-    s->sample = o->sample;
+    s->logprobs = o->logprobs;
+    s->prompt_logprobs = o->prompt_logprobs;
+    s->top_logprobs = o->top_logprobs < LOGPROBS_MAX ? o->top_logprobs : LOGPROBS_MAX;
     s->ignore_eos = o->ignore_eos;
     s->tag = o->tag;
     s->on_event = o->on_event;
@@ -59,6 +92,9 @@ void seq_free(struct seq *s)
     if (!s)
         return;
     stop_free(s->stops);
+    mem_free(s->bias);
+    mem_free(s->sum);
+    mem_free(s->vector);
     vec_deinit(&s->tokens);
     vec_deinit(&s->pages);
     mem_free(s);
@@ -72,7 +108,10 @@ void seq_drop_pages(struct seq *s)
     s->n_kv = 0;
 }
 
-bool seq_may_sample(const struct seq *s) { return s->n_out < atomic_load_explicit(&s->allowance, memory_order_relaxed); }
+bool seq_may_sample(const struct seq *s)
+{
+    return s->kind != SEQ_GENERATE || s->n_out < atomic_load_explicit(&s->allowance, memory_order_relaxed);
+}
 
 uint32_t seq_rows_ready(const struct seq *s)
 {
@@ -124,6 +163,7 @@ bool seq_accept(struct seq *s, int32_t token, struct buf *piece, struct buf *out
     buf_clear(piece);
     if (v && !eog)
         detok_add(&s->detok, token, piece);
+    s->text_end += (uint32_t)piece->len;
     if (say(s, piece, out))
         return end(s, SEQ_END_STOP);
     if (s->n_out >= s->out_max) {

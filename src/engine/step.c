@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "engine/engine_int.h"
 
-static struct event *event_add(struct engine *g, struct seq *s, enum seq_event_kind kind)
+struct event *step_event(struct engine *g, struct seq *s, enum seq_event_kind kind)
 {
     ASSERT(g->n_events < g->events_max);
     struct event *ev = &g->events[g->n_events++];
@@ -18,12 +18,12 @@ void step_end(struct engine *g, struct seq *s, enum seq_end why)
         size_t at = g->text.len;
         seq_flush(s, &g->piece, &g->text);
         if (g->text.len > at) {
-            struct event *ev = event_add(g, s, SEQ_TEXT);
+            struct event *ev = step_event(g, s, SEQ_TEXT);
             ev->text_at = at;
             ev->n_text = g->text.len - at;
         }
     }
-    event_add(g, s, SEQ_DONE);
+    step_event(g, s, SEQ_DONE);
     sched_leave(g, s);
 }
 
@@ -35,9 +35,23 @@ static bool asked_to_stop(const struct seq *s, enum seq_end *why)
     return stop != 0;
 }
 
+static void stop_forks(struct engine *g, struct seq *leader)
+{
+    enum seq_end why;
+    for (struct seq *f = leader->fork, *next; f; f = next) {
+        next = f->fork;
+        if (asked_to_stop(f, &why))
+            step_end(g, f, why);
+    }
+}
+
 void step_controls(struct engine *g)
 {
     enum seq_end why;
+    for (uint32_t i = 0; i < g->n_wait; i++) /* before their leaders, whose end would let one of them lead */
+        stop_forks(g, g->wait[i]);
+    for (uint32_t i = 0; i < g->n_run; i++)
+        stop_forks(g, g->run[i]);
     for (uint32_t i = g->n_wait; i-- > 0;) /* backwards: an end swaps the last one in */
         if (asked_to_stop(g->wait[i], &why))
             step_end(g, g->wait[i], why);
@@ -56,28 +70,46 @@ void step_pauses(struct engine *g)
         struct seq *s = g->run[i];
         if (s->state == ST_RUN && seq_rows_ready(s) == 0) {
             s->state = ST_PAUSED;
-            event_add(g, s, SEQ_PAUSED);
+            step_event(g, s, SEQ_PAUSED);
         }
     }
 }
 
-/* Rows, positions, pages and wanted logits of g->batch. */
+static bool wants_row(const struct seq *s, uint32_t position)
+{
+    if (s->kind == SEQ_EMBED)
+        return embed_wants(s, position);
+    return score_wants(s, position) || (s->kind == SEQ_GENERATE && position + 1 == s->tokens.n);
+}
+
+/* Rows, positions, pages and wanted results of g->batch. */
 static void lay_out(struct engine *g, const struct engine_model *m, struct step *st)
 {
-    *st = (struct step){
-        .token = g->token, .pos = g->pos, .seqs = g->kv_seqs, .n_seqs = (int)g->n_batch, .reach = g->reach, .kv = m->kv_shape, .want = g->want,
-        .logits = m->logits};
+    *st = (struct step){.token = g->token,
+                        .pos = g->pos,
+                        .seqs = g->kv_seqs,
+                        .n_seqs = (int)g->n_batch,
+                        .reach = g->reach,
+                        .kv = m->kv_shape,
+                        .want = g->want,
+                        .logits = m->logits,
+                        .hidden = m->hidden};
     for (uint32_t i = 0; i < g->n_batch; i++) {
-        const struct seq *s = g->batch[i];
+        struct seq *s = g->batch[i];
         g->kv_seqs[i] = (struct kv_seq){.row0 = st->n, .n_rows = (int)s->rows, .pos0 = (int)s->n_kv, .pages = s->pages.p};
         g->reach[i] = s->n_prompt + s->out_max; /* RoPE may depend on it: it never changes */
+        s->wants = 0;
         for (uint32_t r = 0; r < s->rows; r++, st->n++) {
             g->token[st->n] = s->tokens.p[s->n_kv + r];
             g->pos[st->n] = (int32_t)(s->n_kv + r);
+            if (!wants_row(s, s->n_kv + r))
+                continue;
+            g->want[st->n_want++] = st->n;
+            s->wants++;
         }
-        if (s->n_kv + s->rows == s->tokens.n)
-            g->want[st->n_want++] = st->n - 1;
+        st->n_hidden += s->kind == SEQ_EMBED ? (int)s->wants : 0;
     }
+    ASSERT((uint32_t)(st->n_want - st->n_hidden) <= g->runners_max + ENGINE_SCORE_ROWS);
 }
 
 /* Bills and charges the positions that were computed for the first time. */
@@ -90,38 +122,100 @@ static void account(struct engine *g, struct seq *s)
         return;
     sched_charge(s, s->n_kv - s->n_paid);
     s->n_paid = s->n_kv;
-    uint32_t input = s->n_kv < s->n_prompt ? s->n_kv : s->n_prompt;
+    uint32_t input = (s->n_kv < s->n_prompt ? s->n_kv : s->n_prompt) - s->n_free;
     s->counts_changed |= input != s->counts.input;
     s->counts.input = input;
 }
 
+static void fail_memory(struct engine *g, struct seq *s)
+{
+    err_set(&s->err, ERR_NO_MEMORY, "engine: no memory for what a token brings with it; try again later");
+    step_end(g, s, SEQ_END_ERROR);
+}
+
+/* One token from a row of logits. */
 static void pick(struct engine *g, struct engine_model *m, struct seq *s, const float *logits)
 {
-    int32_t token = sampler_pick(m->sampler, &s->sample, s->tokens.n, logits);
+    const float *adjusted = sampler_adjust(m->sampler, &s->sample, s->tokens.p, s->n_prompt, s->tokens.n, logits);
+    int32_t token = sampler_pick(m->sampler, &s->sample, s->tokens.n, adjusted);
     if (token == TOKEN_NONE) {
         err_set(&s->err, ERR_INTERNAL, "engine: the model gave no number for any token; its file is damaged or not supported");
         step_end(g, s, SEQ_END_ERROR);
         return;
     }
-    size_t at = g->text.len;
-    bool   ended = seq_accept(s, token, &g->piece, &g->text);
-    if (g->piece.failed || g->text.failed) {
-        err_set(&s->err, ERR_NO_MEMORY, "engine: no memory for the text of a token; try again later");
-        s->end = SEQ_END_ERROR;
-        ended = true;
+    size_t at = g->text.len, lp_at = g->logprobs.n;
+    bool ended = seq_accept(s, token, &g->piece, &g->text);
+    bool told = s->logprobs && !(ended && m->vocab && !s->ignore_eos && vocab_is_eog(m->vocab, token));
+    if (g->piece.failed || g->text.failed || (told && !score_token(g, m, s, token, logits))) {
+        fail_memory(g, s);
+        return;
     }
-    struct event *ev = event_add(g, s, SEQ_TEXT);
+    struct event *ev = step_event(g, s, SEQ_TEXT);
     ev->text_at = at;
     ev->n_text = g->text.len - at;
     ev->token = token;
+    ev->logprobs_at = lp_at;
+    ev->n_logprobs = told;
     if (ended)
         step_end(g, s, s->end);
 }
 
+static void generate(struct engine *g, struct engine_model *m, struct seq *s, const float *logits)
+{
+    size_t n = g->forked.n;
+    enum seq_end why;
+    if (s->fork)
+        fork_share(g, s); /* first: a token may end s, and its pages with it */
+    pick(g, m, s, logits);
+    for (; n < g->forked.n; n++) {
+        struct seq *f = g->forked.p[n];
+        if (asked_to_stop(f, &why))
+            step_end(g, f, why);
+        else
+            pick(g, m, f, logits);
+    }
+}
+
+/* What the rows of one sequence gave: `got` is s->wants rows of logits, or of hidden states. */
+static void advance(struct engine *g, struct engine_model *m, struct seq *s, const float *got)
+{
+    const bool whole = s->n_kv == s->tokens.n;
+    switch (s->kind) {
+    case SEQ_GENERATE:
+    case SEQ_SCORE:
+        if (!score_prompt(g, m, s, s->n_kv - s->rows, got))
+            fail_memory(g, s);
+        else if (whole && s->kind == SEQ_SCORE)
+            step_end(g, s, SEQ_END_LENGTH);
+        else if (whole)
+            generate(g, m, s, got + (size_t)(s->wants - 1) * m->n_vocab);
+        break;
+    case SEQ_EMBED:
+        if (!embed_rows(s, got))
+            break;
+        step_event(g, s, SEQ_VECTOR);
+        step_end(g, s, SEQ_END_STOP);
+        break;
+    }
+}
+
+/* The counts of those that the step served, for the journal. */
+static void note_counts(struct engine *g)
+{
+    g->n_deltas = 0;
+    for (size_t i = 0; i < g->n_batch + g->forked.n; i++) {
+        struct seq *s = i < g->n_batch ? g->batch[i] : g->forked.p[i - g->n_batch];
+        if (s->counts_changed)
+            g->deltas[g->n_deltas++] = (struct usage_delta){.seq = s->id, .tag = s->tag, .counts = s->counts};
+        s->counts_changed = false;
+    }
+    g->forked.n = 0;
+}
+
 void step_run(struct engine *g, struct engine_model *m)
 {
-    struct step  st;
-    uint64_t     t0 = clock_ns();
+    struct step st;
+    uint64_t t0 = clock_ns();
     enum seq_end why;
     lay_out(g, m, &st);
     model_step(m->model, &st);
@@ -130,25 +224,22 @@ void step_run(struct engine *g, struct engine_model *m)
         uint64_t row = ns / (uint64_t)st.n;
         m->row_ns = m->row_ns ? (3 * m->row_ns + row) / 4 : row;
     }
-    const float *logits = m->logits;
+    const float *logits = m->logits, *hidden = m->hidden;
     for (uint32_t i = 0; i < g->n_batch; i++) {
         struct seq *s = g->batch[i];
+        const float *got = s->kind == SEQ_EMBED ? hidden : logits;
+        if (s->kind == SEQ_EMBED)
+            hidden += (size_t)s->wants * m->n_embd;
+        else
+            logits += (size_t)s->wants * m->n_vocab;
         account(g, s);
-        bool wants = s->n_kv == s->tokens.n;
         if (asked_to_stop(s, &why))
             step_end(g, s, why);
-        else if (wants)
-            pick(g, m, s, logits);
-        logits += wants ? m->n_vocab : 0;
+        else
+            advance(g, m, s, got);
     }
     step_pauses(g);
-    g->n_deltas = 0;
-    for (uint32_t i = 0; i < g->n_batch; i++) {
-        struct seq *s = g->batch[i];
-        if (s->counts_changed)
-            g->deltas[g->n_deltas++] = (struct usage_delta){.seq = s->id, .tag = s->tag, .counts = s->counts};
-        s->counts_changed = false;
-    }
+    note_counts(g);
     ns = clock_ns() - t0;
     m->work_ns += ns;
     g->step_ns += ns;
@@ -162,12 +253,20 @@ void step_events(struct engine *g)
         g->o.journal(g->o.journal_ctx, g->deltas, g->n_deltas);
     g->n_deltas = 0;
     for (uint32_t i = 0; i < g->n_events; i++) {
-        struct event    *ev = &g->events[i];
-        struct seq      *s = ev->seq;
+        struct event *ev = &g->events[i];
+        struct seq *s = ev->seq;
         struct seq_event out = {.kind = ev->kind, .seq = s->id, .text = "", .token = ev->token, .counts = ev->counts};
         if (ev->n_text > 0) {
             out.text = g->text.data + ev->text_at;
             out.n_text = ev->n_text;
+        }
+        if (ev->n_logprobs > 0) {
+            out.logprobs = g->logprobs.p + ev->logprobs_at;
+            out.n_logprobs = ev->n_logprobs;
+        }
+        if (ev->kind == SEQ_VECTOR) {
+            out.vector = s->vector;
+            out.n_vector = s->model->n_embd;
         }
         if (ev->kind == SEQ_DONE) {
             out.end = s->end;
@@ -179,6 +278,7 @@ void step_events(struct engine *g)
             engine_release(g, s);
     }
     g->n_events = 0;
+    g->logprobs.n = 0;
     buf_clear(&g->text);
     buf_clear(&g->piece);
 }

@@ -148,7 +148,11 @@ void block_swiglu(struct model *m, int layer, int n)
 void block_head(struct model *m, const struct step *s)
 {
     dev_rmsnorm(m->dev, m->xn, m->x, m->out_norm, m->shape.norm_eps, s->n_want, (int)m->shape.n_embd);
-    dev_matmul(m->dev, s->logits, m->out, NULL, m->xn, s->n_want);
+    int n = s->n_want - s->n_hidden;
+    if (n)
+        dev_matmul(m->dev, s->logits, m->out, NULL, m->xn, n);
+    if (s->n_hidden)
+        memcpy(s->hidden, m->xn + (size_t)n * m->shape.n_embd, (size_t)s->n_hidden * m->shape.n_embd * sizeof *s->hidden);
 }
 
 void dense_step(struct model *m, const struct step *s)

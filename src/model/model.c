@@ -132,7 +132,7 @@ void model_kv_shape(const struct model *m, enum kv_type type, struct kv_shape *o
 
 void model_step(struct model *m, const struct step *s)
 {
-    ASSERT(s->n > 0 && s->n <= STEP_ROWS_MAX && s->n_want >= 0 && s->n_want <= s->n);
+    ASSERT(s->n > 0 && s->n <= STEP_ROWS_MAX && s->n_want >= 0 && s->n_want <= s->n && s->n_hidden >= 0 && s->n_hidden <= s->n_want);
     for (int i = 0; i < s->n; i++)
         ASSERT(s->token[i] >= 0 && (uint32_t)s->token[i] < m->shape.n_vocab && s->pos[i] >= 0);
     for (int i = 0; i < s->n_want; i++)

@@ -35,9 +35,10 @@ struct step {
     int                  n_seqs;
     const uint32_t      *reach;   /* (n_seqs) positions that each sequence can ever have, the same in all its steps; NULL: the model's n_ctx */
     struct kv_shape      kv;
-    const int32_t       *want;    /* (n_want) rows whose logits are wanted, ascending */
-    int                  n_want;
-    float               *logits;  /* out: (n_want, n_vocab) */
+    const int32_t       *want;    /* (n_want) rows whose logits are wanted, ascending; of the last n_hidden the hidden state instead */
+    int                  n_want, n_hidden;
+    float               *logits;  /* out: (n_want - n_hidden, n_vocab) */
+    float               *hidden;  /* out: (n_hidden, n_embd) after the last norm; may be NULL when n_hidden is 0 */
 };
 enum { STEP_ROWS_MAX = 512 };
 /* Scratch for up to STEP_ROWS_MAX rows belongs to the model. */

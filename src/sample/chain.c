@@ -3,21 +3,12 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "sample/exp.h"
-#include "sample/sample.h"
-#include "sample/topk.h"
+#include "sample/sample_int.h"
 #include "text/vocab.h"
 #include <math.h>
 #include <stdbool.h>
 
-enum { DRAW_BLOCK = 256, LANES = 16 };
-
-struct sampler {
-    uint32_t              n_vocab;
-    struct cands          c;
-    float                *w;     /* (n_vocab) masses */
-    double               *block; /* (n_vocab / DRAW_BLOCK + 1) their sums */
-    struct select_scratch sel;
-};
+enum { LANES = 16 };
 
 int sampler_new(struct sampler **out, uint32_t n_vocab, struct err *e)
 {
@@ -30,8 +21,10 @@ int sampler_new(struct sampler **out, uint32_t n_vocab, struct err *e)
         s->w = mem_array(n_vocab, sizeof *s->w);
         s->block = mem_array(n_vocab / DRAW_BLOCK + 1, sizeof *s->block);
         s->sel.idx = mem_array(n_vocab, sizeof *s->sel.idx);
+        s->seen = mem_array(n_vocab, sizeof *s->seen);
+        s->adjusted = mem_array(n_vocab, sizeof *s->adjusted);
     }
-    if (!s || !s->c.id || !s->c.logit || !s->w || !s->block || !s->sel.idx) {
+    if (!s || !s->c.id || !s->c.logit || !s->w || !s->block || !s->sel.idx || !s->seen || !s->adjusted) {
         sampler_free(s);
         return err_set(e, ERR_NO_MEMORY, "sample: no memory for a vocabulary of %u tokens; free some memory", n_vocab);
     }
@@ -48,13 +41,15 @@ void sampler_free(struct sampler *s)
     mem_free(s->w);
     mem_free(s->block);
     mem_free(s->sel.idx);
+    mem_free(s->seen);
+    mem_free(s->adjusted);
     mem_free(s);
 }
 
-/* The lowest id with the largest logit; TOKEN_NONE when there is none above minus infinity. Lanes, so that the compiler uses vectors. */
-static int32_t argmax(const float *x, size_t n)
+/* Lanes, so that the compiler uses vectors. */
+int32_t sample_argmax(const float *x, size_t n)
 {
-    float  lane[LANES], max = -INFINITY;
+    float lane[LANES], max = -INFINITY;
     size_t i = 0;
     for (int k = 0; k < LANES; k++)
         lane[k] = -INFINITY;
@@ -71,8 +66,7 @@ static int32_t argmax(const float *x, size_t n)
     return TOKEN_NONE;
 }
 
-/* w = exp((logit - max) / t); the maximum has 1 even when it is infinite. block: the sum of each DRAW_BLOCK of them. Returns the sum. */
-static double masses(float *restrict w, double *restrict block, const float *restrict logit, size_t n, float max, float t)
+double sample_masses(float *restrict w, double *restrict block, const float *restrict logit, size_t n, float max, float t)
 {
     double sum = 0;
     for (size_t i = 0; i < n; i++) {
@@ -134,12 +128,12 @@ static size_t draw(const float *w, const double *block, size_t n, double target)
 
 int32_t sampler_pick(struct sampler *s, const struct sample_params *p, uint64_t position, const float *logits)
 {
-    int32_t best = argmax(logits, s->n_vocab);
+    int32_t best = sample_argmax(logits, s->n_vocab);
     if (best == TOKEN_NONE || !(p->temperature > 0))
         return best;
-    const float  max = logits[best];
+    const float max = logits[best];
     struct cands all = {NULL, (float *)(uintptr_t)logits, s->n_vocab}, *c = &all;
-    const bool   cut_k = p->top_k > 0 && p->top_k < s->n_vocab, cut_p = p->top_p < 1, cut_min = p->min_p > 0;
+    const bool cut_k = p->top_k > 0 && p->top_k < s->n_vocab, cut_p = p->top_p<1, cut_min = p->min_p> 0;
     if (cut_k || cut_p || cut_min) {
         c = &s->c;
         fill(c, logits, s->n_vocab);
@@ -147,12 +141,12 @@ int32_t sampler_pick(struct sampler *s, const struct sample_params *p, uint64_t 
     if (cut_k)
         select_top(c, NULL, p->top_k, &s->sel);
     if (cut_p) {
-        double all_mass = masses(s->w, s->block, c->logit, c->n, max, 1);
+        double all_mass = sample_masses(s->w, s->block, c->logit, c->n, max, 1);
         select_top(c, s->w, (double)p->top_p * all_mass, &s->sel);
     }
     if (cut_min)
         keep_min(c, fminf(max, max + logf(p->min_p)));
-    double sum = masses(s->w, s->block, c->logit, c->n, max, p->temperature);
+    double sum = sample_masses(s->w, s->block, c->logit, c->n, max, p->temperature);
     size_t at = draw(s->w, s->block, c->n, sum * rng_f64(p->seed, p->choice, position, 0));
     return c->id ? c->id[at] : (int32_t)at;
 }

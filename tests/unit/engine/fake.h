@@ -5,11 +5,13 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "base/thread.h"
+#include "base/vec.h"
+#include "base/buf.h"
 #include "engine/engine.h"
 #include <stdatomic.h>
 #include <string.h>
 
-enum { FAKE_VOCAB = 64, FAKE_EOG = 0, JOBS_MAX = 4096 };
+enum { FAKE_WIDTH = 8, FAKE_VOCAB = 64, FAKE_EOG = 0, JOBS_MAX = 4096 };
 
 struct model {
     struct model_shape shape;
@@ -29,7 +31,7 @@ static struct vocab fake_vocab;
 static inline void fake_model(struct model *m, uint32_t n_ctx)
 {
     memset(m, 0, sizeof *m);
-    m->shape = (struct model_shape){.arch = "fake", .n_vocab = FAKE_VOCAB, .n_ctx = n_ctx, .n_params = 1 << 20};
+    m->shape = (struct model_shape){.arch = "fake", .n_vocab = FAKE_VOCAB, .n_embd = FAKE_WIDTH, .n_ctx = n_ctx, .n_params = 1 << 20};
     m->layers = 1;
 }
 
@@ -52,6 +54,12 @@ static inline void fake_logits(const struct model *m, uint64_t h, float *logits)
             logits[i] = 0.0f / 0.0f;
 }
 
+static inline void fake_hidden(uint64_t h, float *hidden)
+{
+    for (uint32_t i = 0; i < FAKE_WIDTH; i++)
+        hidden[i] = (float)(int)(rng_u64(h, 1, i, 3) % 2001) / 1000 - 1;
+}
+
 void model_step(struct model *m, const struct step *s)
 {
     m->rows = s->n;
@@ -64,7 +72,7 @@ void model_step(struct model *m, const struct step *s)
     if (m->delay_us)
         for (uint64_t end = clock_ns() + m->delay_us * 1000ull; clock_ns() < end;)
             ;
-    float *logits = s->logits;
+    float *logits = s->logits, *hidden = s->hidden;
     int    w = 0;
     for (int i = 0; i < s->n_seqs; i++) {
         const struct kv_seq *q = &s->seqs[i];
@@ -78,8 +86,13 @@ void model_step(struct model *m, const struct step *s)
             uint64_t h = 1;
             for (uint32_t p = 0; p <= pos; p++)
                 h = fake_hash(h, ((const int32_t *)q->pages[p / KV_PAGE])[p % KV_PAGE], p);
-            fake_logits(m, h, logits);
-            logits += m->shape.n_vocab;
+            if (w >= s->n_want - s->n_hidden) {
+                fake_hidden(h, hidden);
+                hidden += FAKE_WIDTH;
+            } else {
+                fake_logits(m, h, logits);
+                logits += m->shape.n_vocab;
+            }
             w++;
         }
     }
@@ -108,6 +121,9 @@ struct job {
     struct token_counts counts, journaled;
     enum seq_end        end;
     struct err          err;
+    struct vec_token_lp { struct token_logprobs *p; size_t n, cap; } told, prompt_told; /* log probabilities */
+    float               vector[FAKE_WIDTH];
+    uint32_t            n_vector;
     uint64_t            seq, done_ns, total_done; /* total: tokens of all jobs when this one ended */
 };
 static struct job   jobs[JOBS_MAX];
@@ -118,6 +134,8 @@ static inline void jobs_reset(void)
     for (int i = 0; i < JOBS_MAX; i++) {
         if (jobs[i].text.data)
             buf_deinit(&jobs[i].text);
+        vec_deinit(&jobs[i].told);
+        vec_deinit(&jobs[i].prompt_told);
         memset(&jobs[i], 0, sizeof jobs[i]);
         mutex_init(&jobs[i].mu);
         cond_init(&jobs[i].more);
@@ -137,6 +155,15 @@ static inline void job_event(void *arg, const struct seq_event *ev)
         j->n_tokens += ev->token >= 0;
         total_tokens += ev->token >= 0;
         j->bad += ev->token >= 0 && ev->counts.output != j->n_tokens;
+        for (size_t i = 0; i < ev->n_logprobs; i++)
+            j->bad += !vec_push(&j->told, ev->logprobs[i]);
+    } else if (ev->kind == SEQ_PROMPT) {
+        for (size_t i = 0; i < ev->n_logprobs; i++)
+            j->bad += !vec_push(&j->prompt_told, ev->logprobs[i]);
+    } else if (ev->kind == SEQ_VECTOR) {
+        j->n_vector++;
+        j->bad += ev->n_vector != FAKE_WIDTH;
+        memcpy(j->vector, ev->vector, sizeof j->vector);
     } else if (ev->kind == SEQ_PAUSED) {
         j->n_paused++;
     } else {
@@ -200,6 +227,24 @@ struct expect {
     uint32_t     n_out;
     enum seq_end end;
 };
+/* Bias and penalties as their definitions read, from the whole history each time. */
+static inline void fake_adjust(const struct sample_params *p, const int32_t *tokens, uint32_t n_prompt, uint32_t n, float *logits)
+{
+    for (uint32_t i = 0; i < p->n_bias; i++)
+        logits[p->bias[i].token] += p->bias[i].bias;
+    for (int32_t t = 0; t < FAKE_VOCAB; t++) {
+        uint32_t times = 0, near = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            times += tokens[i] == t && i >= n_prompt;
+            near += tokens[i] == t && (p->repeat_last == 0 || n - i <= p->repeat_last);
+        }
+        if (near && p->repetition > 0)
+            logits[t] = logits[t] > 0 ? logits[t] / p->repetition : logits[t] * p->repetition;
+        if (times)
+            logits[t] = logits[t] - p->frequency * (float)times - p->presence;
+    }
+}
+
 static inline void fake_expect(const struct model *m, const struct seq_opts *o, uint32_t n_ctx, struct expect *x)
 {
     static _Thread_local int32_t tokens[1 << 16];
@@ -222,6 +267,7 @@ static inline void fake_expect(const struct model *m, const struct seq_opts *o, 
     for (bool end = false; !end && x->n_out < max;) {
         h = fake_hash(h, tokens[n - 1], n - 1);
         fake_logits(m, h, logits);
+        fake_adjust(&o->sample, tokens, o->n_prompt, n, logits);
         int32_t t = tokens[n] = sampler_pick(s, &o->sample, n, logits);
         n++, x->n_out++;
         if (t == FAKE_EOG && !o->ignore_eos) {
