@@ -245,26 +245,35 @@ static void on_event(void *arg, const struct backend_event *ev)
 static int start_prompt(struct call *c, uint32_t i, struct err *e)
 {
     struct backend_req q = {.model = c->q.model,
+                            .kind = c->q.kind,
                             .prompt = c->prompts[i].tokens.p,
                             .n_prompt = c->prompts[i].n_tokens,
                             .allowance = c->granted,
                             .sample = c->q.sample,
+                            .logprobs = c->q.logprobs,
+                            .prompt_logprobs = c->q.prompt_logprobs,
+                            .top_logprobs = c->q.top_logprobs,
                             .stops = c->q.stops,
                             .stop_lens = c->q.stop_lens,
                             .n_stops = c->q.n_stops,
                             .on_event = on_event};
+    struct backend_req many[CHOICES_MAX];
+    struct backend_job *jobs[CHOICES_MAX];
     q.tenant.id = (uint64_t)c->who.org.v, q.tenant.weight = 1;
     memcpy(q.tenant.kv_salt, c->who.kv_salt, sizeof q.tenant.kv_salt);
     for (uint32_t k = 0; k < c->q.n; k++) {
         struct choice *ch = &c->choices[i * c->q.n + k];
         q.max_tokens = ch->limit, q.sample.choice = k;
         q.arg = ch, q.tag = (uint64_t)(uintptr_t)ch;
-        int rc = c->api->backend.start(c->api->backend.self, &q, &ch->job, e);
-        if (rc < 0)
-            return rc;
-        ch->started = true;
-        c->n_live++;
+        many[k] = q;
+        many[k].prompt_logprobs = q.prompt_logprobs && k == 0; /* the same for all */
     }
+    int rc = c->api->backend.start(c->api->backend.self, many, c->q.n, jobs, e);
+    if (rc < 0)
+        return rc;
+    for (uint32_t k = 0; k < c->q.n; k++)
+        c->choices[i * c->q.n + k].job = jobs[k];
+    c->n_live += c->q.n;
     vec_deinit(&c->prompts[i].tokens); /* the backend has its copy */
     return 0;
 }
@@ -274,9 +283,8 @@ static void start_more(struct call *c)
 {
     struct err e = {0};
     while (c->r && c->err.code == ERR_OK && c->next_prompt < c->n_prompts && (!c->n_live || c->n_live + c->q.n <= CALL_JOBS_MAX)) {
-        uint32_t before = c->n_live;
         if (start_prompt(c, c->next_prompt, &e) < 0) {
-            if (e.code == ERR_BUSY && before && before == c->n_live)
+            if (e.code == ERR_BUSY && c->n_live)
                 return;
             c->err = e;
             call_stop_all(c);

@@ -17,6 +17,7 @@ enum {
     SLICE_MOST = 4096,
     STOPS_MAX = 4,
     STOP_BYTES = 256,
+    CHOICES_MAX = 8,
     CALL_JOBS_MAX = 32, /* of one call at once; its other prompts wait for them */
 };
 
@@ -25,7 +26,10 @@ struct call_request {
     const struct backend_model *model;
     bool                        stream, include_usage;
     uint32_t                    max_tokens; /* of each choice; 0: as many as the context and the credit allow */
-    uint32_t                    n;          /* choices of each prompt */
+    uint32_t                    n;          /* choices of each prompt, at most CHOICES_MAX */
+    enum seq_kind               kind;
+    bool                        logprobs, prompt_logprobs;
+    uint32_t                    top_logprobs;
     struct sample_params        sample;
     const char                 *stops[STOPS_MAX];
     size_t                      stop_lens[STOPS_MAX];
@@ -42,7 +46,7 @@ struct choice {
     struct call        *call;
     uint32_t            index, prompt; /* in the answer; of c->prompts */
     struct backend_job *job;           /* while it runs */
-    bool                started, paused, ended;
+    bool                paused, ended;
     uint32_t            limit;         /* most output tokens: of the caller and of the context */
     struct token_counts counts;
     struct token_counts journaled;     /* step thread: its part of call.journaled */

@@ -21,6 +21,8 @@ struct backend_model { /* one name that can be called; without a pin it lives un
     const struct vocab         *vocab;       /* this and the rest: only with a pin */
     const struct chat_template *tmpl;
     uint32_t                    n_ctx;
+    uint32_t                    n_embd;  /* numbers of an embedding */
+    enum pooling                pooling; /* of its embeddings: as the file says, POOL_LAST where it says nothing */
     char                        warning[256];
 };
 
@@ -30,6 +32,10 @@ struct backend_event {
     size_t                n_text;
     struct token_counts counts; /* cumulative */
     uint32_t              n_tokens; /* sampled tokens that this event covers */
+    const struct token_logprobs *logprobs; /* (n_logprobs) SEQ_TEXT and SEQ_PROMPT, when they were asked for; valid during the call */
+    size_t                n_logprobs;
+    const float          *vector; /* (n_vector) SEQ_VECTOR; valid during the call */
+    size_t                n_vector;
     enum seq_end          end;
     struct err            err;
 };
@@ -37,13 +43,16 @@ struct backend_job;
 struct backend_req {
     const struct backend_model *model; /* pinned until start returns; the job has a pin of its own */
     struct tenant               tenant;
+    enum seq_kind               kind;    /* pooling is the model's */
     const int32_t              *prompt;
     uint32_t                    n_prompt, max_tokens, allowance;
     struct sample_params        sample;
+    bool                        logprobs, prompt_logprobs;
+    uint32_t                    top_logprobs;
     const char *const          *stops;
     const size_t               *stop_lens;
     uint32_t                    n_stops;
-    uint64_t                    tag; /* the hold: given back to the journal */
+    uint64_t                    tag; /* the owner's: given back to the journal */
     void (*on_event)(void *arg, const struct backend_event *ev); /* BACKEND thread rule above; after the SEQ_DONE event the job is gone */
     void *arg;
 };
@@ -76,7 +85,9 @@ struct backend {
     size_t (*n_models)(void *self);
     const struct backend_model *(*model_at)(void *self, size_t i);
     const struct backend_model *(*model_find)(void *self, struct str alias); /* NULL: unknown */
-    int  (*start)(void *self, const struct backend_req *q, struct backend_job **out, struct err *e);
+    /* n answers to one prompt, all or none: q and out are (n); they may differ in sample.choice, tag and arg alone. The prompt is billed to the
+     * first. */
+    int  (*start)(void *self, const struct backend_req *q, size_t n, struct backend_job **out, struct err *e);
     void (*allow)(void *self, struct backend_job *j, uint32_t allowance);
     void (*stop)(void *self, struct backend_job *j, enum seq_end why); /* SEQ_DONE still comes */
     void (*stats)(void *self, struct engine_stats *out);

@@ -4,6 +4,13 @@
 #include "backend/local_int.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include <string.h>
+
+/* What may be told of a job: texts and log probabilities gather until they are delivered. */
+struct pending {
+    struct buf          text;
+    struct vec_logprobs logprobs, prompt;
+};
 
 struct backend_job { /* mu guards what the step thread and the owner both touch */
     struct backend_local *b;
@@ -12,13 +19,16 @@ struct backend_job { /* mu guards what the step thread and the owner both touch 
     void (*on_event)(void *arg, const struct backend_event *ev);
     void                *arg;
     bool                 listed, paused, done; /* mu: pending */
-    struct buf           text;                 /* mu: pending */
-    uint32_t             n_tokens;             /* mu: covered by text */
+    bool                 short_of_memory;      /* mu: something was lost */
+    struct pending       pending;              /* mu */
+    float               *vector;               /* mu: (n_vector) */
+    size_t               n_vector;
+    uint32_t             n_tokens;             /* mu: covered by pending.text */
     struct token_counts  counts;               /* mu */
     enum seq_end         end;                  /* mu */
     struct err           err;                  /* mu */
     struct backend_job  *next;                 /* mu: of the list */
-    struct buf           out;                  /* owner: the text that is being delivered */
+    struct pending       out;                  /* owner: what is being delivered */
 };
 
 struct backend_local {
@@ -36,26 +46,53 @@ static void mailbox_free(struct mailbox *x)
     mem_free(x);
 }
 
+static void pending_clear(struct pending *p)
+{
+    buf_clear(&p->text);
+    p->logprobs.n = p->prompt.n = 0;
+}
+
+static void pending_deinit(struct pending *p)
+{
+    buf_deinit(&p->text);
+    vec_deinit(&p->logprobs);
+    vec_deinit(&p->prompt);
+}
+
 /* Hands out what one job has pending. True: the job has ended. */
 static bool deliver(struct mailbox *x, struct backend_job *j)
 {
     mutex_lock(&x->mu);
-    struct buf empty = j->out;
-    j->out = j->text;
-    j->text = empty;
-    buf_clear(&j->text);
-    struct backend_event ev = {
-        .text = j->out.data ? j->out.data : "", .n_text = j->out.len, .counts = j->counts, .n_tokens = j->n_tokens, .end = j->end, .err = j->err};
+    struct pending empty = j->out;
+    j->out = j->pending;
+    j->pending = empty;
+    pending_clear(&j->pending);
+    const struct pending *p = &j->out;
+    struct backend_event ev = {.counts = j->counts, .text = "", .end = j->end, .err = j->err};
+    uint32_t n_tokens = j->n_tokens;
+    float *vector = j->vector;
     bool paused = j->paused, done = j->done;
+    j->vector = NULL;
     j->n_tokens = 0;
     j->paused = j->listed = false;
     mutex_unlock(&x->mu);
-    if (ev.n_tokens > 0 || ev.n_text > 0) {
-        ev.kind = SEQ_TEXT;
-        j->on_event(j->arg, &ev);
+    if (p->prompt.n > 0) {
+        struct backend_event prompt = ev;
+        prompt.kind = SEQ_PROMPT, prompt.logprobs = p->prompt.p, prompt.n_logprobs = p->prompt.n;
+        j->on_event(j->arg, &prompt);
     }
-    ev.text = "";
-    ev.n_text = ev.n_tokens = 0;
+    if (n_tokens > 0 || p->text.len > 0) {
+        struct backend_event text = ev;
+        text.kind = SEQ_TEXT, text.text = p->text.data ? p->text.data : "", text.n_text = p->text.len, text.n_tokens = n_tokens;
+        text.logprobs = p->logprobs.p, text.n_logprobs = p->logprobs.n;
+        j->on_event(j->arg, &text);
+    }
+    if (vector) {
+        struct backend_event found = ev;
+        found.kind = SEQ_VECTOR, found.vector = vector, found.n_vector = j->n_vector;
+        j->on_event(j->arg, &found);
+        mem_free(vector);
+    }
     if (paused && !done) {
         ev.kind = SEQ_PAUSED;
         j->on_event(j->arg, &ev);
@@ -71,8 +108,9 @@ static void job_free(struct backend_job *j)
 {
     if (j->title)
         shelf_put(&j->b->shelf, j->title);
-    buf_deinit(&j->text);
-    buf_deinit(&j->out);
+    pending_deinit(&j->pending);
+    pending_deinit(&j->out);
+    mem_free(j->vector);
     mem_free(j);
 }
 
@@ -146,6 +184,43 @@ bool mailbox_leave(struct mailbox *x, struct backend_wait *w)
     return found;
 }
 
+static bool add_logprobs(struct vec_logprobs *v, const struct seq_event *ev)
+{
+    if (!ev->n_logprobs)
+        return true;
+    if (!vec_reserve(v, v->n + ev->n_logprobs))
+        return false;
+    memcpy(v->p + v->n, ev->logprobs, ev->n_logprobs * sizeof *v->p);
+    v->n += ev->n_logprobs;
+    return true;
+}
+
+/* mu is held. False: no memory. */
+static bool add_event(struct backend_job *j, const struct seq_event *ev)
+{
+    switch (ev->kind) {
+    case SEQ_TEXT:
+        buf_add(&j->pending.text, ev->text, ev->n_text);
+        j->n_tokens += ev->token != TOKEN_NONE;
+        j->paused = false; /* a pause that is over before it was told */
+        return !j->pending.text.failed && add_logprobs(&j->pending.logprobs, ev);
+    case SEQ_PROMPT: return add_logprobs(&j->pending.prompt, ev);
+    case SEQ_VECTOR:
+        j->vector = mem_array(ev->n_vector, sizeof *j->vector);
+        j->n_vector = ev->n_vector;
+        if (j->vector)
+            memcpy(j->vector, ev->vector, ev->n_vector * sizeof *j->vector);
+        return j->vector != NULL;
+    case SEQ_PAUSED: j->paused = true; return true;
+    case SEQ_DONE:
+        j->done = true;
+        j->end = ev->end;
+        j->err = ev->err;
+        return true;
+    }
+    return true;
+}
+
 /* Step thread. */
 static void on_seq(void *arg, const struct seq_event *ev)
 {
@@ -153,20 +228,10 @@ static void on_seq(void *arg, const struct seq_event *ev)
     struct mailbox     *x = j->b->box;
     mutex_lock(&x->mu);
     j->counts = ev->counts;
-    if (ev->kind == SEQ_TEXT) {
-        buf_add(&j->text, ev->text, ev->n_text);
-        j->n_tokens += ev->token != TOKEN_NONE;
-        j->paused = false; /* a pause that is over before it was told */
-    } else if (ev->kind == SEQ_PAUSED) {
-        j->paused = true;
-    } else {
-        j->done = true;
-        j->end = ev->end;
-        j->err = ev->err;
-        if (j->text.failed) {
-            j->end = SEQ_END_ERROR;
-            err_set(&j->err, ERR_NO_MEMORY, "backend: no memory for the text of an answer; try again later");
-        }
+    j->short_of_memory |= !add_event(j, ev);
+    if (j->done && j->short_of_memory) {
+        j->end = SEQ_END_ERROR;
+        err_set(&j->err, ERR_NO_MEMORY, "backend: no memory for an answer; try again later");
     }
     if (!j->listed) {
         j->listed = true;
@@ -206,34 +271,41 @@ static void model_status(void *self, const struct backend_model *m, struct backe
     shelf_status(shelf_of(self), title_of(m), out);
 }
 
-static int start(void *self, const struct backend_req *q, struct backend_job **out, struct err *e)
+/* A job with a pin on its model. */
+static int job_new(struct backend_job **out, struct backend_local *b, const struct backend_req *q, struct err *e)
 {
-    struct backend_local *b = self;
-    struct backend_job   *j = mem_new(sizeof *j);
-    *out = NULL;
-    if (!j || !b->engine) {
-        mem_free(j);
-        return err_set(e, j ? ERR_UNAVAILABLE : ERR_NO_MEMORY, "backend: %s",
-                       j ? "the server is ending" : "no memory for a request; try again later");
-    }
+    struct backend_job *j = *out = mem_new(sizeof *j);
+    if (!j)
+        return err_set(e, ERR_NO_MEMORY, "backend: no memory for a request; try again later");
     j->b = b;
-    buf_init(&j->text, 0);
-    buf_init(&j->out, 0);
+    j->on_event = q->on_event;
+    j->arg = q->arg;
+    buf_init(&j->pending.text, 0);
+    buf_init(&j->out.text, 0);
     if (!shelf_pin(&b->shelf, title_of(q->model))) {
         job_free(j);
+        *out = NULL;
         return err_set(e, ERR_UNAVAILABLE, "backend: the model %s is not in memory; try again later", q->model->alias);
     }
     j->title = title_of(q->model);
-    j->on_event = q->on_event;
-    j->arg = q->arg;
-    struct seq_opts o = {
+    return 0;
+}
+
+static struct seq_opts seq_of(const struct backend_req *q, struct backend_job *j)
+{
+    return (struct seq_opts){
         .model = j->title->served,
+        .kind = q->kind,
+        .pooling = q->model->pooling,
         .tenant = q->tenant,
         .prompt = q->prompt,
         .n_prompt = q->n_prompt,
         .max_tokens = q->max_tokens,
         .allowance = q->allowance,
         .sample = q->sample,
+        .logprobs = q->logprobs,
+        .prompt_logprobs = q->prompt_logprobs,
+        .top_logprobs = q->top_logprobs,
         .stops = q->stops,
         .stop_lens = q->stop_lens,
         .n_stops = q->n_stops,
@@ -241,13 +313,35 @@ static int start(void *self, const struct backend_req *q, struct backend_job **o
         .on_event = on_seq,
         .arg = j,
     };
-    int rc = engine_start(b->engine, &o, &j->seq, e);
-    if (rc < 0) {
-        job_free(j);
-        return rc;
+}
+
+static int start(void *self, const struct backend_req *q, size_t n, struct backend_job **out, struct err *e)
+{
+    struct backend_local *b = self;
+    uint64_t              ids[ENGINE_CHOICES_MAX];
+    ASSERT(n > 0 && n <= ENGINE_CHOICES_MAX);
+    struct seq_opts *o = mem_array(n, sizeof *o);
+    size_t           made = 0;
+    int              rc = 0;
+    if (!b->engine || !o)
+        rc = err_set(e, o ? ERR_UNAVAILABLE : ERR_NO_MEMORY, "backend: %s", o ? "the server is ending" : "no memory for a request; try again later");
+    for (; rc == 0 && made < n; made += rc == 0) {
+        rc = job_new(&out[made], b, &q[made], e);
+        if (rc == 0)
+            o[made] = seq_of(&q[made], out[made]);
     }
-    *out = j;
-    return 0;
+    if (rc == 0)
+        rc = engine_start_many(b->engine, o, n, ids, e);
+    for (size_t i = 0; i < made; i++) {
+        if (rc == 0) {
+            out[i]->seq = ids[i]; /* read on this thread alone */
+        } else {
+            job_free(out[i]);
+            out[i] = NULL;
+        }
+    }
+    mem_free(o);
+    return rc;
 }
 
 static void allow(void *self, struct backend_job *j, uint32_t allowance)

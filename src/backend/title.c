@@ -58,6 +58,22 @@ int title_open(struct title *t, uint64_t rows, uint64_t *need, struct err *e)
     return 0;
 }
 
+/* How the file's maker pools embeddings (llama.cpp's numbers). Without a word the last token's state, which has seen the whole text. */
+static int read_pooling(struct title *t, struct err *e)
+{
+    static const enum pooling of[] = {[1] = POOL_MEAN, [2] = POOL_FIRST, [3] = POOL_LAST, [4] = POOL_LAST};
+    struct str arch;
+    char key[128];
+    uint32_t type;
+    int rc = modelfile_str(t->file, "general.architecture", &arch, e);
+    if (rc < 0)
+        return rc;
+    str_fmt(key, sizeof key, "%.*s.pooling_type", (int)(arch.n < 64 ? arch.n : 64), arch.p);
+    rc = modelfile_u32_or(t->file, key, 0, 4, 0, &type, e);
+    t->pub.pooling = rc < 0 || type == 0 ? POOL_LAST : of[type];
+    return rc;
+}
+
 int title_load(struct title *t, struct device *d, struct engine *g, struct err *e)
 {
     t->pub.warning[0] = '\0';
@@ -67,6 +83,8 @@ int title_load(struct title *t, struct device *d, struct engine *g, struct err *
     if (rc == 0)
         rc = model_load(&t->model, t->file, d, NULL, NULL, e);
     if (rc == 0)
+        rc = read_pooling(t, e);
+    if (rc == 0)
         rc = engine_model_add(g, t->model, t->vocab, &t->served, e);
     if (rc < 0) {
         title_unload(t, g);
@@ -75,6 +93,7 @@ int title_load(struct title *t, struct device *d, struct engine *g, struct err *
     t->pub.vocab = t->vocab;
     t->pub.tmpl = t->tmpl;
     t->pub.n_ctx = engine_model_ctx(t->served);
+    t->pub.n_embd = engine_model_width(t->served);
     return 0;
 }
 

@@ -55,7 +55,7 @@ static int ask_local(void *self, struct ask *a, struct err *e)
     if (!a->has_seed)
         random_bytes(&q.sample.seed, sizeof q.sample.seed);
     if (rc >= 0)
-        rc = l->backend.start(l->backend.self, &q, &job, e);
+        rc = l->backend.start(l->backend.self, &q, 1, &job, e);
     vec_deinit(&prompt);
     for (bool stopped = false; rc >= 0 && !r.done;) {
         postq_run(&l->queue, 50);

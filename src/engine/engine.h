@@ -4,6 +4,7 @@
  *
  * Order of one step: schedule -> model_step -> sample, detokenize, match stops -> opts.journal(deltas of the step) -> on_event for each. */
 #pragma once
+#include "base/vec.h"
 #include "engine/usage.h"
 #include "model/model.h"
 #include "sample/sample.h"
@@ -49,6 +50,7 @@ struct token_logprobs {
     uint32_t       n_top;
     struct logprob top[LOGPROBS_MAX];
 };
+struct vec_logprobs VEC(struct token_logprobs);
 
 /* Each sampled token gives one SEQ_TEXT event, with empty text when nothing may go out yet. Text that was held back (for a stop string, half
  * a character) goes out with the last token, or after SEQ_END_BUDGET in an event of its own whose token is TOKEN_NONE; after SEQ_END_CANCEL it

@@ -29,8 +29,6 @@ struct share { /* a tenant's part of the work */
     uint32_t weight, n_live, n_run;
 };
 
-struct vec_logprobs VEC(struct token_logprobs);
-
 struct seq {
     uint64_t             id, serial; /* serial: order of arrival; a lower one is the senior */
     struct engine_model *model;

@@ -126,16 +126,20 @@ static const struct backend_model *model_find(void *self, struct str alias)
     return NULL;
 }
 
-static int start(void *self, const struct backend_req *q, struct backend_job **out, struct err *e)
+static int start(void *self, const struct backend_req *q, size_t n, struct backend_job **out, struct err *e)
 {
     (void)self;
     if (q->model == &fake.models[4])
         return err_set(e, ERR_BUSY, "the fake model is always busy");
-    struct backend_job *j = mem_must(sizeof *j);
-    j->q = *q;
-    j->allowance = q->allowance;
-    j->next = fake.jobs;
-    fake.jobs = *out = j;
+    for (size_t i = 0; i < n; i++) {
+        struct backend_job *j = mem_must(sizeof *j);
+        j->q = q[i];
+        if (i > 0)
+            j->q.n_prompt = 0; /* billed to the first */
+        j->allowance = q[i].allowance;
+        j->next = fake.jobs;
+        fake.jobs = out[i] = j;
+    }
     return 0;
 }
 

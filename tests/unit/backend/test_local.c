@@ -85,7 +85,7 @@ static bool start(struct told *t, const struct backend_model *m, uint32_t max, u
     struct vec_i32     p = prompt_of(m, "Once upon a time");
     struct backend_req q = {.model = m, .tenant = {.weight = 1}, .prompt = p.p, .n_prompt = (uint32_t)p.n, .max_tokens = max,
                             .allowance = allowance, .sample = {.top_p = 1}, .on_event = on_event, .arg = t};
-    bool               ok = be.start(be.self, &q, &t->job, &e) == 0;
+    bool               ok = be.start(be.self, &q, 1, &t->job, &e) == 0;
     vec_deinit(&p);
     return ok;
 }

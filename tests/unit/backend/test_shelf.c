@@ -149,7 +149,7 @@ static void speak(struct told *t, int i, uint32_t max)
     CHECK(vocab_encode(model(i)->vocab, "Once upon a time", 16, NULL, 0, &(struct encode_opts){.add_bos = true}, &p, &e) >= 0);
     struct backend_req q = {.model = model(i), .tenant = {.weight = 1}, .prompt = p.p, .n_prompt = (uint32_t)p.n, .max_tokens = max,
                             .allowance = max, .sample = {.top_p = 1}, .on_event = on_event, .arg = t};
-    CHECK_MSG(be.start(be.self, &q, &job, &e) == 0, "%s", e.msg);
+    CHECK_MSG(be.start(be.self, &q, 1, &job, &e) == 0, "%s", e.msg);
     vec_deinit(&p);
 }
 

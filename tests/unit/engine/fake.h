@@ -121,7 +121,7 @@ struct job {
     struct token_counts counts, journaled;
     enum seq_end        end;
     struct err          err;
-    struct vec_token_lp { struct token_logprobs *p; size_t n, cap; } told, prompt_told; /* log probabilities */
+    struct vec_logprobs told, prompt_told; /* log probabilities */
     float               vector[FAKE_WIDTH];
     uint32_t            n_vector;
     uint64_t            seq, done_ns, total_done; /* total: tokens of all jobs when this one ended */
