@@ -1,5 +1,6 @@
-/* matmul: times dev_matmul on the shapes of a 0.5B model (types in blocks of 256: of a 1.5B one), for each weight format and batch width, and prints bytes of weights
- * per second, operations per second, and the share of the limit that bench/roofline measured in the same minute.
+/* matmul: times dev_matmul on the shapes of a 0.5B model (types in blocks of 256: of a 1.5B one), for each weight format and batch width, and
+ * prints bytes of weights per second, operations per second, and
+ * the share of the limit that bench/roofline measured in the same minute.
  * Arguments: --csv appends rows to stdout without the header; --threads N; --level L; --format F; --out ROWS: the shape with so many rows. */
 #include "base/clock.h"
 #include "device/device.h"
