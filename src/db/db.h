@@ -23,6 +23,7 @@ int  db_commit(struct db *d, enum db_sync sync, struct err *e) MUST_USE;
 void db_rollback(struct db *d);
 int64_t db_changes(struct db *d); /* rows changed by the last statement */
 int64_t db_last_id(struct db *d);
+uint64_t db_memory_bytes(void); /* held by all stores of this process: above all their page caches, of a bounded size each */
 int  db_copy(struct db *d, const char *path, struct err *e) MUST_USE; /* a consistent copy into a new file, synced; also on a reader */
 
 /* A prepared statement, cached by its text: get it, bind, step, put it back (reset and cleared). Bound bytes are not copied: they live

@@ -153,6 +153,10 @@ int64_t db_changes(struct db *d)
     return sqlite3_changes64(d->h);
 }
 
+uint64_t db_memory_bytes(void)
+{
+    return (uint64_t)sqlite3_memory_used();
+}
 int64_t db_last_id(struct db *d)
 {
     return sqlite3_last_insert_rowid(d->h);

@@ -103,11 +103,11 @@ test("429 without credit: insufficient_quota, not tried again", async () => {
   await fake.stop();
 });
 
-test("429 when busy: tried again; 500 in the middle of a stream", async () => {
+test("503 when busy: tried again; 500 in the middle of a stream", async () => {
   const fake = await startFake("10", "1", "1");
   let calls = 0;
   const counting = client(fake, { maxRetries: 1, fetch: (...a) => (calls++, fetch(...a)) });
-  await refused(counting.chat.completions.create({ model: "refuse", messages: [{ role: "user", content: "x" }], max_tokens: 1 }), 429, "rate_limit_exceeded");
+  await refused(counting.chat.completions.create({ model: "refuse", messages: [{ role: "user", content: "x" }], max_tokens: 1 }), 503, "overloaded");
   same(calls, 2, "calls");
   await refused(client(fake).chat.completions.create({ model: "fail", messages: [{ role: "user", content: "x" }], max_tokens: 9 }), 500, "internal_error");
   const stream = await client(fake).chat.completions.create({ model: "fail", messages: [{ role: "user", content: "x" }], max_tokens: 9, stream: true });

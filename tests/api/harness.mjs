@@ -129,7 +129,7 @@ export function request(server, method, where, { body, headers, key = server.key
       let text = "";
       res.setEncoding("utf8").on("data", (d) => { text += d; }).on("error", fail).on("end", () => {
         let parsed = text;
-        if (!raw && /json/.test(res.headers["content-type"] ?? "")) parsed = JSON.parse(text);
+        if (!raw && text && /json/.test(res.headers["content-type"] ?? "")) parsed = JSON.parse(text);
         done({ status: res.statusCode, headers: res.headers, body: parsed });
       });
     });

@@ -33,18 +33,19 @@ export function bodyOf(word, model, fields = {}) {
   return `{${Object.entries(all).filter(([, v]) => v !== undefined).map(([k, v]) => `"${k}":${v.replace("{model}", `"${model}"`)}`).join(",")}}`;
 }
 
-// A server with one tiny model of random weights and an account with a lot of credit.
-export async function startTiny(options = [], flags = []) {
+// A server with a tiny model of random weights (under each of the names) and an account with a lot of credit.
+export async function startTiny(options = [], flags = [], names = ["tiny"]) {
   const data = folder(), file = path.join(data, "..", `${path.basename(data)}.gguf`), tool = path.resolve(root, process.env.OUT ?? "build", "tool/tinymodel");
   if (!existsSync(tool)) throw new Error(`${tool} is not built: make suite-api builds it`);
   execFileSync(tool, [file, "arch=qwen2", "ctx=1024", ...options]);
-  for (const args of [["add", file, "--name", "tiny"], ["price", "set", "tiny", "--input", "1", "--output", "1"], ["account", "create", "acme"], ["grant", "create", "acme", "1000000"]]) {
+  const named = names.flatMap((name) => [["add", file, "--name", name], ["price", "set", name, "--input", "1", "--output", "1"]]);
+  for (const args of [...named, ["account", "create", "acme"], ["grant", "create", "acme", "1000000"]]) {
     const r = await cli(args, { data });
     if (r.code !== 0) throw new Error(`sluice ${args.join(" ")}: ${r.err}`);
   }
   execFileSync("rm", [file]);
   const server = await start(sluice, ["serve", "--data", data, "--listen", "127.0.0.1:0", "--threads", "1", ...flags], data);
   server.key = JSON.parse((await cli(["key", "create", "acme", "--json"], { data })).out).key;
-  server.model = "tiny";
+  server.model = names[0];
   return server;
 }

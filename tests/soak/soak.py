@@ -35,7 +35,7 @@ from second_audit import differences
 from serving import Serving
 
 GAUGES = ["sluice_chats", "sluice_engine_running", "sluice_engine_waiting", "sluice_engine_paused", "sluice_kv_pages_used"]
-COLUMNS = ["time_s", "life", "life_s", "quiet", "rss_kb", "descriptors", "threads", "requests", "delivered", "billed", "connections", *GAUGES]
+COLUMNS = ["time_s", "life", "life_s", "quiet", "rss_kb", "store_kb", "descriptors", "threads", "requests", "delivered", "billed", "connections", *GAUGES]
 RICH, POOR = ["acme", "globex", "initech"], "pauper"
 FAULTS_SHOWN = 60
 REST_PATIENCE_S = 4  # before a rest clients wait so long for their answers, then they leave
@@ -193,10 +193,10 @@ class Soak:
 
     def sample(self, m, quiet):
         now = time.monotonic()
-        row = {"time_s": round(now - self.t0, 1), "life": self.server.life, "life_s": round(now - self.server.born, 1), "quiet": int(quiet), "rss_kb": self.server.rss_kb(),
+        row = {"time_s": round(now - self.t0, 1), "life": self.server.life, "life_s": round(now - self.server.born, 1), "quiet": int(quiet), "rss_kb": self.server.rss_kb(), "store_kb": int(m["sluice_store_memory_bytes"]) // 1024,
                "descriptors": self.server.descriptors(), "threads": self.server.threads(), "requests": self.count["requests"], "delivered": m.get("sluice_delivered_tokens_total"),
                "billed": m.get('sluice_billed_tokens_total{meter="output"}'), "connections": m.get("sluice_connections"), **{g: m.get(g) for g in GAUGES}}
-        self.samples.append((row["life_s"], row["life"], row["rss_kb"], quiet))
+        self.samples.append((row["life_s"], row["life"], row["rss_kb"] - row["store_kb"], quiet))
         self.csv.writerow({k: int(v) if isinstance(v, float) and k[-2:] != "_s" else v for k, v in row.items()})
         self.csv_file.flush()
         return row
