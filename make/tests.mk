@@ -45,7 +45,7 @@ BENCH := $(patsubst bench/%.c,$(OUT)/bench/%,$(sort $(wildcard bench/*.c)))
 $(OUT)/bench/%: bench/%.c $(call archives,$(FOLDERS)) | packages
 	@mkdir -p $(@D) && echo "  BENCH $@" && $(call link,$@,$<,,$(call archives,$(FOLDERS)))
 
-$(OUT)/tool/tinymodel: tools/tinymodel.c $(call archives,$(USES_format)) | packages
+$(OUT)/tool/tinymodel: tools/tinymodel.c tools/tiny.h $(call archives,$(USES_format)) | packages
 	@mkdir -p $(@D) && $(call link,$@,$<,,$(call archives,$(USES_format)))
 
 FUZZ := $(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))

@@ -268,6 +268,7 @@ static inline void tiny_layer(struct tiny_maker *k, uint32_t i)
             continue;
         snprintf(name, sizeof name, "blk.%u.%s", i, t[j].tail);
         tiny_tensor(k, name, o->type, t[j].n_in, t[j].n_out, t[j].mean, t[j].sigma);
+        k->n_made -= !strcmp(t[j].tail, "attn_sinks.weight"); /* the others stay what they are without it */
     }
 }
 

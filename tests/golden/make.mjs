@@ -1,7 +1,9 @@
-// Makes tests/golden/{llama,qwen2,stories260k}.json from llama.cpp. Not part of `make test`: run it when a recipe changes.
+// Makes tests/golden/FAMILY.json and stories260k.json from llama.cpp, and from reference.py where llama.cpp computes nothing or something
+// else. Not part of `make test`: run it when a recipe changes.
 //   npm install --prefix PEER node-llama-cpp@3.22.1 --ignore-scripts
-//   node tests/golden/make.mjs PEER build/tool/tinymodel DATA
+//   node tests/golden/make.mjs PEER build/tool/tinymodel DATA [FAMILY..]
 // DATA: the folder of test data that holds models/stories260K-f32.gguf. The models are remade by the test from `args`; sha256 proves it.
+// Every case that both compute must agree, or nothing is written: so the reference is itself held against llama.cpp.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -9,7 +11,7 @@ import os from "node:os";
 import path from "node:path";
 import { openPeer, openModel, logits } from "./peer.mjs";
 
-const [peerDir, tinymodel, data] = process.argv.slice(2);
+const [peerDir, tinymodel, data, ...only] = process.argv.slice(2);
 const here = path.dirname(new URL(import.meta.url).pathname);
 const tmp = mkdtempSync(path.join(os.tmpdir(), "golden-"));
 const peer = await openPeer(peerDir);
@@ -24,54 +26,110 @@ for (let i = 0, x = 1; i < N; i++) {
 const sha256 = (file) => createHash("sha256").update(readFileSync(file)).digest("hex");
 const digits = (rows) => rows.map((r) => r.map((v) => Number(v.toPrecision(8))));
 
-async function run(args, at) {
-    const file = path.join(tmp, args.join("_").replaceAll("=", "-") + ".gguf");
+function build(args) {
+    const file = path.join(tmp, args.join("_").replaceAll(/[=/]/g, "-") + ".gguf");
     execFileSync(tinymodel, [file, ...args]);
-    const m = await openModel(peer, file);
+    return file;
+}
+
+async function byPeer(args, at) {
+    const m = await openModel(peer, build(args));
     const rows = await logits(m, tokens, 0, at);
     await m.c.dispose();
     await m.model.dispose();
-    return { sha: sha256(file), rows };
+    return rows;
+}
+
+const byReference = (args, at, reach, start) =>
+    JSON.parse(execFileSync("python3", [path.join(here, "reference.py"), build(args), JSON.stringify({ tokens, want: at, reach, start })],
+        { maxBuffer: 1 << 28 }));
+
+// max |a - b| / max |a|
+function distance(a, b) {
+    let diff = 0, top = 0;
+    a.forEach((row, i) => row.forEach((v, k) => { diff = Math.max(diff, Math.abs(v - b[i][k])), top = Math.max(top, Math.abs(v)); }));
+    return diff / top;
+}
+
+// by: "peer" (the default), "reference" where the peer computes it otherwise or not at all. as: how the peer calls it. start: the first position.
+async function oneCase(args, at, { by = "peer", as = [], reach = N, start = 0 } = {}) {
+    const reference = byReference(args, at, reach, start), c = { args, sha256: sha256(build(args)), want: at, reach, start, by };
+    if (by === "peer") {
+        const rows = await byPeer([...args, ...as], at);
+        c.apart = Number(distance(rows, reference).toPrecision(2));
+        if (c.apart > 1e-6) throw new Error(`${args}: llama.cpp and reference.py are ${c.apart} apart`);
+        c.logits = digits(rows);
+    } else c.logits = digits(reference);
+    console.log(args.join(" "), by, reach, start, c.apart ?? "");
+    return c;
 }
 
 const all = tokens.map((_, i) => i);
-async function family(name, variants) {
-    const out = { peer: peer.name, tokens, cases: [], types: [] };
-    const base = await run([`arch=${name}`], all);
-    out.cases.push({ args: [`arch=${name}`], sha256: base.sha, want, logits: digits(want.map((i) => base.rows[i])) });
-    for (const v of variants) {
-        const args = [`arch=${name}`, ...v], w = [5, N - 1];
-        const r = await run(args, w);
-        out.cases.push({ args, sha256: r.sha, want: w, logits: digits(r.rows) });
-    }
+async function types(name, base) {
+    const out = [];
     for (const type of ["f16", "bf16", "q8_0", "q4_0"]) {
         const args = [`arch=${name}`, `type=${type}`];
-        const r = await run(args, all);
-        const top = [], margin = [], diff = [];
-        r.rows.forEach((row, i) => {
+        const rows = await byPeer(args, all), top = [], margin = [], diff = [];
+        rows.forEach((row, i) => {
             const order = row.map((_, k) => k).sort((a, b) => row[b] - row[a]);
             top.push(order[0]);
             margin.push(Number((row[order[0]] - row[order[1]]).toPrecision(6)));
-            diff.push(Number(Math.max(...row.map((v, k) => Math.abs(v - base.rows[i][k]))).toPrecision(6)));
+            diff.push(Number(Math.max(...row.map((v, k) => Math.abs(v - base[i][k]))).toPrecision(6)));
         });
-        out.types.push({ args, sha256: r.sha, top, margin, diff });
+        out.push({ args, sha256: sha256(build(args)), top, margin, diff });
     }
-    const text = JSON.stringify(out).replaceAll('{"args"', '\n{"args"').replaceAll("],[", "],\n[");
-    writeFileSync(path.join(here, `${name}.json`), text + "\n");
+    return out;
 }
 
-await family("llama", [["rope_factors=1"], ["rope_linear=4"], ["head_dim=24", "kv=1"], ["kv=4", "tied=1", "rope_theta=500000"]]);
-await family("qwen2", [["tied=0"], ["rope_linear=2", "kv=1"], ["kv=4", "rope_theta=10000"]]);
+async function family(name, variants) {
+    if (only.length && !only.includes(name)) return;
+    const arch = `arch=${name}`, out = { peer: peer.name, tokens, cases: [await oneCase([arch], want)] };
+    for (const [args, how] of variants) out.cases.push(await oneCase([arch, ...args], how?.start ? [40, N - 1] : [5, N - 1], how));
+    out.types = await types(name, await byPeer([arch], all));
+    writeFileSync(path.join(here, `${name}.json`), JSON.stringify(out).replaceAll('{"args"', '\n{"args"').replaceAll("],[", "],\n[") + "\n");
+}
+
+const yarn = ["rope=yarn", "rope_factor=4", "rope_ctx=32"], dynamic = ["rope=dynamic", "rope_factor=4", "rope_ctx=32"];
+const alone = { by: "reference" }, window = { as: ["label=granite_swa"] }; // its sinks attract nothing: Llama with windows
+await family("llama", [
+    [["rope_factors=1"]], [["rope_linear=4"]], [["head_dim=24", "kv=1"]], [["kv=4", "tied=1", "rope_theta=500000"]],
+    [["qkv_bias=1", "o_bias=1", "ffn_bias=1"]], [["rope=none", "rope_factor=4"]], [yarn],
+    [["rope=yarn", "rope_factor=8", "rope_ctx=128", "rope_attn=0.9", "rope_factors=1", "head_dim=32"]],
+    [["rope=longrope", "rope_ctx=64"]], [["rope=longrope", "rope_ctx=1024", "rope_attn=1.2"]],
+    [["window=16"], window], [["window=7", "window_every=3", "layers=4", "kv=1"], window],
+    [[...yarn, "yarn_fast=8", "yarn_slow=0.5"], alone], [[...yarn, "yarn_attn=0.7"], alone], [["n_rot=8"], alone],
+    [dynamic, alone], [dynamic, { ...alone, reach: 200 }], [["rope=dynamic", "rope_factor=2", "rope_ctx=128", "rope_factors=1"], alone],
+    [["rope=dynamic", "rope_factor=2", "rope_ctx=64", "rope_factors=1"], alone],
+    [["rope=longrope", "rope_ctx=64"], { ...alone, reach: 64 }],
+    [["window=16", "ctx=131072"], { ...alone, start: 99960, reach: 131072 }],
+    [["layer_heads=4/2/4", "layer_kv=2/1/4", "layer_ff=160/64/128", "head_dim=16"], alone],
+]);
+await family("qwen2", [[["tied=0"]], [["rope_linear=2", "kv=1"]], [["kv=4", "rope_theta=10000"]], [yarn], [["n_rot=8"], alone],
+    [["window=16", "window_every=2"], alone], [dynamic, alone]]);
+await family("qwen3", [[["tied=0", "kv=1"]], [["head_dim=16", "kv=4"]], [yarn], [["head_dim=24", "n_rot=16"], alone], [["rope_linear=2"]],
+    [["window=16", "window_every=2"], alone], [dynamic, alone]]);
+await family("mistral3", [[["head_dim=32", "tied=1"]], [[...yarn, "yarn_fast=20", "yarn_slow=2", "yarn_log=0.5", "q_scale=0.3"]],
+    [[...yarn, "yarn_log=1", "q_scale=0.1", "head_dim=32"]], [["q_scale=0.2", "rope_ctx=16", "rope=none"]], [["ffn_bias=1", "o_bias=1"]]]);
+await family("smollm3", [[["tied=0", "kv=1"]], [yarn], [["layers=3"]], [["layers=8", "head_dim=24"]]]);
+await family("deci", [
+    [["layer_heads=4/0/0/4/2", "layer_kv=2/0/0/1/0", "layer_ff=160/0/128/160/64", "head_dim=16"]],
+    [["layer_heads=4/4/2", "layer_kv=4/1/2", "layer_ff=32/160/64", "head_dim=32", "rope_factors=1"]],
+    [["layer_heads=4/4/0", "layer_kv=2/1/0", "layer_ff=160/160/96"]], [["layer_heads=4/4/4", "layer_kv=2/1/0", "layer_ff=160/160/96"]],
+    [["layer_heads=4/4/4", "layer_kv=2/1/2", "layer_ff=160/0/96"], alone], [["layer_heads=4/4/4", "layer_kv=2/1/4", "layer_ff=160/96/0"], alone],
+    [["layer_heads=0/4/4", "layer_kv=0/1/2", "layer_ff=160/64/96"], alone], [["layer_heads=4/4/0", "layer_kv=2/1/0", "layer_ff=160/96/0"], alone],
+]);
 
 // 200 greedy tokens of stories260K after BOS, one at a time.
-const stories = path.join(data, "models/stories260K-f32.gguf");
-const m = await openModel(peer, stories);
-const greedy = [];
-for (let t = 1, i = 0; i < 200; i++) {
-    const [row] = await logits(m, [t], i, [0]);
-    t = row.reduce((best, v, k) => (v > row[best] ? k : best), 0);
-    greedy.push(t);
+if (!only.length || only.includes("stories260k")) {
+    const stories = path.join(data, "models/stories260K-f32.gguf");
+    const m = await openModel(peer, stories);
+    const greedy = [];
+    for (let t = 1, i = 0; i < 200; i++) {
+        const [row] = await logits(m, [t], i, [0]);
+        t = row.reduce((best, v, k) => (v > row[best] ? k : best), 0);
+        greedy.push(t);
+    }
+    writeFileSync(path.join(here, "stories260k.json"), JSON.stringify({ peer: peer.name, sha256: sha256(stories), greedy }) + "\n");
 }
-writeFileSync(path.join(here, "stories260k.json"), JSON.stringify({ peer: peer.name, sha256: sha256(stories), greedy }) + "\n");
 rmSync(tmp, { recursive: true });
 process.exit(0);

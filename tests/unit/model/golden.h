@@ -9,12 +9,14 @@
 
 enum { RUN_PAGES = 16 };
 struct run {
-    struct device    *dev;
+    struct device *dev;
     struct modelfile *file;
-    struct model     *model;
-    struct kv_shape   kv;
-    void             *pages[RUN_PAGES];
-    int               pos;
+    struct model *model;
+    struct kv_shape kv;
+    void *pages[RUN_PAGES];
+    void **table;   /* of a sequence that starts late (run_late); else pages */
+    uint32_t reach; /* 0: the model's context */
+    int pos;
 };
 
 static inline void run_close(struct run *r)
@@ -22,6 +24,7 @@ static inline void run_close(struct run *r)
     for (int i = 0; i < RUN_PAGES; i++)
         if (r->pages[i])
             mem_pages_free(r->pages[i], kv_page_bytes(&r->kv));
+    mem_free(r->table);
     model_free(r->model);
     modelfile_close(r->file);
     if (r->dev)
@@ -43,16 +46,33 @@ static inline bool run_open(struct run *r, struct modelfile *f, enum kv_type typ
     return true;
 }
 
+/* The sequence goes on at pos, with pages of zeros before: for windows only, whose first rows are not meant. */
+static inline void run_late(struct run *r, int pos)
+{
+    r->pos = pos;
+    r->table = mem_array((size_t)(pos / KV_PAGE + RUN_PAGES), sizeof *r->table);
+    for (int i = -1; i < RUN_PAGES - 1; i++)
+        if (r->table && pos / KV_PAGE + i >= 0)
+            r->table[pos / KV_PAGE + i] = r->pages[i + 1];
+}
+
 /* Appends n tokens of the one sequence; logits (n_want, n_vocab) after the rows of want. */
 static inline void run_feed(struct run *r, const int32_t *token, int n, const int32_t *want, int n_want, float *logits)
 {
     int32_t pos[STEP_ROWS_MAX];
     for (int i = 0; i < n; i++)
         pos[i] = r->pos + i;
-    struct kv_seq seq = {.row0 = 0, .n_rows = n, .pos0 = r->pos, .pages = r->pages};
-    model_step(
-        r->model,
-        &(struct step){.n = n, .token = token, .pos = pos, .seqs = &seq, .n_seqs = 1, .kv = r->kv, .want = want, .n_want = n_want, .logits = logits});
+    struct kv_seq seq = {.row0 = 0, .n_rows = n, .pos0 = r->pos, .pages = r->table ? r->table : r->pages};
+    model_step(r->model, &(struct step){.n = n,
+                                        .token = token,
+                                        .pos = pos,
+                                        .seqs = &seq,
+                                        .n_seqs = 1,
+                                        .reach = r->reach ? &r->reach : NULL,
+                                        .kv = r->kv,
+                                        .want = want,
+                                        .n_want = n_want,
+                                        .logits = logits});
     r->pos += n;
 }
 

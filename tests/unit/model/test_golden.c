@@ -1,4 +1,5 @@
-/* Numbers against llama.cpp (tests/golden/make.mjs made them): logits of tiny random models in float32, the top token of quantised ones
+/* Numbers against llama.cpp and, where it has none, against plain Python (tests/golden/make.mjs made them): logits of tiny random models of
+ * every family and RoPE variant in float32, the top token of quantised ones
  * wherever the peer itself is sure of it, 200 greedy tokens of stories260K; and against ourselves: batches, pages and levels do not
  * change a number beyond what their order of summing allows. */
 #include "golden.h"
@@ -30,8 +31,11 @@ static double case_error(const struct json *root, const struct json *c, const ch
         buf_deinit(&bytes);
         return -1;
     }
-    int vocab = (int)model_shape(r.model)->n_vocab;
+    int vocab = (int)model_shape(r.model)->n_vocab, start = (int)json_int(json_get(c, "start"));
     float *logits = mem_array((size_t)n_want * (size_t)vocab, sizeof *logits), *to = logits;
+    r.reach = (uint32_t)json_int(json_get(c, "reach"));
+    if (start)
+        run_late(&r, start);
     for (int at = 0, k = 0; at < n; at += chunk) {
         int rows_now = n - at < chunk ? n - at : chunk, n_now = 0;
         int32_t now[TOKENS_MAX];
@@ -55,23 +59,45 @@ static double case_error(const struct json *root, const struct json *c, const ch
     return diff / top;
 }
 
-static void check_f32(const char *name)
+static void check_f32(const char *name, size_t n_cases)
 {
     struct json *j = golden_read(name);
-    CHECK(j && json_len(json_get(j, "cases")) >= 4);
+    CHECK(j && json_len(json_get(j, "cases")) >= n_cases);
     static const char *const masks[] = {NULL, "avx2", "scalar"};
     for (size_t i = 0; i < json_len(json_get(j, "cases")); i++)
         for (size_t k = 0; k < sizeof masks / sizeof *masks; k++) {
             static const int chunks[] = {80, 7, 1};
             double err = case_error(j, json_at(json_get(j, "cases"), i), masks[k], chunks[(i + k) % 3]);
-            CHECK_MSG(err >= 0 && err < 1e-4, "case %zu of %s, kernels %s, chunks of %d: %g", i, name, masks[k] ? masks[k] : "best",
+            CHECK_MSG(err >= 0 && err < 2e-6, "case %zu of %s, kernels %s, chunks of %d: %g", i, name, masks[k] ? masks[k] : "best",
                       chunks[(i + k) % 3], err);
         }
     json_free(j);
 }
 
-TEST(llama_f32_logits_equal_the_peers) { check_f32("llama.json"); }
-TEST(qwen2_f32_logits_equal_the_peers) { check_f32("qwen2.json"); }
+TEST(llama_f32_logits_equal_the_peers)
+{
+    check_f32("llama.json", 20);
+}
+TEST(qwen2_f32_logits_equal_the_peers)
+{
+    check_f32("qwen2.json", 8);
+}
+TEST(qwen3_f32_logits_equal_the_peers)
+{
+    check_f32("qwen3.json", 8);
+}
+TEST(mistral3_f32_logits_equal_the_peers)
+{
+    check_f32("mistral3.json", 6);
+}
+TEST(smollm3_f32_logits_equal_the_peers)
+{
+    check_f32("smollm3.json", 5);
+}
+TEST(deci_f32_logits_equal_the_peers)
+{
+    check_f32("deci.json", 9);
+}
 
 /* Teacher-forced: the same top token wherever the peer's margin exceeds its own difference between float32 and this type. */
 static void check_types(const char *name)
@@ -79,7 +105,7 @@ static void check_types(const char *name)
     struct json *j = golden_read(name);
     int32_t token[TOKENS_MAX];
     CHECK(j);
-    int n = read_tokens(json_get(j, "tokens"), token);
+    int n = read_tokens(json_get(j, "tokens"), token), all_sure = 0;
     for (size_t i = 0; i < json_len(json_get(j, "types")); i++) {
         const struct json *c = json_at(json_get(j, "types"), i);
         struct err e = {0};
@@ -101,16 +127,40 @@ static void check_types(const char *name)
             sure++;
             CHECK_MSG(argmax(logits + p * vocab, vocab) == json_int(json_at(json_get(c, "top"), (size_t)p)), "%s type %zu position %d", name, i, p);
         }
-        CHECK_MSG(sure >= n / 10, "%s type %zu: only %d of %d positions say anything", name, i, sure, n);
+        CHECK_MSG(sure > 0, "%s type %zu: no position says anything", name, i);
+        all_sure += sure;
         mem_free(logits);
         run_close(&r);
         buf_deinit(&bytes);
     }
+    CHECK_MSG(all_sure > n, "%s: only %d positions of all types say anything", name, all_sure);
     json_free(j);
 }
 
-TEST(llama_types_pick_the_peers_token) { check_types("llama.json"); }
-TEST(qwen2_types_pick_the_peers_token) { check_types("qwen2.json"); }
+TEST(llama_types_pick_the_peers_token)
+{
+    check_types("llama.json");
+}
+TEST(qwen2_types_pick_the_peers_token)
+{
+    check_types("qwen2.json");
+}
+TEST(qwen3_types_pick_the_peers_token)
+{
+    check_types("qwen3.json");
+}
+TEST(mistral3_types_pick_the_peers_token)
+{
+    check_types("mistral3.json");
+}
+TEST(smollm3_types_pick_the_peers_token)
+{
+    check_types("smollm3.json");
+}
+TEST(deci_types_pick_the_peers_token)
+{
+    check_types("deci.json");
+}
 
 TEST(stories_200_greedy_tokens)
 {

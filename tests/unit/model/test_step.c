@@ -3,6 +3,12 @@
 
 enum { SEQS = 6, VOCAB = 384, LENGTH = 150 };
 
+/* RoPE may depend on it. */
+static uint32_t reach_of(int seq)
+{
+    return (uint32_t)(LENGTH + 40 * seq);
+}
+
 /* Feeds every sequence alone, one chunk after the other, wanting the logits of each row: (SEQS, LENGTH, VOCAB). */
 static bool alone(struct modelfile *f, enum kv_type type, const char *mask, int32_t token[SEQS][LENGTH], float *out, int chunk)
 {
@@ -14,7 +20,7 @@ static bool alone(struct modelfile *f, enum kv_type type, const char *mask, int3
     }
     for (int s = 0; s < SEQS; s++) {
         int32_t want[LENGTH];
-        r.pos = 0;
+        r.pos = 0, r.reach = reach_of(s);
         for (int i = 0; i < LENGTH; i++)
             want[i] = i;
         for (int at = 0; at < LENGTH; at += chunk) {
@@ -42,12 +48,14 @@ static bool together(struct modelfile *f, enum kv_type type, const char *mask, i
     for (bool more = same; more; step_no++) {
         int32_t tok[STEP_ROWS_MAX], pos[STEP_ROWS_MAX], want[STEP_ROWS_MAX], of[STEP_ROWS_MAX];
         struct kv_seq seqs[SEQS];
+        uint32_t reach[SEQS];
         int n = 0, n_seqs = 0, n_want = 0;
         for (int i = 0; i < SEQS; i++) {
             int s = (i + step_no) % SEQS, k = (step_no * 7 + s * 5) % 23; /* 0 to 22 rows, in another order each time */
             k = k < LENGTH - done[s] ? k : LENGTH - done[s];
             if (!k)
                 continue;
+            reach[n_seqs] = reach_of(s);
             seqs[n_seqs++] = (struct kv_seq){.row0 = n, .n_rows = k, .pos0 = done[s], .pages = pages[s]};
             for (int j = 0; j < k; j++, n++) {
                 tok[n] = token[s][done[s] + j], pos[n] = done[s] + j;
@@ -57,10 +65,16 @@ static bool together(struct modelfile *f, enum kv_type type, const char *mask, i
             done[s] += k;
         }
         if (n)
-            model_step(
-                r.model,
-                &(struct step){
-                    .n = n, .token = tok, .pos = pos, .seqs = seqs, .n_seqs = n_seqs, .kv = r.kv, .want = want, .n_want = n_want, .logits = logits});
+            model_step(r.model, &(struct step){.n = n,
+                                               .token = tok,
+                                               .pos = pos,
+                                               .seqs = seqs,
+                                               .n_seqs = n_seqs,
+                                               .reach = reach,
+                                               .kv = r.kv,
+                                               .want = want,
+                                               .n_want = n_want,
+                                               .logits = logits});
         for (int i = 0; i < n_want; i++)
             same &= !memcmp(logits + (size_t)i * VOCAB, want_logits + (size_t)of[i] * VOCAB, VOCAB * sizeof *logits);
         more = false;
@@ -77,17 +91,15 @@ static bool together(struct modelfile *f, enum kv_type type, const char *mask, i
     return same && step_no > 10;
 }
 
-static void check(uint32_t type, enum kv_type kv, const char *mask)
+static void check_model(const struct tiny *o, enum kv_type kv, const char *mask)
 {
-    struct tiny o = tiny_default("qwen2");
     struct gguf_writer *w;
     struct modelfile *f;
     struct err e = {0};
     struct buf b;
     static int32_t token[SEQS][LENGTH];
-    o.type = o.embd_type = type;
     buf_init(&b, 0);
-    CHECK(!gguf_writer_new(&w, &e) && tiny_put(w, &o) && !gguf_writer_bytes(w, &b, &e) && !gguf_parse(&f, b.data, b.len, &e));
+    CHECK(!gguf_writer_new(&w, &e) && tiny_put(w, o) && !gguf_writer_bytes(w, &b, &e) && !gguf_parse(&f, b.data, b.len, &e));
     gguf_writer_free(w);
     for (int s = 0; s < SEQS; s++)
         for (int i = 0; i < LENGTH; i++)
@@ -103,12 +115,83 @@ static void check(uint32_t type, enum kv_type kv, const char *mask)
     buf_deinit(&b);
 }
 
-TEST(f32) { check(QUANT_F32, KV_F32, NULL); }
-TEST(f16) { check(QUANT_F16, KV_F16, NULL); }
-TEST(q8_0) { check(QUANT_Q8_0, KV_F16, NULL); }
-TEST(q4_0) { check(QUANT_Q4_0, KV_F32, NULL); }
-TEST(q8_0_avx2) { check(QUANT_Q8_0, KV_F16, "avx2"); }
-TEST(q8_0_scalar) { check(QUANT_Q8_0, KV_F16, "scalar"); }
+static void check(uint32_t type, enum kv_type kv, const char *mask)
+{
+    struct tiny o = tiny_default("qwen2");
+    o.type = o.embd_type = type;
+    check_model(&o, kv, mask);
+}
+
+/* A family, with key=value arguments of tinymodel behind. */
+static void check_family(const char *arch, const char *args, enum kv_type kv)
+{
+    struct tiny o = tiny_default(arch);
+    char text[256];
+    snprintf(text, sizeof text, "%s", args);
+    for (char *save, *p = strtok_r(text, " ", &save); p; p = strtok_r(NULL, " ", &save)) {
+        struct str v = str_of(p), key = str_split(&v, '=');
+        CHECK(tiny_set(&o, key, v));
+    }
+    check_model(&o, kv, NULL);
+}
+
+TEST(f32)
+{
+    check(QUANT_F32, KV_F32, NULL);
+}
+TEST(f16)
+{
+    check(QUANT_F16, KV_F16, NULL);
+}
+TEST(q8_0)
+{
+    check(QUANT_Q8_0, KV_F16, NULL);
+}
+TEST(q4_0)
+{
+    check(QUANT_Q4_0, KV_F32, NULL);
+}
+TEST(q8_0_avx2)
+{
+    check(QUANT_Q8_0, KV_F16, "avx2");
+}
+TEST(q8_0_scalar)
+{
+    check(QUANT_Q8_0, KV_F16, "scalar");
+}
+
+TEST(qwen3)
+{
+    check_family("qwen3", "", KV_F32);
+}
+TEST(mistral3)
+{
+    check_family("mistral3", "rope=yarn rope_factor=4 rope_ctx=32 q_scale=0.3", KV_F16);
+}
+TEST(smollm3)
+{
+    check_family("smollm3", "", KV_F16);
+}
+TEST(deci)
+{
+    check_family("deci", "", KV_F16);
+}
+TEST(deci_f32)
+{
+    check_family("deci", "layer_heads=4/4/0 layer_kv=2/0/0 layer_ff=0/160/96", KV_F32);
+}
+TEST(windows)
+{
+    check_family("llama", "window=16 window_every=2", KV_F16);
+}
+TEST(longrope)
+{
+    check_family("llama", "rope=longrope rope_ctx=200", KV_F32);
+} /* some sequences reach past it */
+TEST(dynamic)
+{
+    check_family("qwen2", "rope=dynamic rope_factor=4 rope_ctx=64", KV_F16);
+}
 
 /* In one layer, where positions matter only by their distance, the last 16 tokens alone give what a window of 16 sees. */
 TEST(sliding_window)
