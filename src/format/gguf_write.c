@@ -66,6 +66,7 @@ void gguf_put_strs(struct gguf_writer *w, const char *key, const struct str *v, 
         put_str(b, v[i]);
 }
 
+void gguf_put_u8s(struct gguf_writer *w, const char *key, const uint8_t *v, size_t n) { buf_add(put_array(w, key, META_U8, n), v, n); }
 void gguf_put_i32s(struct gguf_writer *w, const char *key, const int32_t *v, size_t n) { buf_add(put_array(w, key, META_I32, n), v, n * sizeof *v); }
 void gguf_put_f32s(struct gguf_writer *w, const char *key, const float *v, size_t n) { buf_add(put_array(w, key, META_F32, n), v, n * sizeof *v); }
 

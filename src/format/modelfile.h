@@ -70,6 +70,7 @@ void gguf_put_f32(struct gguf_writer *w, const char *key, float v);
 void gguf_put_bool(struct gguf_writer *w, const char *key, bool v);
 void gguf_put_str(struct gguf_writer *w, const char *key, struct str v);
 void gguf_put_strs(struct gguf_writer *w, const char *key, const struct str *v, size_t n);
+void gguf_put_u8s(struct gguf_writer *w, const char *key, const uint8_t *v, size_t n);
 void gguf_put_i32s(struct gguf_writer *w, const char *key, const int32_t *v, size_t n);
 void gguf_put_f32s(struct gguf_writer *w, const char *key, const float *v, size_t n);
 /* data is copied; `type` as encoded already. */

@@ -1,46 +1,8 @@
 /* SentencePiece-style BPE ("llama"): every character is a symbol, and of all neighbouring pairs that together are a token the one with the
- * highest score goes first, the leftmost of equal ones. Blanks are U+2581. What is no token goes as bytes (<0xHH>), or as <unk>. */
+ * highest score goes first, the leftmost of equal ones. What is no token goes as bytes (<0xHH>), or as <unk>. */
 #include "text/text_int.h"
 #include "text/heap.h"
-#include <math.h>
 #include <string.h>
-
-static const char BLANK[] = "\xe2\x96\x81";
-
-/* `<0xHH>` and nothing else. */
-static bool byte_of(struct str t, uint8_t *out)
-{
-    return t.n == 6 && memcmp(t.p, "<0x", 3) == 0 && t.p[5] == '>' && str_hex((struct str){t.p + 3, 2}, out, 1);
-}
-
-static int load_byte_tokens(struct vocab *v, struct err *e)
-{
-    for (int b = 0; b < 256; b++)
-        v->byte_token[b] = TOKEN_NONE;
-    for (int32_t i = 0; i < v->n; i++) {
-        uint8_t b;
-        if (v->attr[i] != TOKEN_BYTE)
-            continue;
-        if (!byte_of(vocab_text(v, i), &b))
-            return err_set(e, ERR_FORMAT, "vocab: token %d has the type of a byte, but its text is not <0x00> to <0xFF>; convert the model again", i);
-        v->byte_token[b] = i;
-    }
-    return 0;
-}
-
-int spm_load(struct vocab *v, const struct modelfile *f, struct err *e)
-{
-    const struct meta *m = modelfile_meta(f, "tokenizer.ggml.scores");
-    v->score = mem_array((size_t)v->n, sizeof *v->score);
-    if (!v->score)
-        return err_set(e, ERR_NO_MEMORY, "vocab: no memory for the scores");
-    if (!m || m->type != META_ARR || m->n != (uint64_t)v->n)
-        return err_set(e, ERR_FORMAT, "vocab: tokenizer.ggml.scores is missing or has not one number a token; convert the model again");
-    for (int32_t i = 0; i < v->n; i++)
-        if (!meta_arr_f32(m, (uint64_t)i, &v->score[i]) || isnan(v->score[i]))
-            return err_set(e, ERR_FORMAT, "vocab: the score of token %d is no number; convert the model again", i);
-    return load_byte_tokens(v, e);
-}
 
 struct node {
     uint32_t at, prev, next; /* its first byte; its neighbours' numbers */
@@ -48,11 +10,10 @@ struct node {
 };
 struct line {
     const struct vocab *v;
-    char               *text;
-    size_t              n_text;
-    struct node        *node; /* (n + 1): the last one stands for the end */
-    uint32_t            n;
-    struct merge_heap   heap;
+    const char *text;
+    struct node *node; /* (n + 1): the last one stands for the end */
+    uint32_t n;
+    struct merge_heap heap;
 };
 
 /* Floats in descending order as ascending integers; -inf is the last. */
@@ -103,57 +64,30 @@ static bool line_merge(struct line *l)
     return true;
 }
 
-/* Blanks become U+2581, one goes before the text when prefix is set; then one node a character. */
-static bool line_init(struct line *l, const char *p, size_t n, bool prefix)
+/* One node a character. */
+static bool line_init(struct line *l, size_t n)
 {
-    size_t blanks = prefix, chars = 0;
-    for (size_t i = 0; i < n; i++)
-        blanks += p[i] == ' ';
-    l->text = mem_array(n + 2 * blanks + prefix + 1, 1); /* n is at most ENCODE_BYTES_MAX */
-    l->node = mem_array(n + prefix + 1, sizeof *l->node);
-    if (!l->text || !l->node)
+    l->node = mem_array(n + 1, sizeof *l->node);
+    if (!l->node)
         return false;
-    if (prefix)
-        memcpy(l->text, BLANK, 3), l->n_text = 3;
-    for (size_t i = 0; i < n; i++)
-        if (p[i] == ' ')
-            memcpy(l->text + l->n_text, BLANK, 3), l->n_text += 3;
-        else
-            l->text[l->n_text++] = p[i];
-    for (size_t at = 0; at < l->n_text; chars++) {
-        int len = utf8_len(l->text + at, l->n_text - at);
-        l->node[chars] = (struct node){(uint32_t)at, (uint32_t)chars - 1, (uint32_t)chars + 1, UINT32_MAX};
+    for (size_t at = 0; at < n; l->n++) {
+        int len = utf8_len(l->text + at, n - at);
+        l->node[l->n] = (struct node){(uint32_t)at, l->n - 1, l->n + 1, UINT32_MAX};
         at += len > 0 ? (size_t)len : 1;
     }
-    l->n = (uint32_t)chars;
-    l->node[chars] = (struct node){(uint32_t)l->n_text, (uint32_t)chars - 1, (uint32_t)chars, UINT32_MAX};
+    l->node[l->n] = (struct node){(uint32_t)n, l->n - 1, l->n, UINT32_MAX};
     return true;
-}
-
-/* One symbol that is no token: its bytes, or <unk>, of which neighbours are one (as in SentencePiece). */
-static int put_bytes(const struct line *l, uint32_t from, uint32_t to, bool *after_unk, struct token_sink *s)
-{
-    bool known = true;
-    int  rc = 0;
-    for (uint32_t b = from; b < to; b++)
-        known &= l->v->byte_token[(uint8_t)l->text[b]] != TOKEN_NONE;
-    for (uint32_t b = from; known && b < to && !rc; b++)
-        rc = token_put(s, l->v->byte_token[(uint8_t)l->text[b]]);
-    if (!known && !*after_unk && l->v->unk != TOKEN_NONE)
-        rc = token_put(s, l->v->unk);
-    *after_unk = !known;
-    return rc;
 }
 
 static int line_put(const struct line *l, struct token_sink *s)
 {
     bool after_unk = false;
-    int  rc = 0;
+    int rc = 0;
     for (uint32_t i = 0; i < l->n && !rc; i = l->node[i].next) {
         uint32_t from = l->node[i].at, to = l->node[l->node[i].next].at;
-        int32_t  t = plain_token(l, from, to);
+        int32_t t = plain_token(l, from, to);
         if (t == TOKEN_NONE) {
-            rc = put_bytes(l, from, to, &after_unk, s);
+            rc = sp_put_unknown(l->v, l->text + from, to - from, &after_unk, s);
             continue;
         }
         rc = token_put(s, t);
@@ -162,11 +96,10 @@ static int line_put(const struct line *l, struct token_sink *s)
     return rc;
 }
 
-int spm_encode(const struct vocab *v, const char *p, size_t n, bool prefix, struct token_sink *s)
+int spm_encode(const struct vocab *v, const char *p, size_t n, struct token_sink *s)
 {
-    struct line l = {.v = v};
-    int rc = line_init(&l, p, n, prefix) && line_merge(&l) ? line_put(&l, s) : err_set(s->e, ERR_NO_MEMORY, "text: no memory to merge %zu bytes", n);
-    mem_free(l.text);
+    struct line l = {.v = v, .text = p};
+    int rc = line_init(&l, n) && line_merge(&l) ? line_put(&l, s) : err_set(s->e, ERR_NO_MEMORY, "text: no memory to merge %zu bytes", n);
     mem_free(l.node);
     vec_deinit(&l.heap.v);
     return rc;

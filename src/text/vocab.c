@@ -1,20 +1,41 @@
 /* Loading a vocabulary: token texts, types and scores, and the index from text to token. The two algorithms load what they need
- * in spm.c and bpe.c; special tokens and ends of generation are in special.c. */
+ * in sentencepiece.c, unigram.c and bpe.c; special tokens and ends of generation are in special.c. */
 #include "text/text_int.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include <string.h>
 
-static uint64_t hash_of(const struct vocab *v, const char *p, size_t n) { return siphash(v->hash_key, p, n); }
+static uint64_t hash_of(const struct vocab *v, const char *p, size_t n)
+{
+    return siphash(v->hash_key, p, n);
+}
 
-int32_t vocab_size(const struct vocab *v) { return v->n; }
-int32_t vocab_bos(const struct vocab *v) { return v->bos; }
-int32_t vocab_eos(const struct vocab *v) { return v->eos; }
-bool    vocab_add_bos(const struct vocab *v) { return v->add_bos; }
+int32_t vocab_size(const struct vocab *v)
+{
+    return v->n;
+}
+int32_t vocab_bos(const struct vocab *v)
+{
+    return v->bos;
+}
+int32_t vocab_eos(const struct vocab *v)
+{
+    return v->eos;
+}
+bool vocab_add_bos(const struct vocab *v)
+{
+    return v->add_bos;
+}
 
-static bool in_range(const struct vocab *v, int32_t token) { return token >= 0 && token < v->n; }
+static bool in_range(const struct vocab *v, int32_t token)
+{
+    return token >= 0 && token < v->n;
+}
 
-bool vocab_is_eog(const struct vocab *v, int32_t token) { return in_range(v, token) && v->eog[token]; }
+bool vocab_is_eog(const struct vocab *v, int32_t token)
+{
+    return in_range(v, token) && v->eog[token];
+}
 
 enum token_attr vocab_attr(const struct vocab *v, int32_t token)
 {
@@ -41,7 +62,10 @@ int32_t vocab_find_n(const struct vocab *v, const char *p, size_t n)
     return TOKEN_NONE;
 }
 
-int32_t vocab_find(const struct vocab *v, struct str text) { return vocab_find_n(v, text.p, text.n); }
+int32_t vocab_find(const struct vocab *v, struct str text)
+{
+    return vocab_find_n(v, text.p, text.n);
+}
 
 bool token_is_plain(const struct vocab *v, int32_t token)
 {
@@ -57,7 +81,10 @@ int token_put(struct token_sink *s, int32_t token)
     return 0;
 }
 
-static int no_memory(struct err *e) { return err_set(e, ERR_NO_MEMORY, "vocab: no memory for the tables"); }
+static int no_memory(struct err *e)
+{
+    return err_set(e, ERR_NO_MEMORY, "vocab: no memory for the tables");
+}
 
 /* The array under key: of strings (want_strings) or numbers, n long. *out stays NULL when it is absent. */
 static int array_of(const struct modelfile *f, const char *key, bool want_strings, uint64_t n, const struct meta **out, struct err *e)
@@ -78,8 +105,8 @@ static int array_of(const struct modelfile *f, const char *key, bool want_string
 static int load_texts(struct vocab *v, const struct modelfile *f, struct err *e)
 {
     const struct meta *m;
-    size_t             bytes = 0;
-    int                rc = array_of(f, "tokenizer.ggml.tokens", true, UINT64_MAX, &m, e);
+    size_t bytes = 0;
+    int rc = array_of(f, "tokenizer.ggml.tokens", true, UINT64_MAX, &m, e);
     if (rc)
         return rc;
     if (!m || m->n == 0 || m->n > VOCAB_TOKENS_MAX)
@@ -119,7 +146,7 @@ static int load_index(struct vocab *v, struct err *e)
         return no_memory(e);
     for (int32_t t = 0; t < v->n; t++) {
         struct str text = vocab_text(v, t);
-        size_t     i = hash_of(v, text.p, text.n) & (v->index_cap - 1);
+        size_t i = hash_of(v, text.p, text.n) & (v->index_cap - 1);
         if (text.n == 0)
             continue;
         while (v->index[i] && !str_eq(vocab_text(v, (int32_t)(v->index[i] - 1)), text))
@@ -133,7 +160,7 @@ static int load_index(struct vocab *v, struct err *e)
 static int load_attrs(struct vocab *v, const struct modelfile *f, struct err *e)
 {
     const struct meta *m;
-    int                rc = array_of(f, "tokenizer.ggml.token_type", false, (uint64_t)v->n, &m, e);
+    int rc = array_of(f, "tokenizer.ggml.token_type", false, (uint64_t)v->n, &m, e);
     if (rc)
         return rc;
     v->attr = mem_array((size_t)v->n, 1);
@@ -172,7 +199,7 @@ static int load_eog_ids(struct vocab *v, const struct modelfile *f, struct err *
     static const char *const keys[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         int32_t id;
-        int     rc = load_id(v, f, keys[i], TOKEN_NONE, &id, e);
+        int rc = load_id(v, f, keys[i], TOKEN_NONE, &id, e);
         if (rc)
             return rc;
         if (id != TOKEN_NONE)
@@ -201,38 +228,50 @@ static int load_pre(struct vocab *v, const struct modelfile *f, struct err *e)
 static int load_kind(struct vocab *v, const struct modelfile *f, struct err *e)
 {
     struct str model;
-    int        rc = modelfile_str(f, "tokenizer.ggml.model", &model, e);
+    int rc = modelfile_str(f, "tokenizer.ggml.model", &model, e);
     if (rc)
         return rc;
     if (str_eqz(model, "llama"))
         v->kind = VOCAB_SPM;
+    else if (str_eqz(model, "t5"))
+        v->kind = VOCAB_UNIGRAM;
     else if (str_eqz(model, "gpt2"))
         v->kind = VOCAB_BPE;
     else
-        return err_set(e, ERR_FORMAT, "vocab: tokenizer.ggml.model is \"%.*s\"; this build knows llama and gpt2", (int)(model.n < 64 ? model.n : 64),
-                       model.p);
+        return err_set(e, ERR_FORMAT, "vocab: tokenizer.ggml.model is \"%.*s\"; this build knows llama, t5 and gpt2",
+                       (int)(model.n < 64 ? model.n : 64), model.p);
     return 0;
 }
 
-/* The flags and ids, with the defaults of llama.cpp. */
+/* llama.cpp's defaults for each kind. */
+static const struct defaults {
+    int32_t bos, eos, unk;
+    bool add_bos, add_eos, add_space_prefix;
+} defaults[] = {
+    [VOCAB_SPM] = {1, 2, 0, true, false, true},
+    [VOCAB_UNIGRAM] = {TOKEN_NONE, 1, 2, false, true, false},
+    [VOCAB_BPE] = {TOKEN_NONE, TOKEN_NONE, TOKEN_NONE, false, false, false},
+};
+
 static int load_ids(struct vocab *v, const struct modelfile *f, struct err *e)
 {
-    bool spm = v->kind == VOCAB_SPM;
-    int  rc = spm ? 0 : load_pre(v, f, e);
+    const struct defaults *d = &defaults[v->kind];
+    int rc = v->kind == VOCAB_BPE ? load_pre(v, f, e) : 0;
+    int flags = v->kind == VOCAB_BPE ? pretok_flags(v->pre) : 0;
     if (!rc)
-        rc = load_id(v, f, "tokenizer.ggml.bos_token_id", spm ? 1 : TOKEN_NONE, &v->bos, e);
+        rc = load_id(v, f, "tokenizer.ggml.bos_token_id", d->bos, &v->bos, e);
     if (!rc)
-        rc = load_id(v, f, "tokenizer.ggml.eos_token_id", spm ? 2 : TOKEN_NONE, &v->eos, e);
+        rc = load_id(v, f, "tokenizer.ggml.eos_token_id", d->eos, &v->eos, e);
     if (!rc)
-        rc = load_id(v, f, "tokenizer.ggml.unknown_token_id", spm ? 0 : TOKEN_NONE, &v->unk, e);
+        rc = load_id(v, f, "tokenizer.ggml.unknown_token_id", d->unk, &v->unk, e);
     if (!rc)
-        rc = modelfile_bool_or(f, "tokenizer.ggml.add_bos_token", spm || (pretok_flags(v->pre) & PRETOK_BOS), &v->add_bos, e);
+        rc = modelfile_bool_or(f, "tokenizer.ggml.add_bos_token", d->add_bos || flags & PRETOK_BOS, &v->add_bos, e);
     if (!rc)
-        rc = modelfile_bool_or(f, "tokenizer.ggml.add_eos_token", false, &v->add_eos, e);
+        rc = modelfile_bool_or(f, "tokenizer.ggml.add_eos_token", d->add_eos, &v->add_eos, e);
     if (!rc)
-        rc = modelfile_bool_or(f, "tokenizer.ggml.add_space_prefix", spm, &v->add_space_prefix, e);
-    v->ignore_merges = !spm && (pretok_flags(v->pre) & PRETOK_WHOLE);
-    v->nfc = !spm && (pretok_flags(v->pre) & PRETOK_NFC);
+        rc = modelfile_bool_or(f, "tokenizer.ggml.add_space_prefix", d->add_space_prefix, &v->add_space_prefix, e);
+    v->ignore_merges = flags & PRETOK_WHOLE;
+    v->nfc = flags & PRETOK_NFC;
     return rc ? rc : load_eog_ids(v, f, e);
 }
 
@@ -254,9 +293,9 @@ int vocab_load(struct vocab **out, const struct modelfile *f, struct err *e)
         rc = load_index(v, e);
     }
     if (!rc)
-        rc = special_init(v, e);
+        rc = special_init(v, f, e);
     if (!rc)
-        rc = v->kind == VOCAB_SPM ? spm_load(v, f, e) : bpe_load(v, f, e);
+        rc = v->kind == VOCAB_BPE ? bpe_load(v, f, e) : sp_load(v, f, e);
     if (rc)
         vocab_free(v);
     else
@@ -276,5 +315,8 @@ void vocab_free(struct vocab *v)
     mem_free(v->index);
     mem_free(v->merges);
     mem_free(v->special);
+    mem_free(v->strip);
+    charsmap_deinit(&v->charsmap);
+    trie_deinit(&v->trie);
     mem_free(v);
 }

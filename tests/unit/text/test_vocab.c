@@ -11,7 +11,7 @@ enum { N_KINDS = sizeof kinds / sizeof *kinds };
 static bool encode(const struct vocab *v, struct str text, const struct text_span *spans, size_t n, struct vec_i32 *out)
 {
     struct encode_opts o = {0};
-    struct err         e = {0};
+    struct err e = {0};
     *out = (struct vec_i32){0};
     return vocab_encode(v, text.p, text.n, spans, n, &o, out, &e) == 0 || (printf("%s\n", e.msg), false);
 }
@@ -62,12 +62,12 @@ TEST(untrusted_text_never_gives_control_tokens)
 {
     for (int k = 0; k <= N_KINDS; k++) {
         struct vocab *v = k == N_KINDS ? tiny_spm(true) : tiny_bpe(kinds[k]);
-        unsigned      seed = 1;
+        unsigned seed = 1;
         CHECK(v);
         for (int round = 0; round < 2000; round++) {
-            char           text[512];
+            char text[512];
             struct vec_i32 ids;
-            size_t         n = random_text(&seed, text, sizeof text);
+            size_t n = random_text(&seed, text, sizeof text);
             CHECK(encode(v, (struct str){text, n}, NULL, 0, &ids));
             CHECK_MSG(count(v, &ids, TOKEN_CONTROL) == 0 && count(v, &ids, TOKEN_UNKNOWN) == 0, "%.*s", (int)n, text);
             vec_deinit(&ids);
@@ -80,14 +80,14 @@ TEST(untrusted_text_never_gives_control_tokens)
 TEST(control_tokens_are_the_templates)
 {
     struct vocab *v = tiny_bpe("qwen2");
-    unsigned      seed = 5;
+    unsigned seed = 5;
     CHECK(v);
     for (int round = 0; round < 2000; round++) {
-        char             text[600] = "<|im_start|>u";
-        size_t           a = strlen(text), n = a + random_text(&seed, text + a, 512), cut = a + roll(&seed, (unsigned)(n - a) + 1);
+        char text[600] = "<|im_start|>u";
+        size_t a = strlen(text), n = a + random_text(&seed, text + a, 512), cut = a + roll(&seed, (unsigned)(n - a) + 1);
         struct text_span spans[4] = {
             {0, (uint32_t)a, true}, {(uint32_t)a, (uint32_t)(cut - a), false}, {(uint32_t)cut, (uint32_t)(n - cut), false}, {(uint32_t)n, 10, true}};
-        struct vec_i32   ids;
+        struct vec_i32 ids;
         memcpy(text + n, "<|im_end|>", 10);
         CHECK(encode(v, (struct str){text, n + 10}, spans, 4, &ids));
         CHECK(count(v, &ids, TOKEN_CONTROL) == 2 && ids.p[0] == TINY_IM_START && ids.p[ids.n - 1] == TINY_IM_END);
@@ -98,8 +98,8 @@ TEST(control_tokens_are_the_templates)
 
 TEST(a_control_token_lies_wholly_in_trusted_text)
 {
-    struct vocab  *v = tiny_bpe("gpt-2");
-    struct str     text = STR("<|im_start|>");
+    struct vocab *v = tiny_bpe("gpt-2");
+    struct str text = STR("<|im_start|>");
     struct vec_i32 ids;
     CHECK(v);
     for (uint32_t cut = 1; cut < text.n; cut++) {
@@ -123,12 +123,12 @@ TEST(neighbouring_spans_are_one_text)
 {
     for (int k = 0; k <= N_KINDS; k++) {
         struct vocab *v = k == N_KINDS ? tiny_spm(true) : tiny_bpe(kinds[k]);
-        unsigned      seed = 9;
+        unsigned seed = 9;
         CHECK(v);
         for (int round = 0; round < 500; round++) {
-            char             text[512];
-            struct vec_i32   one, cut;
-            size_t           n = random_text(&seed, text, sizeof text), at = roll(&seed, (unsigned)n + 1);
+            char text[512];
+            struct vec_i32 one, cut;
+            size_t n = random_text(&seed, text, sizeof text), at = roll(&seed, (unsigned)n + 1);
             struct text_span spans[2] = {{0, (uint32_t)at, false}, {(uint32_t)at, (uint32_t)(n - at), false}};
             CHECK(encode(v, (struct str){text, n}, NULL, 0, &one) && encode(v, (struct str){text, n}, spans, 2, &cut));
             CHECK(one.n == cut.n && (one.n == 0 || memcmp(one.p, cut.p, one.n * sizeof *one.p) == 0));
@@ -141,14 +141,14 @@ TEST(neighbouring_spans_are_one_text)
 
 TEST(spans_out_of_order_are_refused)
 {
-    struct vocab      *v = tiny_bpe("gpt-2");
+    struct vocab *v = tiny_bpe("gpt-2");
     struct text_span bad[][2] = {
         {{2, 2, true}, {0, 2, true}}, {{0, 3, true}, {2, 1, true}}, {{0, 9, true}, {9, 0, true}}, {{4, UINT32_MAX, true}, {4, 0, true}}};
     struct encode_opts o = {0};
     CHECK(v);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct vec_i32 ids = {0};
-        struct err     e = {0};
+        struct err e = {0};
         CHECK(vocab_encode(v, "hello", 5, bad[i], 2, &o, &ids, &e) == -(int)ERR_INTERNAL);
         vec_deinit(&ids);
     }
@@ -159,13 +159,13 @@ TEST(byte_level_text_comes_back)
 {
     for (int k = 0; k < N_KINDS; k++) {
         struct vocab *v = tiny_bpe(kinds[k]);
-        unsigned      seed = 3;
+        unsigned seed = 3;
         CHECK(v);
         for (int round = 0; round < 1000; round++) {
-            char           text[512];
+            char text[512];
             struct vec_i32 ids;
-            struct buf     back;
-            size_t         n = random_text(&seed, text, sizeof text);
+            struct buf back;
+            size_t n = random_text(&seed, text, sizeof text);
             if (!utf8_valid(text, n) || (k == 1 && memmem(text, n, "\xcc\x81", 2))) /* qwen2 normalises */
                 continue;
             CHECK(encode(v, (struct str){text, n}, NULL, 0, &ids));
@@ -181,13 +181,13 @@ TEST(byte_level_text_comes_back)
 TEST(sentencepiece_text_comes_back)
 {
     struct vocab *v = tiny_spm(true);
-    unsigned      seed = 4;
+    unsigned seed = 4;
     CHECK(v);
     for (int round = 0; round < 2000; round++) {
-        char           text[512];
+        char text[512];
         struct vec_i32 ids;
-        struct buf     back;
-        size_t         n = random_text(&seed, text, sizeof text);
+        struct buf back;
+        size_t n = random_text(&seed, text, sizeof text);
         if (!utf8_valid(text, n) || memmem(text, n, "\xe2\x96\x81", 3))
             continue;
         CHECK(encode(v, (struct str){text, n}, NULL, 0, &ids));
@@ -201,7 +201,7 @@ TEST(sentencepiece_text_comes_back)
 
 TEST(no_byte_fallback_gives_unk)
 {
-    struct vocab  *v = tiny_spm(false);
+    struct vocab *v = tiny_spm(false);
     struct vec_i32 ids;
     CHECK(v && encode(v, STR("hello\n\nhello"), NULL, 0, &ids));
     CHECK(count(v, &ids, TOKEN_UNKNOWN) == 1 && ids.n == 3); /* a row of unknown characters is one <unk> */
@@ -217,9 +217,9 @@ TEST(no_byte_fallback_gives_unk)
 
 TEST(bos_and_eos_as_asked_and_as_the_file_says)
 {
-    struct vocab      *v = tiny_spm(true), *plain = tiny_bpe("gpt-2");
-    struct vec_i32     ids = {0};
-    struct err         e = {0};
+    struct vocab *v = tiny_spm(true), *plain = tiny_bpe("gpt-2");
+    struct vec_i32 ids = {0};
+    struct err e = {0};
     struct encode_opts o = {.add_bos = true, .add_eos = true};
     CHECK(v && plain && vocab_add_bos(v) && !vocab_add_bos(plain));
     CHECK(vocab_encode(v, "hello", 5, NULL, 0, &o, &ids, &e) == 0);
@@ -234,7 +234,7 @@ TEST(bos_and_eos_as_asked_and_as_the_file_says)
 /* llama-bpe takes a piece that is a token whole, gpt-2 only what its merges make. */
 TEST(whole_pieces_where_the_family_takes_them)
 {
-    struct vocab  *gpt = tiny_bpe("gpt-2"), *llama = tiny_bpe("llama-bpe");
+    struct vocab *gpt = tiny_bpe("gpt-2"), *llama = tiny_bpe("llama-bpe");
     struct vec_i32 a, b;
     CHECK(gpt && llama && encode(gpt, STR("zq"), NULL, 0, &a) && encode(llama, STR("zq"), NULL, 0, &b));
     CHECK(a.n == 2 && b.n == 1 && b.p[0] == vocab_find(llama, STR("zq")));
@@ -246,7 +246,7 @@ TEST(whole_pieces_where_the_family_takes_them)
 
 TEST(a_control_token_hides_no_ordinary_one)
 {
-    struct vocab  *v = tiny_bpe("gpt-2");
+    struct vocab *v = tiny_bpe("gpt-2");
     struct vec_i32 ids;
     CHECK(v && encode(v, STR("he"), NULL, 0, &ids));
     CHECK(ids.n == 1 && vocab_attr(v, ids.p[0]) == TOKEN_NORMAL && vocab_find(v, STR("he")) == ids.p[0]);
@@ -256,9 +256,9 @@ TEST(a_control_token_hides_no_ordinary_one)
 
 TEST(tokens_have_a_limit)
 {
-    struct vocab      *v = tiny_bpe("gpt-2");
-    struct vec_i32     ids = {0};
-    struct err         e = {0};
+    struct vocab *v = tiny_bpe("gpt-2");
+    struct vec_i32 ids = {0};
+    struct err e = {0};
     struct encode_opts o = {.tokens_max = 3};
     CHECK(v && vocab_encode(v, "bcdf", 4, NULL, 0, &o, &ids, &e) == -(int)ERR_CONTEXT && ids.n <= 3);
     vec_deinit(&ids);
@@ -280,7 +280,8 @@ TEST(ends_of_generation)
 /* Every prefix of the stream is whole characters, and bytes that are none become U+FFFD, one for each that could have begun one. */
 TEST(the_stream_has_no_half_characters)
 {
-    static const struct { const char *bytes, *text;
+    static const struct {
+        const char *bytes, *text;
     } t[] = {
         {"a\xc3\xa9z", "aéz"},
         {"\xe4\xbd\xa0", "你"},
@@ -299,7 +300,7 @@ TEST(the_stream_has_no_half_characters)
     CHECK(v);
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         struct detok d;
-        struct buf   out;
+        struct buf out;
         buf_init(&out, 0);
         detok_init(&d, v, false);
         for (const char *b = t[i].bytes; *b; b++) {
@@ -318,8 +319,8 @@ TEST(the_stream_has_no_half_characters)
 TEST(the_first_blank_belongs_to_the_start)
 {
     struct vocab *v = tiny_spm(true);
-    struct buf    out;
-    int32_t       hello = vocab_find(v, STR("▁hello"));
+    struct buf out;
+    int32_t hello = vocab_find(v, STR("▁hello"));
     struct vec_i32 ids = {.p = (int32_t[]){vocab_bos(v), hello, hello, TINY_IM_END}, .n = 4};
     decode(v, &ids, true, &out);
     CHECK(str_eqz((struct str){out.data, out.len}, "hello hello"));
@@ -336,12 +337,12 @@ enum bad { NO_TOKENS, BAD_TYPE, BAD_BOS, BAD_MODEL, BAD_PRE, BAD_MERGE, NO_MERGE
 
 static int load_bad(enum bad what, struct err *e)
 {
-    struct tiny         *t = mem_must(sizeof *t);
-    struct modelfile    *f = NULL;
-    struct vocab        *v = NULL;
-    static char          big[5000];
-    char                 path[64];
-    bool                 spm = what == BYTE_NAME || what == NAN_SCORE;
+    struct tiny *t = mem_must(sizeof *t);
+    struct modelfile *f = NULL;
+    struct vocab *v = NULL;
+    static char big[5000];
+    char path[64];
+    bool spm = what == BYTE_NAME || what == NAN_SCORE;
     tiny_start(t);
     memset(big, 'x', sizeof big);
     snprintf(path, sizeof path, "/tmp/tiny-%d.gguf", (int)getpid());
@@ -376,8 +377,17 @@ static int load_bad(enum bad what, struct err *e)
 
 TEST(bad_files_are_named_errors)
 {
-    static const char *const word[N_BAD] = {"tokens",           "type 77",  "bos_token_id",  "rwkv",        "martian",   "merge 0",
-                                            "merges is missing", "5000 bytes", "token 3 has the type of a byte", "score of token 1", "token_type"};
+    static const char *const word[N_BAD] = {"tokens",
+                                            "type 77",
+                                            "bos_token_id",
+                                            "rwkv",
+                                            "martian",
+                                            "merge 0",
+                                            "merges is missing",
+                                            "5000 bytes",
+                                            "token 3 has the type of a byte",
+                                            "score of token 1",
+                                            "token_type"};
     struct err e = {0};
     CHECK_MSG(load_bad(N_BAD, &e) == 0, "%s", e.msg); /* the file without a fault loads */
     for (int i = 0; i < N_BAD; i++) {
@@ -393,22 +403,22 @@ static const char *const rows[] = {"a", " ", "\n", "1", "\xcc\x81", "你", "🚀
 
 struct job {
     const struct vocab *v;
-    const char         *unit;
-    size_t              bytes;
-    double              seconds;
-    bool                ok;
+    const char *unit;
+    size_t bytes;
+    double seconds;
+    bool ok;
 };
 
 static void *job_run(void *arg)
 {
     struct job *j = arg;
-    struct buf  b;
+    struct buf b;
     buf_init(&b, 0);
     while (b.len < j->bytes)
         buf_str(&b, j->unit);
     struct text_span span = {0, (uint32_t)b.len, true};
-    struct vec_i32   ids;
-    struct timespec  from, to;
+    struct vec_i32 ids;
+    struct timespec from, to;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
     j->ok = encode(j->v, (struct str){b.data, b.len}, &span, 1, &ids);
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
@@ -421,8 +431,8 @@ static void *job_run(void *arg)
 /* Once more on a stack of 64 KiB; j->seconds keeps the best so far, for the machine has other work. */
 static bool job_time(struct job *j)
 {
-    double         best = j->seconds;
-    pthread_t      t;
+    double best = j->seconds;
+    pthread_t t;
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, 64 << 10);
@@ -459,7 +469,7 @@ TEST(time_is_linear_on_a_small_stack)
         CHECK(v);
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             struct job half = {v, rows[i], HALF, 0, false}, whole = {v, rows[i], 2 * HALF, 0, false};
-            bool       ran, linear = grows_linearly(&half, &whole, &ran);
+            bool ran, linear = grows_linearly(&half, &whole, &ran);
             if (!ran || !linear)
                 vocab_free(v);
             CHECK_MSG(ran, "%s, rows of %s", some[k], rows[i]);

@@ -10,11 +10,11 @@
 
 struct tiny {
     struct gguf_writer *w;
-    struct str          text[512], merges[64];
-    int32_t             type[512];
-    float               score[512];
-    size_t              n, n_merges;
-    char                store[512][32];
+    struct str text[512], merges[64];
+    int32_t type[512];
+    float score[512];
+    size_t n, n_merges;
+    char store[512][32];
 };
 
 static inline int32_t tiny_add(struct tiny *t, const char *text, int32_t type, float score)
@@ -29,9 +29,9 @@ static inline int32_t tiny_add(struct tiny *t, const char *text, int32_t type, f
 /* Saves what w holds, loads it and forgets it. NULL: the error is in e. */
 static inline struct vocab *tiny_done(struct tiny *t, bool bpe, struct err *e)
 {
-    char              path[64];
+    char path[64];
     struct modelfile *f = NULL;
-    struct vocab     *v = NULL;
+    struct vocab *v = NULL;
     snprintf(path, sizeof path, "/tmp/tiny-%d.gguf", (int)getpid());
     gguf_put_str(t->w, "tokenizer.ggml.model", bpe ? STR("gpt2") : STR("llama"));
     gguf_put_strs(t->w, "tokenizer.ggml.tokens", t->text, t->n);
@@ -66,7 +66,7 @@ static inline struct vocab *tiny_bpe(const char *pre)
 {
     static const char *const merges[] = {"h e", "l l", "he ll", "hell o", "Ġ w", "a a", "aa aa", "Ġ Ġ", "Ġ hello", "1 2", "x y", "xy zz"};
     struct tiny *t = mem_must(sizeof *t);
-    struct err   e = {0};
+    struct err e = {0};
     tiny_start(t);
     gguf_put_str(t->w, "tokenizer.ggml.pre", str_of(pre));
     gguf_put_u32(t->w, "tokenizer.ggml.eos_token_id", TINY_IM_END);
@@ -85,7 +85,7 @@ static inline struct vocab *tiny_bpe(const char *pre)
         if (strcmp(both, "xy") != 0 && strcmp(both, "xyzz") != 0) /* a merge whose result is no token */
             tiny_add(t, both, TOKEN_NORMAL, 0);
     }
-    tiny_add(t, "zq", TOKEN_NORMAL, 0); /* no merge makes it */
+    tiny_add(t, "zq", TOKEN_NORMAL, 0);  /* no merge makes it */
     tiny_add(t, "he", TOKEN_CONTROL, 0); /* a second "he", which must not hide the first */
     struct vocab *v = tiny_done(t, true, &e);
     if (!v)
@@ -99,7 +99,7 @@ static inline struct vocab *tiny_spm(bool bytes)
     static const char *const words[] = {"▁",      "h",  "e",  "l",    "o",  "w", "a", "he", "ll", "hell", "hello",
                                         "▁hello", "▁w", "aa", "aaaa", "▁▁", "<", "/", "s",  ">",  "</",   "</s"};
     struct tiny *t = mem_must(sizeof *t);
-    struct err   e = {0};
+    struct err e = {0};
     tiny_start(t);
     int32_t unk = tiny_add(t, "<unk>", TOKEN_UNKNOWN, 0), bos = tiny_add(t, "<s>", TOKEN_CONTROL, 0), eos = tiny_add(t, "</s>", TOKEN_CONTROL, 0);
     gguf_put_u32(t->w, "tokenizer.ggml.unknown_token_id", (uint32_t)unk);

@@ -13,10 +13,10 @@
 /* A vocabulary of a published GGUF file, or NULL with the reason printed. */
 static inline struct vocab *vocab_of_gguf(const char *rel)
 {
-    const char       *path = test_data(rel);
+    const char *path = test_data(rel);
     struct modelfile *f = NULL;
-    struct vocab     *v = NULL;
-    struct err        e = {0};
+    struct vocab *v = NULL;
+    struct err e = {0};
     if (!path || gguf_open(&f, path, &e) || vocab_load(&v, f, &e))
         printf("%s: %s\n", rel, path ? e.msg : "absent");
     modelfile_close(f);
@@ -25,7 +25,7 @@ static inline struct vocab *vocab_of_gguf(const char *rel)
 
 static inline bool read_data(struct buf *out, const char *rel)
 {
-    struct err  e;
+    struct err e;
     const char *path = test_data(rel);
     buf_init(out, 64u << 20);
     return path && os_read_file(out, path, &e) == 0;
@@ -34,14 +34,21 @@ static inline bool read_data(struct buf *out, const char *rel)
 /* What becomes the metadata of a vocabulary. */
 struct draft {
     struct arena mem;
-    struct str  *text, *merges;
-    int32_t     *type;
-    float       *score;
-    size_t       n, n_merges;
-    const char  *model, *pre;
-    int32_t      bos, eos, unk; /* -1: absent */
-    bool         add_space_prefix;
+    struct str *text, *merges;
+    int32_t *type;
+    float *score;
+    size_t n, n_merges;
+    const char *model, *pre;
+    int32_t bos, eos, unk; /* -1: absent */
+    bool add_space_prefix, remove_blanks;
+    struct str charsmap;
 };
+
+/* Tokens that the last vocabulary's file calls user-defined and that loading made control tokens: a reference finds them in any text, so
+ * the tests say that these stretches are trusted. */
+static struct str vocab_markers[512];
+static size_t n_vocab_markers;
+static char vocab_marker_text[1 << 15];
 
 static inline void draft_init(struct draft *d, const char *model, const char *pre, size_t n, size_t n_merges)
 {
@@ -57,7 +64,10 @@ static inline void draft_init(struct draft *d, const char *model, const char *pr
     }
 }
 
-static inline struct str draft_copy(struct draft *d, struct str s) { return (struct str){arena_str(&d->mem, s.p, s.n), s.n}; }
+static inline struct str draft_copy(struct draft *d, struct str s)
+{
+    return (struct str){arena_str(&d->mem, s.p, s.n), s.n};
+}
 
 static inline void draft_set(struct draft *d, int64_t id, struct str text, int32_t type)
 {
@@ -67,14 +77,44 @@ static inline void draft_set(struct draft *d, int64_t id, struct str text, int32
     }
 }
 
+static inline void markers_of(const struct draft *d, const struct vocab *v)
+{
+    size_t at = 0;
+    n_vocab_markers = 0;
+    for (size_t i = 0; v && i < d->n && n_vocab_markers < 512; i++) {
+        struct str t = d->text[i];
+        if (d->type[i] != TOKEN_USER || vocab_attr(v, (int32_t)i) != TOKEN_CONTROL || at + t.n > sizeof vocab_marker_text)
+            continue;
+        memcpy(vocab_marker_text + at, t.p, t.n);
+        vocab_markers[n_vocab_markers++] = (struct str){vocab_marker_text + at, t.n};
+        at += t.n;
+    }
+}
+
+/* Spans that trust the markers alone; the number of spans. */
+static inline size_t marker_spans(const char *p, size_t n, struct text_span *out, size_t cap)
+{
+    size_t k = 0;
+    for (size_t at = 0; at < n && k < cap;) {
+        size_t longest = 0;
+        for (size_t i = 0; i < n_vocab_markers; i++)
+            if (vocab_markers[i].n > longest && vocab_markers[i].n <= n - at && memcmp(p + at, vocab_markers[i].p, vocab_markers[i].n) == 0)
+                longest = vocab_markers[i].n;
+        if (longest)
+            out[k++] = (struct text_span){(uint32_t)at, (uint32_t)longest, true};
+        at += longest ? longest : 1;
+    }
+    return k;
+}
+
 /* Writes the draft as a GGUF file and loads that. */
 static inline struct vocab *draft_load(struct draft *d)
 {
     struct gguf_writer *w = NULL;
-    struct modelfile   *f = NULL;
-    struct vocab       *v = NULL;
-    struct err          e = {0};
-    char                path[64];
+    struct modelfile *f = NULL;
+    struct vocab *v = NULL;
+    struct err e = {0};
+    char path[64];
     snprintf(path, sizeof path, "/tmp/vocab-%d.gguf", (int)getpid());
     if (gguf_writer_new(&w, &e) == 0) {
         gguf_put_str(w, "general.architecture", STR("llama"));
@@ -83,7 +123,7 @@ static inline struct vocab *draft_load(struct draft *d)
             gguf_put_str(w, "tokenizer.ggml.pre", str_of(d->pre));
         gguf_put_strs(w, "tokenizer.ggml.tokens", d->text, d->n);
         gguf_put_i32s(w, "tokenizer.ggml.token_type", d->type, d->n);
-        if (strcmp(d->model, "llama") == 0)
+        if (strcmp(d->model, "gpt2") != 0)
             gguf_put_f32s(w, "tokenizer.ggml.scores", d->score, d->n);
         else
             gguf_put_strs(w, "tokenizer.ggml.merges", d->merges, d->n_merges);
@@ -93,11 +133,16 @@ static inline struct vocab *draft_load(struct draft *d)
             gguf_put_u32(w, "tokenizer.ggml.eos_token_id", (uint32_t)d->eos);
         if (d->unk >= 0)
             gguf_put_u32(w, "tokenizer.ggml.unknown_token_id", (uint32_t)d->unk);
-        if (!d->add_space_prefix)
-            gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", false);
+        if (strcmp(d->model, "gpt2") != 0)
+            gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", d->add_space_prefix);
+        if (d->remove_blanks)
+            gguf_put_bool(w, "tokenizer.ggml.remove_extra_whitespaces", true);
+        if (d->charsmap.n)
+            gguf_put_u8s(w, "tokenizer.ggml.precompiled_charsmap", (const uint8_t *)d->charsmap.p, d->charsmap.n);
         if (gguf_writer_save(w, path, &e) || gguf_open(&f, path, &e) || vocab_load(&v, f, &e))
             printf("draft: %s\n", e.msg);
     }
+    markers_of(d, v);
     modelfile_close(f);
     gguf_writer_free(w);
     unlink(path);
@@ -132,10 +177,10 @@ static inline struct str nul_back(struct str s, char *out)
 
 static inline struct json *json_data(const char *rel)
 {
-    struct buf   b;
-    struct err   e = {0};
+    struct buf b;
+    struct err e = {0};
     struct json *j = NULL;
-    bool         read = read_data(&b, rel);
+    bool read = read_data(&b, rel);
     if (read)
         soften(&b);
     if (!read || json_parse(&j, b.data, b.len, &e))
@@ -153,8 +198,8 @@ static inline struct vocab *vocab_of_tokenizer_json(const char *rel, const char 
     const struct json *vocab = json_get(json_get(j, "model"), "vocab"), *merges = json_get(json_get(j, "model"), "merges"),
                       *added = json_get(j, "added_tokens"), *id;
     struct draft d;
-    struct str   key;
-    size_t       n = json_len(vocab);
+    struct str key;
+    size_t n = json_len(vocab);
     for (size_t i = 0; i < json_len(added); i++)
         if ((size_t)json_int(json_get(json_at(added, i), "id")) >= n)
             n = (size_t)json_int(json_get(json_at(added, i), "id")) + 1;
@@ -180,12 +225,12 @@ static inline struct vocab *vocab_of_tokenizer_json(const char *rel, const char 
 static inline struct vocab *vocab_of_gpt2_files(const char *vocab_rel, const char *merges_rel, const char *pre)
 {
     struct json *j = json_data(vocab_rel);
-    struct buf   b;
+    struct buf b;
     if (!j || !read_data(&b, merges_rel))
         return NULL;
     const struct json *id;
-    struct draft       d;
-    struct str         key, rest = {b.data, b.len};
+    struct draft d;
+    struct str key, rest = {b.data, b.len};
     draft_init(&d, "gpt2", pre, json_len(j), 2 * json_len(j));
     d.n_merges = 0;
     for (void *it = NULL; json_each(j, &it, &key, &id);)
@@ -205,7 +250,7 @@ static inline struct vocab *vocab_of_gpt2_files(const char *vocab_rel, const cha
 static inline size_t base64(struct str in, uint8_t *out)
 {
     uint32_t bits = 0;
-    size_t   n = 0, have = 0;
+    size_t n = 0, have = 0;
     for (size_t i = 0; i < in.n && in.p[i] != '='; i++) {
         const char *alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         bits = bits << 6 | (uint32_t)(strchr(alphabet, in.p[i]) - alphabet);
@@ -217,11 +262,11 @@ static inline size_t base64(struct str in, uint8_t *out)
 
 static inline struct str byte_level(struct draft *d, const uint8_t *p, size_t n)
 {
-    char  *out = arena_new(&d->mem, 2 * n + 1);
+    char *out = arena_new(&d->mem, 2 * n + 1);
     size_t at = 0;
     for (size_t i = 0; i < n; i++) {
         uint32_t k = 0, b = p[i];
-        bool     plain = (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
+        bool plain = (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
         for (uint32_t c = 0; c < b; c++)
             k += !((c >= 0x21 && c <= 0x7e) || (c >= 0xa1 && c <= 0xac) || c >= 0xae);
         at += utf8_encode(out + at, plain ? b : 256 + k);
@@ -237,7 +282,7 @@ static inline size_t last_cut(const struct map *ranks, const uint8_t *p, size_t 
         cut[i] = i;
     while (parts > 2) {
         uint64_t best = rank;
-        size_t   at = 0;
+        size_t at = 0;
         for (size_t i = 0; i + 2 <= parts; i++) {
             union map_value r;
             if (map_get(ranks, (struct str){(const char *)p + cut[i], cut[i + 2] - cut[i]}, &r) && r.u64 < best)
@@ -254,25 +299,25 @@ static inline size_t last_cut(const struct map *ranks, const uint8_t *p, size_t 
 /* tiktoken's "base64 rank" lines, and the added tokens of a tokenizer_config.json. */
 static inline struct vocab *vocab_of_ranks(const char *rel, const char *config_rel, const char *pre)
 {
-    struct buf   b;
+    struct buf b;
     struct json *config = config_rel ? json_data(config_rel) : NULL;
     if (!read_data(&b, rel))
         return NULL;
     const struct json *added = json_get(config, "added_tokens_decoder"), *a;
-    struct map   ranks;
+    struct map ranks;
     struct draft d;
-    struct str   rest = {b.data, b.len}, key;
-    size_t       n = 0;
+    struct str rest = {b.data, b.len}, key;
+    size_t n = 0;
     for (size_t i = 0; i < b.len; i++)
         n += b.data[i] == '\n';
     draft_init(&d, "gpt2", pre, n + json_len(added) + 1, n); /* p50k leaves out one rank */
     map_init(&ranks);
     d.n_merges = 0;
     while (rest.n) {
-        uint8_t    bytes[1024];
-        uint64_t   i;
+        uint8_t bytes[1024];
+        uint64_t i;
         struct str line = str_split(&rest, '\n');
-        size_t     len = base64(str_split(&line, ' '), bytes);
+        size_t len = base64(str_split(&line, ' '), bytes);
         if (!len || !str_u64(line, &i))
             continue;
         map_set(&ranks, (struct str){(char *)bytes, len}, (union map_value){.u64 = i});
@@ -312,7 +357,7 @@ static inline uint64_t varint(const uint8_t **p, const uint8_t *end)
 static inline void sentence_piece(struct draft *d, size_t i, const uint8_t *p, const uint8_t *end)
 {
     struct str text = {"", 0};
-    uint64_t   type = 1;
+    uint64_t type = 1;
     while (p < end) {
         uint64_t tag = varint(&p, end);
         if (tag == 10) {
@@ -328,32 +373,128 @@ static inline void sentence_piece(struct draft *d, size_t i, const uint8_t *p, c
     draft_set(d, (int64_t)i, text, (int32_t)type); /* the numbers are GGUF's */
 }
 
-/* A SentencePiece .model of type BPE: the repeated field 1 of a protobuf message. */
-static inline struct vocab *vocab_of_sentencepiece(const char *rel)
+/* One field of a protobuf message: its number, and its value (a varint or four bytes) or its bytes. */
+struct field {
+    uint64_t number, value;
+    const uint8_t *p;
+    size_t n;
+};
+static inline bool field_next(const uint8_t **p, const uint8_t *end, struct field *f)
 {
-    struct buf   b;
-    struct draft d;
-    size_t       n = 0;
-    if (!read_data(&b, rel))
-        return NULL;
-    for (int pass = 0; pass < 2; pass++) {
-        const uint8_t *p = (const uint8_t *)b.data, *end = p + b.len;
-        if (pass)
-            draft_init(&d, "llama", NULL, n, 0);
-        for (n = 0; p < end;) {
-            uint64_t tag = varint(&p, end), len = (tag & 7) == 2 ? varint(&p, end) : 0;
-            if (tag == 10) {
-                if (pass)
-                    sentence_piece(&d, n, p, p + len);
-                n++;
-            } else if ((tag & 7) == 0)
-                varint(&p, end);
-            p += (tag & 7) == 5 ? 4 : len;
-        }
+    if (*p >= end)
+        return false;
+    uint64_t tag = varint(p, end);
+    *f = (struct field){.number = tag >> 3};
+    if ((tag & 7) == 0) {
+        f->value = varint(p, end);
+        return true;
     }
-    d.unk = 0, d.bos = 1, d.eos = 2;
+    f->n = (tag & 7) == 2 ? (size_t)varint(p, end) : (tag & 7) == 5 ? 4 : 8;
+    f->p = *p;
+    *p += f->n;
+    return *p <= end;
+}
+
+/* TrainerSpec (2) and NormalizerSpec (3). */
+static inline void sentencepiece_spec(struct draft *d, const struct field *message)
+{
+    const uint8_t *p = message->p, *end = p + message->n;
+    struct field f;
+    while (field_next(&p, end, &f))
+        switch (message->number * 100 + f.number) {
+        case 203: d->model = f.value == 1 ? "t5" : "llama"; break;
+        case 240: d->unk = (int32_t)f.value; break;
+        case 241: d->bos = (int32_t)f.value; break;
+        case 242: d->eos = (int32_t)f.value; break;
+        case 302: d->charsmap = draft_copy(d, (struct str){(const char *)f.p, f.n}); break;
+        case 303: d->add_space_prefix = f.value != 0; break;
+        case 304: d->remove_blanks = f.value != 0; break;
+        }
+}
+
+/* A SentencePiece .model: BPE or unigram. */
+static inline struct vocab *vocab_of_sentencepiece_at(const char *path)
+{
+    struct buf b;
+    struct draft d;
+    struct field f;
+    struct err e;
+    size_t n = 0;
+    buf_init(&b, 64u << 20);
+    if (os_read_file(&b, path, &e))
+        return NULL;
+    const uint8_t *start = (const uint8_t *)b.data, *end = start + b.len, *p = start;
+    while (field_next(&p, end, &f))
+        n += f.number == 1;
+    draft_init(&d, "t5", NULL, n, 0);
+    d.unk = 0, d.bos = 1, d.eos = 2, d.remove_blanks = true; /* the defaults of sentencepiece_model.proto */
+    n = 0;
+    for (p = start; field_next(&p, end, &f);)
+        if (f.number == 1)
+            sentence_piece(&d, n++, f.p, f.p + f.n);
+        else
+            sentencepiece_spec(&d, &f);
     struct vocab *v = draft_load(&d);
     arena_deinit(&d.mem);
     buf_deinit(&b);
+    return v;
+}
+
+static inline struct vocab *vocab_of_sentencepiece(const char *rel)
+{
+    const char *path = test_data(rel);
+    return path ? vocab_of_sentencepiece_at(path) : NULL;
+}
+
+/* A tokenizer.json with a unigram model and byte fallback. Its pre-tokenizer cuts before each blank, so that tokens with a blank inside are
+ * out of reach: unused. */
+static inline struct vocab *vocab_of_unigram_json(const char *rel)
+{
+    struct json *j = json_data(rel);
+    if (!j)
+        return NULL;
+    const struct json *vocab = json_get(json_get(j, "model"), "vocab"), *added = json_get(j, "added_tokens");
+    struct draft d;
+    uint8_t byte;
+    draft_init(&d, "t5", NULL, json_len(vocab), 0);
+    d.unk = (int32_t)json_int(json_get(json_get(j, "model"), "unk_id")), d.bos = 1, d.eos = 2;
+    for (size_t i = 0; i < d.n; i++) {
+        struct str t = json_str(json_at(json_at(vocab, i), 0));
+        bool is_byte = t.n == 6 && str_starts(t, "<0x") && str_hex((struct str){t.p + 3, 2}, &byte, 1);
+        bool       unused = t.n > 1 && memmem(t.p + 1, t.n - 1, "\xe2\x96\x81", 3);
+        draft_set(&d, (int64_t)i, t, is_byte ? TOKEN_BYTE : unused ? TOKEN_UNUSED : TOKEN_NORMAL);
+        d.score[i] = (float)json_num(json_at(json_at(vocab, i), 1));
+    }
+    for (size_t i = 0; i < json_len(added); i++)
+        d.type[json_int(json_get(json_at(added, i), "id"))] = TOKEN_CONTROL;
+    d.type[d.unk] = TOKEN_UNKNOWN;
+    struct vocab *v = draft_load(&d);
+    arena_deinit(&d.mem);
+    json_free(j);
+    return v;
+}
+
+/* A GGUF vocabulary whose converter forgot that its text has no extra blanks (tokenizer.ggml.remove_extra_whitespaces). */
+static inline struct vocab *vocab_of_gguf_without_extra_blanks(const char *rel)
+{
+    const char       *path = test_data(rel);
+    struct modelfile *f = NULL;
+    struct err        e = {0};
+    if (!path || gguf_open(&f, path, &e))
+        return NULL;
+    const struct meta *text = modelfile_meta(f, "tokenizer.ggml.tokens"), *type = modelfile_meta(f, "tokenizer.ggml.token_type"),
+                      *score = modelfile_meta(f, "tokenizer.ggml.scores");
+    struct draft d;
+    bool         ok = text && type && score;
+    draft_init(&d, "llama", NULL, ok ? text->n : 0, 0);
+    d.unk = 0, d.bos = 1, d.eos = 2, d.remove_blanks = true;
+    for (size_t i = 0; i < d.n; i++) {
+        int64_t t = TOKEN_NORMAL;
+        ok &= meta_arr_i64(type, i, &t) && meta_arr_f32(score, i, &d.score[i]);
+        draft_set(&d, (int64_t)i, text->strings[i], (int32_t)t);
+    }
+    struct vocab *v = ok ? draft_load(&d) : NULL;
+    arena_deinit(&d.mem);
+    modelfile_close(f);
     return v;
 }
