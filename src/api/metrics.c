@@ -73,6 +73,7 @@ static void put_engine(struct buf *b, struct api *a)
     put_one(b, "sluice_engine_paused", "gauge", "Sequences waiting for credit.", s.paused);
     put_one(b, "sluice_kv_pages_used", "gauge", "KV pages in use.", s.pages_used);
     put_one(b, "sluice_kv_pages", "gauge", "KV pages in all.", s.pages_total);
+    put_one(b, "sluice_kv_backed_bytes", "gauge", "Memory of KV pages, free ones that are kept for reuse included.", s.kv_bytes_backed);
 }
 
 void route_metrics(struct http *r, void *app)

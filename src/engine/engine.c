@@ -68,6 +68,7 @@ static void stats_publish(struct engine *g)
         st.pages_total += p->n_used + (uint32_t)((g->budget.max - g->budget.used) / p->page_bytes);
     }
     st.kv_bytes_used = g->budget.used;
+    st.kv_bytes_backed = g->budget.backed;
     st.kv_bytes_total = g->budget.max;
     mutex_lock(&g->mu);
     g->stats = st;

@@ -105,6 +105,6 @@ void engine_stop(struct engine *g, uint64_t seq, enum seq_end why);    /* SEQ_EN
 struct engine_stats {
     uint64_t steps, prefill_tokens, decode_tokens, step_ns, evictions; /* since the start */
     uint32_t running, waiting, paused, pages_used, pages_total; /* with several models pages differ in size: bytes are exact */
-    uint64_t kv_bytes_used, kv_bytes_total;
+    uint64_t kv_bytes_used, kv_bytes_backed /* of pages in use and of free ones that still have memory */, kv_bytes_total;
 };
 void engine_stats(struct engine *g, struct engine_stats *out); /* any thread */

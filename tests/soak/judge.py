@@ -1,8 +1,8 @@
 """The soak's verdict on memory, from samples alone, so that it can be tested without a server.
 
 How it is judged. The process is new after each kill, so each life is judged by itself. At every quiet point (nothing runs, nothing is open) the
-resident memory is read, less the caches whose size is bounded and known (the store's pages, which fill up as the ledger grows): those samples say
-what the server keeps. The first third of a life is its warm-up (buffers, caches and pages reach their
+resident memory is read, less what is kept on purpose, within a bound and counted by a gauge of its own (the store's page cache, KV pages that wait
+for reuse, loaded models): those samples say what the server keeps beside it. The first third of a life is its warm-up (buffers, caches and pages reach their
 size). Over the rest of a life of at least LIFE_MIN_S seconds the slope is Theil and Sen's: the median of the slopes between all pairs, which a few
 odd samples cannot move. The verdict is the median of the lives' slopes, and it must be at most SLOPE_MAX_KB a minute; and the last life's peak
 must not pass the median of the earlier peaks by more than PEAK_MAX, or what grows is the store and not the process."""

@@ -35,13 +35,16 @@ from second_audit import differences
 from serving import Serving
 
 GAUGES = ["sluice_chats", "sluice_engine_running", "sluice_engine_waiting", "sluice_engine_paused", "sluice_kv_pages_used"]
-COLUMNS = ["time_s", "life", "life_s", "quiet", "rss_kb", "store_kb", "descriptors", "threads", "requests", "delivered", "billed", "connections", *GAUGES]
+BOUNDED = ["sluice_store_memory_bytes", "sluice_kv_backed_bytes", "sluice_models_memory_bytes"]  # memory that is kept on purpose
+LOADS, UNLOADS = "sluice_model_loads_total", "sluice_model_unloads_total"
+COLUMNS = ["time_s", "life", "life_s", "quiet", "rss_kb", "bounded_kb", "descriptors", "threads", "requests", "delivered", "billed", "connections", "loads", "unloads", *GAUGES]
 RICH, POOR = ["acme", "globex", "initech"], "pauper"
 FAULTS_SHOWN = 60
 REST_PATIENCE_S = 4  # before a rest clients wait so long for their answers, then they leave
 # Name: options of tools/tinymodel.c. One has a context that its conversations pass, one computes long enough to be killed in the middle.
 MADE = {"tiny/llama": ["arch=llama", "ctx=1024"], "tiny/short": ["arch=qwen2", "seed=2", "ctx=256"],
-        "tiny/wide": ["arch=qwen2", "embd=256", "layers=4", "ff=512", "ctx=2048", "type=q8_0"]}
+        "tiny/wide": ["arch=qwen2", "embd=256", "layers=4", "ff=512", "ctx=2048", "type=q8_0"], "tiny/qwen3": ["arch=qwen3", "embd=128", "ctx=1024", "type=q4_0"],
+        "tiny/window": ["arch=mistral3", "embd=128", "ctx=1024", "type=bf16"], "tiny/smol": ["arch=smollm3", "embd=128", "layers=4", "ctx=1024"]}
 
 
 class Soak:
@@ -53,9 +56,11 @@ class Soak:
         os.mkdir(self.data)
         log = os.path.join(args.out, "server.log")
         open(log, "w").close()
-        self.server = Serving(args.sluice, self.data, log, {"threads": args.threads, **({"kv-memory": args.kv_memory} if args.kv_memory else {})})
+        program = shutil.copy(args.sluice, os.path.join(args.out, "sluice"))  # a build during the soak does not change it
+        self.server = Serving(program, self.data, log, {"threads": args.threads, "memory": args.memory, **({"kv-memory": args.kv_memory} if args.kv_memory else {})})
         self.faults, self.samples, self.seen = [], [], []
         self.count = {"requests": 0, "200": 0, "4xx": 0, "429": 0, "503": 0, "left": 0, "malformed": 0, "kills": 0, "rests": 0, "billed": 0}
+        self.unloads = 0
         self.going, self.active, self.rest_baseline, self.last_row = asyncio.Event(), 0, None, 0
         self.life_rows = 0  # the last usage row before this life
 
@@ -176,6 +181,7 @@ class Soak:
             self.rest_baseline = now
         elif now[0] > self.rest_baseline[0] or now[1] > self.rest_baseline[1]:
             self.fault(f"at rest {now[0]} descriptors and {now[1]} threads, {self.rest_baseline[0]} and {self.rest_baseline[1]} at this life's first rest")
+        self.unloads = max(self.unloads, int(m.get(UNLOADS, 1)))
         if not last:
             await asyncio.to_thread(self.server.cli, "grant", "create", POOR, "0.002")
             self.going.set()
@@ -193,10 +199,10 @@ class Soak:
 
     def sample(self, m, quiet):
         now = time.monotonic()
-        row = {"time_s": round(now - self.t0, 1), "life": self.server.life, "life_s": round(now - self.server.born, 1), "quiet": int(quiet), "rss_kb": self.server.rss_kb(), "store_kb": int(m["sluice_store_memory_bytes"]) // 1024,
+        row = {"time_s": round(now - self.t0, 1), "life": self.server.life, "life_s": round(now - self.server.born, 1), "quiet": int(quiet), "rss_kb": self.server.rss_kb(), "bounded_kb": sum(int(m.get(g, 0)) for g in BOUNDED) // 1024,
                "descriptors": self.server.descriptors(), "threads": self.server.threads(), "requests": self.count["requests"], "delivered": m.get("sluice_delivered_tokens_total"),
-               "billed": m.get('sluice_billed_tokens_total{meter="output"}'), "connections": m.get("sluice_connections"), **{g: m.get(g) for g in GAUGES}}
-        self.samples.append((row["life_s"], row["life"], row["rss_kb"] - row["store_kb"], quiet))
+               "billed": m.get('sluice_billed_tokens_total{meter="output"}'), "connections": m.get("sluice_connections"), "loads": m.get(LOADS), "unloads": m.get(UNLOADS), **{g: m.get(g) for g in GAUGES}}
+        self.samples.append((row["life_s"], row["life"], row["rss_kb"] - row["bounded_kb"], quiet))
         self.csv.writerow({k: int(v) if isinstance(v, float) and k[-2:] != "_s" else v for k, v in row.items()})
         self.csv_file.flush()
         return row
@@ -318,6 +324,8 @@ class Soak:
 
     def verdict(self):
         found, grown = judge.memory(self.samples)
+        if not self.unloads:
+            self.fault(f"no model was ever unloaded: --memory {self.a.memory} is too much to test it")
         for g in grown:
             self.fault(g)
         lines = [f"soak: {time.monotonic() - self.t0:.0f} s, {self.a.clients} clients, {len(self.models)} models ({', '.join(self.models)}), seed {self.a.seed}", f"endpoints: {', '.join(self.endpoints)}",
@@ -336,6 +344,7 @@ def main():
     p.add_argument("--quiet", type=float, default=20, help="seconds between two rests")
     p.add_argument("--think", type=float, default=0.3, help="a client's mean pause between two requests")
     p.add_argument("--threads", type=int, default=2, help="of the engine")
+    p.add_argument("--memory", type=int, default=8, help="MiB for loaded models: fewer than they take together, so that they come and go")
     p.add_argument("--kv-memory", type=int, default=0, help="MiB")
     p.add_argument("--seed", type=int, default=int(os.environ.get("SEED", "1")))
     p.add_argument("--out", default="build/soak")
