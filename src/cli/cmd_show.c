@@ -13,6 +13,12 @@ static void shape_rows(struct jw *w, const struct model_shape *s)
     jw_key(w, "embedding"), jw_u64(w, s->n_embd);
     jw_key(w, "heads"), jw_u64(w, s->n_heads);
     jw_key(w, "kv_heads"), jw_u64(w, s->n_kv_heads);
+    jw_key(w, "head_width"), jw_u64(w, s->head_dim);
+    jw_key(w, "feed_forward"), jw_u64(w, s->n_ff);
+    jw_key(w, "layers_differ"), jw_bool(w, s->layers_differ);
+    jw_key(w, "rope"), jw_str(w, s->rope);
+    jw_key(w, "sliding_window"), jw_u64(w, s->window);
+    jw_key(w, "windowed_layers"), jw_u64(w, s->n_windowed);
     jw_key(w, "vocabulary"), jw_u64(w, s->n_vocab);
 }
 

@@ -53,7 +53,7 @@ static int read_windows(struct model *m, const struct modelfile *f, struct err *
         int64_t on = every == 0 || i % every < every - 1;
         if (p && p->type == META_ARR && (!meta_arr_i64(p, i, &on) || on < 0 || on > 1))
             return err_set(e, ERR_FORMAT, "model: value %u of metadata key %s is neither 0 nor 1; the file is damaged", i, pk.z);
-        if (!on || window >= m->shape.n_ctx)
+        if (!on || !window || window >= m->shape.n_ctx)
             continue; /* a window as long as the context is none */
         m->layers[i].window = (int)window;
         m->shape.window = window;

@@ -180,7 +180,7 @@ const double *rope_table(const struct rope *r, uint32_t reach, double *own)
     return own;
 }
 
-void rope_describe(const struct rope *r, char *out, size_t size)
+void rope_describe(const struct rope *r, bool factors, char *out, size_t size)
 {
     if (r->scaling == ROPE_YARN || r->scaling == ROPE_DYNAMIC)
         snprintf(out, size, "%s, factor %g over %u", names[r->scaling], r->factor, r->n_ctx_orig);
@@ -189,5 +189,5 @@ void rope_describe(const struct rope *r, char *out, size_t size)
     else if (r->scaling == ROPE_LINEAR && r->factor > 1)
         snprintf(out, size, "linear, factor %g", r->factor);
     else
-        snprintf(out, size, "%s", "plain");
+        snprintf(out, size, "%s", factors ? "llama3 factors" : "plain");
 }

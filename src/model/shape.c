@@ -186,7 +186,7 @@ int shape_keys(struct model *m, const struct modelfile *f, struct err *e)
         (rc = modelfile_f32_or(f, key_of(a, "rope.freq_base").z, 1, 1e12f, 10000, &s->rope_theta, e)) || (rc = layers_read(m, f, e)) ||
         (rc = read_head_dim(m, f, e)) || (rc = rope_read(&m->rope, s, f, e)) || (rc = read_vocab(s, f, e)))
         return rc;
-    rope_describe(&m->rope, s->rope, sizeof s->rope);
+    rope_describe(&m->rope, modelfile_tensor(f, "rope_freqs.weight"), s->rope, sizeof s->rope);
     if (m->family->shape && (rc = m->family->shape(m, f, e)))
         return rc;
     rc = refuse_arrays(a, f, e);

@@ -45,15 +45,17 @@ static void copy_meta(struct gguf_writer *w, const struct modelfile *f, const st
 enum change { DROP, ZERO };
 struct edit {
     const char *drop_key, *zero_key, *drop_tensor;
-    const char *retype_tensor;   /* gets `type`, its bytes staying */
-    uint32_t    type;
-    const char *add_tensor;      /* F32, 32 values */
-    const char *key;             /* added or replaced by u (kind 0), x (1), z (2) or b (3) */
-    int         kind;
-    uint32_t    u;
-    float       x;
+    const char *retype_tensor; /* gets `type`, its bytes staying */
+    uint32_t type;
+    const char *add_tensor; /* F32, 32 values */
+    const char *key;        /* added or replaced by u (kind 0), x (1), z (2) or b (3) */
+    int kind;               /* or an array of a (4) */
+    int32_t a[4];
+    size_t n_a;
+    uint32_t u;
+    float x;
     const char *z;
-    const char *reshape_tensor;  /* its two dimensions change places, or 1-d becomes half as long */
+    const char *reshape_tensor; /* its two dimensions change places, or 1-d becomes half as long */
 };
 
 static struct modelfile *edited(struct buf *b, const struct modelfile *f, const struct edit *d)
@@ -74,6 +76,7 @@ static struct modelfile *edited(struct buf *b, const struct modelfile *f, const 
         d->kind == 0   ? gguf_put_u32(w, d->key, d->u)
         : d->kind == 1 ? gguf_put_f32(w, d->key, d->x)
         : d->kind == 2 ? gguf_put_str(w, d->key, str_of(d->z))
+        : d->kind == 4 ? gguf_put_i32s(w, d->key, d->a, d->n_a)
                        : gguf_put_bool(w, d->key, d->u);
     for (size_t i = 0; i < f->n_tensors; i++) {
         const struct tensor *t = &f->tensors[i];
@@ -118,17 +121,25 @@ static bool says(const struct modelfile *f, const struct edit *d, const char *te
     return ok;
 }
 
-static bool starts(const char *z, const char *with) { return !strncmp(z, with, strlen(with)); }
+static bool starts(const char *z, const char *with)
+{
+    return !strncmp(z, with, strlen(with));
+}
 
-static void check_each_key(const char *arch)
+static void check_each_key(struct tiny o)
 {
     /* Keys that may be absent, and those where 0 or "" means the same as their absence. */
-    static const char *const optional[] = {"general.name", "tokenizer.",           "attention.head_count_kv",
-                                           "rope.",        "attention.key_length", "attention.value_length"};
-    static const char *const zero_too[] = {"general.name", "rope.scaling.factor"};
-    struct tiny o = tiny_default(arch);
+    static const char *const optional[] = {"general.name",
+                                           "tokenizer.",
+                                           "attention.head_count_kv",
+                                           "rope.",
+                                           "attention.key_length",
+                                           "attention.value_length",
+                                           "attention.sliding_window",
+                                           "attention.temperature_scale"};
+    static const char *const zero_too[] = {"general.name", "rope.scaling.factor", "rope.scaling.yarn_log_multiplier", "attention.temperature_scale"};
+    const char *arch = o.arch;
     struct buf b;
-    o.n_kv_heads = 4, o.head_dim = 16, o.rope_linear = 2;
     struct modelfile *f = good(&b, &o);
     CHECK(f && f->n_meta > 15);
     for (size_t i = 0; i < f->n_meta; i++) {
@@ -141,19 +152,48 @@ static void check_each_key(const char *arch)
         for (size_t k = 0; k < sizeof zero_too / sizeof *zero_too; k++)
             zero_may |= !strcmp(tail, zero_too[k]);
         const char *named = !strcmp(key, "general.architecture") ? "architecture" : !strcmp(key, "tokenizer.ggml.tokens") ? "tokenizer" : key;
-        CHECK_MSG(says(f, &(struct edit){.drop_key = key}, may ? NULL : key), "%s dropped", key);
+        bool window = o.window && !strcmp(tail, "attention.sliding_window"); /* a pattern without it */
+        CHECK_MSG(says(f, &(struct edit){.drop_key = key}, may && !window ? NULL : key), "%s dropped", key);
         CHECK_MSG(says(f, &(struct edit){.zero_key = key}, zero_may ? NULL : named), "%s zeroed", key);
-        if (!may) /* the wrong type */
+        if (!may || starts(tail, "rope.scaling.") || starts(tail, "attention.")) /* the wrong type */
             CHECK_MSG(says(f, &(struct edit){.key = key, .kind = 3, .u = 1}, key), "%s as a bool", key);
-        if (!may && strcmp(key, "general.architecture"))
+        if ((!may && strcmp(key, "general.architecture")) || (starts(tail, "rope.scaling.") && strcmp(tail, "rope.scaling.type")))
             CHECK_MSG(says(f, &(struct edit){.key = key, .kind = 2, .z = "7"}, key), "%s as a string", key);
     }
     modelfile_close(f);
     buf_deinit(&b);
 }
 
-TEST(llama_keys) { check_each_key("llama"); }
-TEST(qwen2_keys) { check_each_key("qwen2"); }
+static struct tiny with_all_keys(const char *arch)
+{
+    struct tiny o = tiny_default(arch);
+    o.n_kv_heads = 4, o.head_dim = 16;
+    o.rope = "yarn", o.rope_ctx = 64, o.rope_factor = 4, o.rope_attn = 1.5f, o.yarn_fast = 16, o.yarn_slow = 2, o.yarn_log = 1, o.yarn_attn = 1.25f;
+    o.window = 16, o.window_every = 2;
+    o.q_scale_log = !strcmp(arch, "mistral3") ? 0.1f : 0;
+    return o;
+}
+
+TEST(llama_keys)
+{
+    check_each_key(with_all_keys("llama"));
+}
+TEST(qwen2_keys)
+{
+    check_each_key(with_all_keys("qwen2"));
+}
+TEST(qwen3_keys)
+{
+    check_each_key(with_all_keys("qwen3"));
+}
+TEST(mistral3_keys)
+{
+    check_each_key(with_all_keys("mistral3"));
+}
+TEST(smollm3_keys)
+{
+    check_each_key(with_all_keys("smollm3"));
+}
 
 static void check_each_tensor(const char *arch)
 {
@@ -176,18 +216,41 @@ static void check_each_tensor(const char *arch)
         CHECK_MSG(says(f, &(struct edit){.retype_tensor = name, .type = 26}, name), "%s as I32", name);
         CHECK_MSG(says(f, &(struct edit){.retype_tensor = name, .type = 77}, "number 77"), "%s of an unknown type", name);
     }
-    CHECK(says(f, &(struct edit){.add_tensor = "blk.0.attn_q_norm.weight"}, "blk.0.attn_q_norm.weight is not part"));
-    CHECK(says(f, &(struct edit){.add_tensor = "blk.2.attn_norm.weight"}, "blk.2.attn_norm.weight is not part"));
+    CHECK(says(f, &(struct edit){.add_tensor = "blk.0.attn_sinks.weight"}, "blk.0.attn_sinks.weight is not part"));
+    CHECK(says(f, &(struct edit){.add_tensor = "blk.9.attn_norm.weight"}, "blk.9.attn_norm.weight is not part"));
     modelfile_close(f);
     buf_deinit(&b);
 }
 
-TEST(llama_tensors) { check_each_tensor("llama"); }
-TEST(qwen2_tensors) { check_each_tensor("qwen2"); }
+TEST(llama_tensors)
+{
+    check_each_tensor("llama");
+}
+TEST(qwen2_tensors)
+{
+    check_each_tensor("qwen2");
+}
+TEST(qwen3_tensors)
+{
+    check_each_tensor("qwen3");
+}
+TEST(mistral3_tensors)
+{
+    check_each_tensor("mistral3");
+}
+TEST(smollm3_tensors)
+{
+    check_each_tensor("smollm3");
+}
+TEST(deci_tensors)
+{
+    check_each_tensor("deci");
+}
 
-#define KEY_U(k, v, text) CHECK(says(f, &(struct edit){.key = k, .u = v}, text))
-#define KEY_F(k, v, text) CHECK(says(f, &(struct edit){.key = k, .kind = 1, .x = v}, text))
-#define KEY_Z(k, v, text) CHECK(says(f, &(struct edit){.key = k, .kind = 2, .z = v}, text))
+#define KEY_U(k, v, text)   CHECK(says(f, &(struct edit){.key = k, .u = v}, text))
+#define KEY_F(k, v, text)   CHECK(says(f, &(struct edit){.key = k, .kind = 1, .x = v}, text))
+#define KEY_A(k, text, ...) CHECK(says(f, &(struct edit){.key = k, .kind = 4, .a = {__VA_ARGS__}, .n_a = sizeof(int32_t[]){__VA_ARGS__} / 4}, text))
+#define KEY_Z(k, v, text)   CHECK(says(f, &(struct edit){.key = k, .kind = 2, .z = v}, text))
 
 TEST(ranges_and_consistency)
 {
@@ -236,6 +299,100 @@ TEST(ranges_and_consistency)
     buf_deinit(&b);
 }
 
+TEST(layers_that_differ)
+{
+    struct tiny o = tiny_default("llama");
+    struct buf b;
+    struct modelfile *f = good(&b, &o);
+    CHECK(f);
+    KEY_A("llama.attention.head_count", NULL, 4, 4);
+    KEY_A("llama.attention.head_count", "head_count has 1 values for 2 layers", 4);
+    KEY_A("llama.attention.head_count", "head_count has 3 values for 2 layers", 4, 4, 4);
+    KEY_A("llama.attention.head_count", "value 1 of metadata key llama.attention.head_count is no integer from 1", 4, 0);
+    KEY_A("llama.attention.head_count", "value 0 of metadata key llama.attention.head_count", -1, 4);
+    KEY_A("llama.attention.head_count", "value 0 of metadata key llama.attention.head_count is no integer from 1 to 1024", 1025, 4);
+    KEY_A("llama.attention.head_count", "blk.1.attn_q.weight has the shape", 4, 2);
+    KEY_A("llama.attention.head_count_kv", "does not divide", 2, 3);
+    KEY_A("llama.attention.head_count_kv", "value 1 of metadata key llama.attention.head_count_kv", 2, 0);
+    KEY_A("llama.attention.head_count_kv", "blk.1.attn_k.weight has the shape", 2, 4);
+    KEY_A("llama.feed_forward_length", "blk.1.ffn_gate.weight has the shape", 160, 128);
+    KEY_A("llama.feed_forward_length", "value 1 of metadata key llama.feed_forward_length", 160, 0);
+    KEY_A("llama.feed_forward_length", "value 0 of metadata key llama.feed_forward_length is no integer from 1 to 1048576", INT32_MAX, 160);
+    KEY_A("llama.block_count", "llama.block_count", 2, 2);
+    KEY_A("llama.context_length", "llama.context_length", 256);
+    KEY_A("llama.attention.sliding_window_pattern", "sliding_window is missing", 0, 1);
+    modelfile_close(f);
+    buf_deinit(&b);
+    o.window = 16;
+    CHECK((f = good(&b, &o)));
+    KEY_A("llama.attention.sliding_window_pattern", NULL, 0, 1);
+    KEY_A("llama.attention.sliding_window_pattern", "sliding_window_pattern has 3 values for 2 layers", 0, 1, 1);
+    KEY_A("llama.attention.sliding_window_pattern", "value 1 of metadata key llama.attention.sliding_window_pattern is neither", 0, 2);
+    KEY_U("llama.attention.sliding_window_pattern", 2, NULL);
+    KEY_U("llama.attention.sliding_window_pattern", 0, NULL);
+    KEY_U("llama.attention.sliding_window_pattern", UINT32_MAX, "outside");
+    KEY_U("llama.attention.sliding_window", UINT32_MAX, "outside");
+    modelfile_close(f);
+    buf_deinit(&b);
+    o = tiny_default("deci");
+    CHECK((f = good(&b, &o)));
+    KEY_U("deci.attention.head_count_kv", 0, "outside");
+    KEY_A("deci.attention.head_count_kv", "has 4 values for 5 layers", 2, 0, 0, 4);
+    modelfile_close(f);
+    buf_deinit(&b);
+}
+
+TEST(layers_without_any_attention)
+{
+    struct tiny o = tiny_default("deci");
+    struct buf b;
+    memset(o.layer_kv, 0, sizeof o.layer_kv);
+    struct modelfile *f = good(&b, &o);
+    struct model_shape s;
+    struct err e;
+    CHECK(f && model_shape_read(&s, f, &e) == -ERR_FORMAT && strstr(e.msg, "no layer has attention"));
+    modelfile_close(f);
+    buf_deinit(&b);
+}
+
+TEST(rope_ranges)
+{
+    struct tiny o = tiny_default("llama");
+    struct buf b;
+    o.rope = "yarn", o.rope_factor = 4;
+    struct modelfile *f = good(&b, &o);
+    CHECK(f);
+    KEY_F("llama.rope.scaling.factor", -1, "llama.rope.scaling.factor is not a number from 0");
+    KEY_F("llama.rope.scaling.factor", 2e6f, "llama.rope.scaling.factor");
+    KEY_F("llama.rope.scaling.factor", NAN, "llama.rope.scaling.factor");
+    KEY_F("llama.rope.scaling.factor", 0.5f, NULL);
+    KEY_U("llama.rope.scaling.factor", 4, "not a floating-point number");
+    KEY_U("llama.rope.scaling.original_context_length", 0, "original_context_length is outside 1 to");
+    KEY_U("llama.rope.scaling.original_context_length", UINT32_MAX, "original_context_length is outside");
+    KEY_F("llama.rope.scaling.yarn_beta_fast", 0, "yarn_beta_fast");
+    KEY_F("llama.rope.scaling.yarn_beta_fast", INFINITY, "yarn_beta_fast");
+    KEY_F("llama.rope.scaling.yarn_beta_slow", -1, "yarn_beta_slow");
+    KEY_F("llama.rope.scaling.yarn_log_multiplier", -1, "yarn_log_multiplier");
+    KEY_F("llama.rope.scaling.yarn_log_multiplier", 1e4f, "yarn_log_multiplier");
+    KEY_F("llama.rope.scaling.yarn_attn_factor", 0, "yarn_attn_factor");
+    KEY_F("llama.rope.scaling.yarn_ext_factor", 0.5f, "yarn_ext_factor is 0.5");
+    KEY_F("llama.rope.scaling.yarn_ext_factor", 1, NULL);
+    KEY_F("llama.rope.scaling.yarn_ext_factor", 2, "yarn_ext_factor");
+    KEY_F("llama.rope.scaling.attn_factor", 1e4f, "attn_factor");
+    KEY_F("llama.rope.freq_base", 1, "freq_base is 1, and YaRN needs more");
+    KEY_Z("llama.rope.scaling.type", "longrope", "llama.rope.scaling.factor is 4, and longrope");
+    KEY_F("llama.attention.temperature_scale", 0.1f, "llama.attention.temperature_scale asks for queries");
+    KEY_A("llama.rope.dimension_sections", "dimension_sections asks for RoPE over several axes", 1, 1, 2, 0);
+    KEY_F("llama.rope.freq_base_swa", 1e4f, "freq_base_swa asks");
+    modelfile_close(f);
+    buf_deinit(&b);
+    o.rope = "dynamic", o.n_rot = 2;
+    CHECK((f = good(&b, &o)));
+    KEY_Z("general.name", "", "dimension_count is 2, and dynamic scaling needs at least 4");
+    modelfile_close(f);
+    buf_deinit(&b);
+}
+
 TEST(other_arithmetic_is_refused_by_name)
 {
     struct tiny o = tiny_default("llama");
@@ -264,25 +421,92 @@ TEST(other_arithmetic_is_refused_by_name)
     buf_deinit(&b);
 }
 
-TEST(rope_factors_must_be_positive)
+/* Also when only the shape is read: sluice add must not take what cannot be loaded. */
+static void check_factors(const struct tiny *o, const char *name)
 {
-    struct tiny o = tiny_default("llama");
     struct buf b;
-    o.rope_factors = true;
-    struct modelfile *f = good(&b, &o);
+    struct modelfile *f = good(&b, o);
     struct device *dev;
     struct model *m;
+    struct model_shape shape;
     struct err e = {0};
-    CHECK(f && !device_new(&dev, &(struct device_opts){.n_threads = 1}, &e));
-    float bad[] = {0, -1, NAN, INFINITY};
-    char *to = b.data + ((const char *)modelfile_tensor(f, "rope_freqs.weight")->data - b.data) + 4;
-    for (size_t i = 0; i < 4; i++) {
+    char text[96];
+    CHECK(f && !device_new(&dev, &(struct device_opts){.n_threads = 1}, &e) && !model_shape_read(&shape, f, &e));
+    float bad[] = {0, -1, NAN, INFINITY, 1e10f};
+    char *to = b.data + ((const char *)modelfile_tensor(f, name)->data - b.data) + 4;
+    snprintf(text, sizeof text, "value 1 of tensor %s", name);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         memcpy(to, &bad[i], 4);
-        CHECK(model_load(&m, f, dev, NULL, NULL, &e) == -ERR_FORMAT && strstr(e.msg, "value 1 of tensor rope_freqs.weight") && !m);
+        CHECK(model_load(&m, f, dev, NULL, NULL, &e) == -ERR_FORMAT && strstr(e.msg, text) && !m);
+        CHECK(model_shape_read(&shape, f, &e) == -ERR_FORMAT && strstr(e.msg, text));
     }
     device_free(dev);
     modelfile_close(f);
     buf_deinit(&b);
+}
+
+TEST(rope_factors_must_be_positive)
+{
+    struct tiny o = tiny_default("llama");
+    o.rope_factors = true;
+    check_factors(&o, "rope_freqs.weight");
+    o.rope_factors = false, o.rope = "longrope";
+    check_factors(&o, "rope_factors_short.weight");
+    check_factors(&o, "rope_factors_long.weight");
+}
+
+TEST(longrope_needs_both_tensors)
+{
+    struct tiny o = tiny_default("llama");
+    struct buf b;
+    o.rope = "longrope", o.rope_ctx = 64;
+    struct modelfile *f = good(&b, &o);
+    CHECK(f && says(f, &(struct edit){.drop_tensor = "rope_factors_short.weight"}, "rope_factors_short.weight is missing"));
+    CHECK(says(f, &(struct edit){.drop_tensor = "rope_factors_long.weight"}, "rope_factors_long.weight is missing"));
+    CHECK(says(f, &(struct edit){.drop_key = "llama.rope.scaling.type"}, NULL)); /* the tensors say it */
+    CHECK(says(f, &(struct edit){.key = "llama.rope.scaling.type", .kind = 2, .z = "linear"}, "rope_factors_short.weight is not part"));
+    CHECK(says(f, &(struct edit){.reshape_tensor = "rope_factors_long.weight"}, "rope_factors_long.weight has the shape"));
+    modelfile_close(f);
+    buf_deinit(&b);
+}
+
+TEST(shape_tells_what_is_special)
+{
+    static const struct {
+        const char *args, *rope;
+        uint32_t window, n_windowed;
+        bool differ;
+    } all[] = {
+        {"arch=llama", "plain", 0, 0, false},
+        {"arch=llama window=16", "plain", 16, 2, false},
+        {"arch=llama window=16 window_every=2", "plain", 16, 1, false},
+        {"arch=llama window=256", "plain", 0, 0, false}, /* as long as the context */
+        {"arch=qwen2 rope=yarn rope_factor=4 rope_ctx=64", "yarn, factor 4 over 64", 0, 0, false},
+        {"arch=qwen3 rope=dynamic rope_factor=2.5", "dynamic, factor 2.5 over 256", 0, 0, false},
+        {"arch=llama rope_linear=8", "linear, factor 8", 0, 0, false},
+        {"arch=llama rope_factors=1", "llama3 factors", 0, 0, false},
+        {"arch=llama rope=longrope rope_ctx=128", "longrope over 128", 0, 0, false},
+        {"arch=deci", "plain", 0, 0, true},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct tiny o = tiny_default("llama");
+        char text[128];
+        struct model_shape s;
+        struct err e;
+        struct buf b;
+        snprintf(text, sizeof text, "%s", all[i].args);
+        for (char *save, *p = strtok_r(text, " ", &save); p; p = strtok_r(NULL, " ", &save)) {
+            struct str v = str_of(p), key = str_split(&v, '=');
+            CHECK(tiny_set(&o, key, v));
+        }
+        struct modelfile *f = good(&b, &o);
+        CHECK(f && !model_shape_read(&s, f, &e));
+        CHECK_MSG(!strcmp(s.rope, all[i].rope) && s.window == all[i].window && s.n_windowed == all[i].n_windowed && s.layers_differ == all[i].differ,
+                  "%s: %s, %u of %u", all[i].args, s.rope, s.n_windowed, s.window);
+        CHECK(s.n_heads == 4 && s.n_kv_heads == (all[i].differ ? 4 : 2) && s.n_ff == 160);
+        modelfile_close(f);
+        buf_deinit(&b);
+    }
 }
 
 static uint64_t last_done, last_total;
