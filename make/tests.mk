@@ -72,7 +72,8 @@ suite-net: $(OUT)/net/echo_server ; @OUT=$(OUT) tests/net/run.sh
 $(OUT)/test/fake_server: tests/api/fake_server.c $(call archives,$(FOLDERS)) | packages
 	@mkdir -p $(@D) && echo "  TEST $@" && $(call link,$@,$<,,$(call archives,$(FOLDERS)))
 suite-api: $(OUT)/test/fake_server $(OUT)/tool/tinymodel
-suite-api suite-crash suite-guide: suite-%: $(OUT)/sluice
+suite-hub: $(OUT)/tool/tinymodel
+suite-api suite-crash suite-guide suite-hub: suite-%: $(OUT)/sluice
 	@SLUICE=$(OUT)/sluice OUT=$(OUT) tests/$*/run.sh
 suite-crash: $(OUT)/tool/tinymodel
 # SOAK_SECONDS says how long; the progress is shown as it comes, build/soak gets the figures.
@@ -81,6 +82,7 @@ suite-soak: $(OUT)/sluice $(OUT)/tool/tinymodel
 	@python3 tests/soak/soak.py $(OUT)/sluice --seconds $(SOAK_SECONDS) --out $(OUT)/soak --tinymodel $(OUT)/tool/tinymodel $(SOAK_FLAGS)
 suite-asan-unit: ; @$(MAKE) --no-print-directory VARIANT=asan suite-unit
 suite-asan-check: ; @$(MAKE) --no-print-directory VARIANT=asan suite-check
+suite-asan-hub: ; @$(MAKE) --no-print-directory VARIANT=asan suite-hub
 suite-asan-api: ; @$(MAKE) --no-print-directory VARIANT=asan suite-api
 TSAN_UNIT = $(filter $(foreach f,base net ledger engine backend device,$(OUT)/unit/$(f)/%),$(UNIT))
 suite-tsan-unit: ; @$(MAKE) --no-print-directory VARIANT=tsan tsan-unit-run

@@ -30,6 +30,26 @@ void sha256_free(struct sha256_ctx *c, struct sha256 *out)
     mem_free(c);
 }
 
+struct sha1_ctx { EVP_MD_CTX *md; };
+
+struct sha1_ctx *sha1_new(void)
+{
+    struct sha1_ctx *c = mem_must(sizeof *c);
+    c->md = EVP_MD_CTX_new();
+    ASSERT(c->md && EVP_DigestInit_ex(c->md, EVP_sha1(), NULL) == 1);
+    return c;
+}
+
+void sha1_add(struct sha1_ctx *c, const void *p, size_t n) { ASSERT(EVP_DigestUpdate(c->md, p, n) == 1); }
+
+void sha1_free(struct sha1_ctx *c, struct sha1 *out)
+{
+    if (out)
+        ASSERT(EVP_DigestFinal_ex(c->md, out->b, NULL) == 1);
+    EVP_MD_CTX_free(c->md);
+    mem_free(c);
+}
+
 void sha256(struct sha256 *out, const void *p, size_t n) { ASSERT(EVP_Digest(p, n, out->b, NULL, EVP_sha256(), NULL) == 1); }
 
 int sha256_file(struct sha256 *out, const char *path, void (*progress)(void *, uint64_t, uint64_t), void *arg, struct err *e)

@@ -22,10 +22,11 @@ static void shape_rows(struct jw *w, const struct model_shape *s)
     jw_key(w, "vocabulary"), jw_u64(w, s->n_vocab);
 }
 
-static int show(const struct cli *c, const struct modelfile *f, const char *name, const char *source, struct err *e)
+static int show(const struct cli *c, const struct modelfile *f, const char *name, const char *source, const struct ref *ref, struct err *e)
 {
     struct model_shape shape;
-    struct str template = {0};
+    struct str template = {0}, licence = str_of(ref->licence);
+    char digest[65 + 7] = "sha256:";
     struct json *j = NULL;
     struct buf b;
     struct jw w;
@@ -34,12 +35,20 @@ static int show(const struct cli *c, const struct modelfile *f, const char *name
         return rc;
     if (modelfile_str(f, "tokenizer.chat_template", &template, NULL) < 0)
         template = STR("none; ChatML is used");
+    if (!licence.n && modelfile_str(f, "general.license", &licence, NULL) < 0)
+        licence = STR("not said");
+    str_to_hex(digest + 7, ref->digest.b, 32);
     buf_init(&b, 0);
     jw_init(&w, &b);
     jw_obj(&w);
     jw_key(&w, "name"), jw_str(&w, name);
     jw_key(&w, "source"), jw_str(&w, source);
+    jw_key(&w, "digest"), jw_str(&w, digest);
+    jw_key(&w, "bytes"), jw_u64(&w, ref->size);
+    if (ref->n_parts > 1)
+        jw_key(&w, "parts"), jw_u64(&w, ref->n_parts);
     shape_rows(&w, &shape);
+    jw_key(&w, "licence"), jw_strn(&w, licence.p, licence.n);
     jw_key(&w, "template"), jw_strn(&w, template.p, template.n);
     jw_obj_end(&w);
     rc = json_parse(&j, b.data, b.len, e);
@@ -52,9 +61,9 @@ static int show(const struct cli *c, const struct modelfile *f, const char *name
 
 int cmd_show(const struct cli *c, struct err *e)
 {
-    char dir[PATH_LEN], hub[PATH_LEN], path[STORE_PATH_MAX], source[3 * REF_FIELD_MAX + 8] = "built in";
+    char dir[PATH_LEN], hub[PATH_LEN], source[3 * REF_FIELD_MAX + 8] = "built in";
     struct store *s = NULL;
-    struct ref ref;
+    struct hub_model m = {0};
     struct modelfile *f = NULL;
     const void *guide;
     size_t n;
@@ -62,16 +71,19 @@ int cmd_show(const struct cli *c, struct err *e)
     if ((rc = args_count(c, 1, 1, e)) < 0 || (rc = data_dir(c, dir, e)) < 0 || (rc = data_file(hub, dir, "hub", e)) < 0 ||
         (rc = store_open(&s, hub, e)) < 0)
         return rc;
-    rc = hub_model_path(s, str_of(c->word[0]), &ref, path, e);
+    rc = hub_model_open(&m, s, str_of(c->word[0]), e);
     if (rc >= 0) {
-        str_fmt(source, sizeof source, "%s%s%s:%s", ref.repository, *ref.revision ? "@" : "", ref.revision, ref.file);
-        rc = gguf_open(&f, path, e);
+        str_fmt(source, sizeof source, "%s%s%s:%s", m.ref.repository, *m.ref.revision ? "@" : "", m.ref.revision, m.ref.file);
+        rc = gguf_open(&f, m.path[0], e);
     } else if (str_eqz(str_of(c->word[0]), GUIDE_NAME) && guide_bytes(&guide, &n)) {
+        sha256(&m.ref.digest, guide, n);
+        m.ref.size = n, m.ref.n_parts = 1;
         rc = gguf_parse(&f, guide, n, e);
     }
     if (rc >= 0)
-        rc = show(c, f, c->word[0], source, e);
+        rc = show(c, f, c->word[0], source, &m.ref, e);
     modelfile_close(f);
+    hub_model_close(&m);
     store_close(s);
     return rc;
 }

@@ -1,38 +1,176 @@
 #include "hub/hub.h"
+#include "base/mem.h"
+#include "hub/pick.h"
 #include <string.h>
+#include <unistd.h>
+
+int hub_name(struct store *s, struct ref *r, const struct ref_part *parts, size_t n, bool replace, bool *was_new, struct err *e)
+{
+    struct ref old;
+    struct sha256 digest;
+    int lock, rc = store_lock(s, false, &lock, e);
+    if (rc)
+        return rc;
+    ref_digest(&digest, parts, n);
+    bool named = !ref_get(s, str_of(r->name), &old, NULL), same = named && !memcmp(&old.digest, &digest, sizeof digest);
+    bool ours = named && strcmp(old.repository, "local") && !strcmp(old.repository, r->repository); /* a pull moves its own name on */
+    if (named && !same && !replace && !ours)
+        rc = err_set(e, ERR_CONFLICT, "hub: the name \"%s\" belongs to another file already (%s); give another --name, or --replace it", r->name,
+                     old.file);
+    if (same)
+        r->created_us = old.created_us;
+    if (was_new)
+        *was_new = !same;
+    if (!rc)
+        rc = ref_set_parts(s, r, parts, n, e);
+    store_unlock(lock);
+    return rc;
+}
+
+/* Adds up what the parts of a split report. */
+struct sum {
+    void (*progress)(void *, uint64_t, uint64_t);
+    void *arg;
+    uint64_t before;
+};
+static void on_part(void *arg, uint64_t done, uint64_t total)
+{
+    struct sum *t = arg;
+    if (t->progress)
+        t->progress(t->arg, t->before + done, t->before + total);
+}
+
+static int add_parts(struct store *s, const char *path, uint32_t n, size_t stem, struct sum *sum, struct ref_part *parts, struct err *e)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        char one[STORE_PATH_MAX];
+        if (!str_fmt(one, sizeof one, n > 1 ? "%.*s-%05u-of-%05u.gguf" : "%.*s", n > 1 ? (int)stem : (int)strlen(path), path, i + 1, n))
+            return err_set(e, ERR_BAD_VALUE, "hub: the path of the file is too long");
+        int rc = store_add(s, one, on_part, sum, &parts[i].digest, &parts[i].size, e);
+        if (rc == -ERR_NOT_FOUND && n > 1)
+            return err_set(e, ERR_NOT_FOUND, "hub: part %u of %u is missing: %s; put all parts into one folder", i + 1, n, one);
+        if (rc)
+            return rc;
+        sum->before += parts[i].size;
+    }
+    return 0;
+}
 
 int hub_add(struct store *s, const char *path, struct str name, bool replace, void (*progress)(void *, uint64_t done, uint64_t total), void *arg,
             struct ref *out, struct err *e)
 {
-    struct ref r = {.repository = "local"}, old;
+    struct ref r = {.repository = "local"};
+    struct ref_part parts[REF_PARTS_MAX];
+    struct sum sum = {progress, arg, 0};
     const char *slash = strrchr(path, '/');
     struct str file = str_of(slash ? slash + 1 : path);
+    uint32_t part, n = 1;
+    size_t stem = 0;
+    bool split = pick_split(str_of(path), &part, &n, &stem);
     if (!name.n)
-        name = str_ends(file, ".gguf") ? (struct str){file.p, file.n - 5} : file;
+        name = split ? (struct str){file.p, file.n - 20} : str_ends(file, ".gguf") ? (struct str){file.p, file.n - 5} : file;
     int rc = ref_name_check(name, e); /* before gigabytes are copied */
     if (rc)
         return rc;
     if (file.n > REF_FIELD_MAX || !utf8_valid(file.p, file.n))
         return err_set(e, ERR_BAD_VALUE, "hub: the name of the file is longer than %d bytes or not UTF-8; rename it", REF_FIELD_MAX);
+    if (n > REF_PARTS_MAX)
+        return err_set(e, ERR_TOO_LARGE, "hub: a model of %u parts; at most %d are read, join some", n, REF_PARTS_MAX);
     memcpy(r.name, name.p, name.n);
     memcpy(r.file, file.p, file.n);
-    if ((rc = store_add(s, path, progress, arg, &r.digest, &r.size, e)))
-        return rc;
-    if (!ref_get(s, name, &old, NULL)) {
-        bool same = !memcmp(&old.digest, &r.digest, sizeof r.digest);
-        if (!same && !replace)
-            return err_set(e, ERR_CONFLICT, "hub: the name \"%s\" belongs to another file already (%s); give another --name, or replace it", r.name,
-                           old.file);
-        if (same)
-            r.created_us = old.created_us;
-    }
-    if ((rc = ref_set(s, &r, e)) || !out)
+    if ((rc = add_parts(s, path, split ? n : 1, stem, &sum, parts, e)) || (rc = hub_name(s, &r, parts, split ? n : 1, replace, NULL, e)) || !out)
         return rc;
     return ref_get(s, name, out, e);
 }
 
-int hub_model_path(const struct store *s, struct str name, struct ref *ref, char path[STORE_PATH_MAX], struct err *e)
+int hub_model_open(struct hub_model *out, const struct store *s, struct str name, struct err *e)
 {
-    int rc = ref_get(s, name, ref, e);
-    return rc ? rc : store_path(s, &ref->digest, path, e);
+    struct ref_part *parts;
+    size_t n;
+    *out = (struct hub_model){0};
+    int rc = ref_parts(s, name, &out->ref, &parts, &n, e);
+    if (rc)
+        return rc;
+    out->path = mem_array(n, sizeof *out->path);
+    for (size_t i = 0; i < n && !rc && out->path; i++) {
+        char path[STORE_PATH_MAX];
+        if (!(rc = store_path(s, &parts[i].digest, path, e)) && !(out->path[i] = mem_str(path, strlen(path))))
+            rc = err_set(e, ERR_NO_MEMORY, "hub: no memory for the paths of a model");
+        out->n += !rc;
+    }
+    if (!out->path)
+        rc = err_set(e, ERR_NO_MEMORY, "hub: no memory for the paths of a model");
+    mem_free(parts);
+    if (rc)
+        hub_model_close(out);
+    return rc;
+}
+
+void hub_model_close(struct hub_model *m)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        mem_free(m->path[i]);
+        if (m->hold && m->hold[i] >= 0)
+            close(m->hold[i]);
+    }
+    mem_free(m->path);
+    mem_free(m->hold);
+    *m = (struct hub_model){0};
+}
+
+int hub_model_hold(struct hub_model *m, const struct store *s, struct err *e)
+{
+    struct ref_part *parts;
+    struct ref ref;
+    size_t n;
+    int rc = ref_parts(s, str_of(m->ref.name), &ref, &parts, &n, e);
+    if (!rc && (n != m->n || memcmp(&ref.digest, &m->ref.digest, sizeof ref.digest)))
+        rc = err_set(e, ERR_CONFLICT, "hub: %s was replaced a moment ago; try again", m->ref.name);
+    if (!rc && !(m->hold = mem_array(n, sizeof *m->hold)))
+        rc = err_set(e, ERR_NO_MEMORY, "hub: no memory to hold a model");
+    for (size_t i = 0; m->hold && i < n; i++)
+        m->hold[i] = -1;
+    for (size_t i = 0; i < n && !rc; i++)
+        rc = store_hold(s, &parts[i].digest, &m->hold[i], e);
+    mem_free(parts);
+    return rc;
+}
+
+void hub_model_keep(struct hub_model *m)
+{
+    for (size_t i = 0; m->hold && i < m->n; i++)
+        m->hold[i] = -1;
+    hub_model_close(m);
+}
+
+static int remove_locked(struct store *s, struct str name, bool force, uint64_t *freed, struct err *e)
+{
+    struct ref ref;
+    struct ref_part *parts;
+    size_t n;
+    int rc = ref_parts(s, name, &ref, &parts, &n, e);
+    for (size_t i = 0; i < n && !rc && !force; i++) /* all or nothing: before the name goes */
+        rc = store_idle(s, &parts[i].digest, e);
+    if (!rc)
+        rc = ref_delete(s, name, e);
+    for (size_t i = 0; i < n && !rc; i++) {
+        bool used;
+        if ((rc = ref_uses(s, &parts[i].digest, &used, e)) || used || !store_has(s, &parts[i].digest, parts[i].size))
+            continue;
+        if (!(rc = store_delete(s, &parts[i].digest, e)))
+            *freed += parts[i].size;
+    }
+    mem_free(parts);
+    return rc;
+}
+
+int hub_remove(struct store *s, struct str name, bool force, uint64_t *freed, struct err *e)
+{
+    int lock, rc = store_lock(s, true, &lock, e);
+    *freed = 0;
+    if (rc)
+        return rc;
+    rc = remove_locked(s, name, force, freed, e);
+    store_unlock(lock);
+    return rc;
 }

@@ -13,7 +13,7 @@
 
 enum {
     FILE_NAME_MAX = 200, /* of the encoded alias: the file system allows 255, and a file being written has a longer name */
-    REF_BYTES_MAX = 8192,
+    REF_BYTES_MAX = 64 << 10,
     REFS_MAX = 100000
 };
 
@@ -78,40 +78,90 @@ static int check_field(const char *z, const char *what, struct err *e)
     return 0;
 }
 
-static void write_json(struct buf *b, const struct ref *r)
+struct digest_text {
+    char z[7 + 65];
+};
+static struct digest_text digest_text(const struct sha256 *d)
+{
+    struct digest_text t = {"sha256:"};
+    str_to_hex(t.z + 7, d->b, sizeof d->b);
+    return t;
+}
+
+static void write_json(struct buf *b, const struct ref *r, const struct ref_part *parts)
 {
     struct jw w;
-    char digest[7 + 65] = "sha256:";
-    str_to_hex(digest + 7, r->digest.b, sizeof r->digest.b);
     jw_init(&w, b);
     jw_obj(&w);
     jw_key(&w, "name"), jw_str(&w, r->name);
     jw_key(&w, "repository"), jw_str(&w, r->repository);
     jw_key(&w, "revision"), jw_str(&w, r->revision);
     jw_key(&w, "file"), jw_str(&w, r->file);
-    jw_key(&w, "digest"), jw_str(&w, digest);
+    jw_key(&w, "digest"), jw_str(&w, digest_text(&r->digest).z);
     jw_key(&w, "size"), jw_u64(&w, r->size);
     jw_key(&w, "created"), jw_i64(&w, r->created_us);
+    if (*r->licence)
+        jw_key(&w, "licence"), jw_str(&w, r->licence);
+    if (r->n_parts > 1) {
+        jw_key(&w, "parts"), jw_arr(&w);
+        for (uint32_t i = 0; i < r->n_parts; i++) {
+            jw_obj(&w);
+            jw_key(&w, "digest"), jw_str(&w, digest_text(&parts[i].digest).z);
+            jw_key(&w, "size"), jw_u64(&w, parts[i].size);
+            jw_obj_end(&w);
+        }
+        jw_arr_end(&w);
+    }
     jw_obj_end(&w);
     buf_char(b, '\n');
 }
 
-int ref_set(struct store *s, const struct ref *in, struct err *e)
+void ref_digest(struct sha256 *out, const struct ref_part *parts, size_t n)
+{
+    if (n == 1) {
+        *out = parts[0].digest;
+        return;
+    }
+    struct sha256_ctx *c = sha256_new();
+    for (size_t i = 0; i < n; i++) {
+        sha256_add(c, digest_text(&parts[i].digest).z, 7 + 64);
+        sha256_add(c, "\n", 1);
+    }
+    sha256_free(c, out);
+}
+
+int ref_set_parts(struct store *s, struct ref *r, const struct ref_part *parts, size_t n, struct err *e)
 {
     char path[STORE_PATH_MAX], blob[STORE_PATH_MAX];
-    struct ref r = *in;
     struct buf b;
-    int rc = ref_path(s, (struct str){r.name, strnlen(r.name, sizeof r.name)}, path, e);
-    if (rc || (rc = check_field(r.repository, "repository", e)) || (rc = check_field(r.revision, "revision", e)) ||
-        (rc = check_field(r.file, "file", e)) || (rc = store_path(s, &r.digest, blob, e)))
+    ASSERT(n >= 1 && n <= REF_PARTS_MAX);
+    int rc = ref_path(s, (struct str){r->name, strnlen(r->name, sizeof r->name)}, path, e);
+    if (rc || (rc = check_field(r->repository, "repository", e)) || (rc = check_field(r->revision, "revision", e)) ||
+        (rc = check_field(r->file, "file", e)))
         return rc;
-    if (!r.created_us)
-        r.created_us = clock_now_us();
+    r->size = 0, r->n_parts = (uint32_t)n;
+    for (size_t i = 0; i < n && !rc; i++) {
+        rc = store_path(s, &parts[i].digest, blob, e);
+        if (!rc && !ck_add(r->size, parts[i].size, &r->size))
+            rc = err_set(e, ERR_TOO_LARGE, "hub: the parts are larger than any file");
+    }
+    if (rc)
+        return rc;
+    ref_digest(&r->digest, parts, n);
+    if (!r->created_us)
+        r->created_us = clock_now_us();
     buf_init(&b, REF_BYTES_MAX);
-    write_json(&b, &r);
+    write_json(&b, r, parts);
     rc = b.failed ? err_set(e, ERR_NO_MEMORY, "hub: no memory to write a ref") : os_write_file(path, b.data, b.len, 0644, e);
     buf_deinit(&b);
     return rc;
+}
+
+int ref_set(struct store *s, const struct ref *in, struct err *e)
+{
+    struct ref r = *in;
+    struct ref_part one = {r.digest, r.size};
+    return ref_set_parts(s, &r, &one, 1, e);
 }
 
 static bool copy_field(char *out, size_t cap, const struct json *j, const char *key)
@@ -124,36 +174,86 @@ static bool copy_field(char *out, size_t cap, const struct json *j, const char *
     return true;
 }
 
+static bool copy_digest(struct sha256 *out, const struct json *j)
+{
+    struct str d = json_str(json_get(j, "digest"));
+    return str_starts(d, "sha256:") && str_hex((struct str){d.p + 7, d.n - 7}, out->b, sizeof out->b);
+}
+
+static bool copy_size(uint64_t *out, const struct json *j)
+{
+    const struct json *v = json_get(j, "size");
+    *out = (uint64_t)json_int(v);
+    return json_type(v) == JSON_INT && json_int(v) >= 0;
+}
+
 static bool read_json(struct ref *r, const struct json *j)
 {
-    struct str digest = json_str(json_get(j, "digest"));
-    const struct json *size = json_get(j, "size"), *created = json_get(j, "created");
-    *r = (struct ref){0};
+    const struct json *created = json_get(j, "created");
+    *r = (struct ref){.n_parts = 1};
     if (!copy_field(r->name, sizeof r->name, j, "name") || !copy_field(r->repository, sizeof r->repository, j, "repository") ||
         !copy_field(r->revision, sizeof r->revision, j, "revision") || !copy_field(r->file, sizeof r->file, j, "file"))
         return false;
-    if (!str_starts(digest, "sha256:") || !str_hex((struct str){digest.p + 7, digest.n - 7}, r->digest.b, sizeof r->digest.b))
+    if (json_get(j, "licence") && !copy_field(r->licence, sizeof r->licence, j, "licence"))
         return false;
-    if (json_type(size) != JSON_INT || json_int(size) < 0 || json_type(created) != JSON_INT)
-        return false;
-    r->size = (uint64_t)json_int(size);
     r->created_us = json_int(created);
-    return true;
+    return copy_digest(&r->digest, j) && copy_size(&r->size, j) && json_type(created) == JSON_INT;
+}
+
+/* Parts, which must give the ref's digest and size. false: they do not, or memory is short. */
+static bool read_parts(struct ref *r, struct ref_part **out, const struct json *j)
+{
+    const struct json *list = json_get(j, "parts");
+    size_t n = list ? json_len(list) : 1;
+    struct sha256 digest;
+    uint64_t sum = 0;
+    if (list && (json_type(list) != JSON_ARR || n < 2 || n > REF_PARTS_MAX))
+        return false;
+    struct ref_part *parts = mem_array(n, sizeof *parts);
+    bool ok = parts != NULL;
+    if (ok && !list)
+        parts[0] = (struct ref_part){r->digest, r->size};
+    for (size_t i = 0; list && ok && i < n; i++)
+        ok = copy_digest(&parts[i].digest, json_at(list, i)) && copy_size(&parts[i].size, json_at(list, i));
+    for (size_t i = 0; ok && i < n; i++)
+        ok = ck_add(sum, parts[i].size, &sum);
+    if (ok) {
+        ref_digest(&digest, parts, n);
+        ok = sum == r->size && !memcmp(&digest, &r->digest, sizeof digest);
+    }
+    r->n_parts = (uint32_t)n;
+    if (ok && out)
+        *out = parts;
+    else
+        mem_free(parts);
+    return ok;
+}
+
+int ref_read(struct ref *out, struct ref_part **parts, const char *p, size_t n, struct err *e)
+{
+    struct json *j = NULL;
+    if (parts)
+        *parts = NULL;
+    int rc =
+        n > REF_BYTES_MAX || json_parse(&j, p, n, NULL) || !read_json(out, j) || !read_parts(out, parts, j) ? err_set(e, ERR_IO, "hub: no ref") : 0;
+    json_free(j);
+    return rc;
 }
 
 /* Reads one ref file; its alias must be the one that its name says. */
-static int read_file(struct ref *r, const char *path, const char *encoded, struct err *e)
+static int read_file(struct ref *r, struct ref_part **parts, const char *path, const char *encoded, struct err *e)
 {
     struct buf b;
-    struct json *j = NULL;
     char enc[FILE_NAME_MAX + 1];
     buf_init(&b, REF_BYTES_MAX);
     int rc = os_read_file(&b, path, e);
-    if (!rc && json_parse(&j, b.data ? b.data : "", b.len, e))
+    if (!rc && ref_read(r, parts, b.data ? b.data : "", b.len, NULL))
         rc = err_set(e, ERR_IO, "hub: %s is damaged; add the model again with --name", path);
-    if (!rc && (!read_json(r, j) || encode_name(str_of(r->name), enc, NULL) || strcmp(enc, encoded)))
+    if (!rc && (encode_name(str_of(r->name), enc, NULL) || strcmp(enc, encoded))) {
         rc = err_set(e, ERR_IO, "hub: %s is not a ref of this name; add the model again with --name", path);
-    json_free(j);
+        if (parts)
+            mem_free(*parts), *parts = NULL;
+    }
     buf_deinit(&b);
     return rc;
 }
@@ -164,16 +264,29 @@ static int no_model(struct str name, struct err *e)
                    (int)name.n, name.p);
 }
 
-int ref_get(const struct store *s, struct str name, struct ref *out, struct err *e)
+int ref_parts(const struct store *s, struct str name, struct ref *out, struct ref_part **parts, size_t *n, struct err *e)
 {
     char path[STORE_PATH_MAX], enc[FILE_NAME_MAX + 1];
     int rc = ref_path(s, name, path, e);
+    if (parts)
+        *parts = NULL;
     if (rc || (rc = encode_name(name, enc, e)))
         return rc;
-    return os_exists(path) ? read_file(out, path, enc, e) : no_model(name, e);
+    rc = os_exists(path) ? read_file(out, parts, path, enc, e) : no_model(name, e);
+    if (n)
+        *n = rc ? 0 : out->n_parts;
+    return rc;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(((const struct ref *)a)->name, ((const struct ref *)b)->name); }
+int ref_get(const struct store *s, struct str name, struct ref *out, struct err *e)
+{
+    return ref_parts(s, name, out, NULL, NULL, e);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct ref *)a)->name, ((const struct ref *)b)->name);
+}
 
 static int list_dir(DIR *d, const char *dir, struct ref **out, size_t *n, struct err *e)
 {
@@ -193,7 +306,7 @@ static int list_dir(DIR *d, const char *dir, struct ref **out, size_t *n, struct
             *out = more;
         }
         (void)str_fmt(enc, sizeof enc, "%.*s", (int)(name.n - 5), x->d_name);
-        if (!str_fmt(path, sizeof path, "%s/%s", dir, x->d_name) || read_file(&(*out)[*n], path, enc, &why))
+        if (!str_fmt(path, sizeof path, "%s/%s", dir, x->d_name) || read_file(&(*out)[*n], NULL, path, enc, &why))
             log_line(LOG_WARN, "hub_ref", "%s", why.msg);
         else
             ++*n;
@@ -234,8 +347,18 @@ int ref_uses(const struct store *s, const struct sha256 *digest, bool *used, str
     size_t n;
     int rc = ref_list(s, &r, &n, e);
     *used = false;
-    for (size_t i = 0; i < n && !rc; i++)
-        *used |= !memcmp(&r[i].digest, digest, sizeof *digest);
+    for (size_t i = 0; i < n && !rc && !*used; i++) {
+        struct ref_part *parts = NULL;
+        struct ref again;
+        size_t n_parts = 0;
+        if (r[i].n_parts == 1)
+            *used = !memcmp(&r[i].digest, digest, sizeof *digest);
+        else
+            rc = ref_parts(s, str_of(r[i].name), &again, &parts, &n_parts, e);
+        for (size_t k = 0; k < n_parts && !*used; k++)
+            *used = !memcmp(&parts[k].digest, digest, sizeof *digest);
+        mem_free(parts);
+    }
     mem_free(r);
     return rc;
 }

@@ -3,6 +3,8 @@
 #include "base/os.h"
 #include "base/str.h"
 #include "format/modelfile.h"
+#include "hub/hub_int.h"
+#include "hub/partial.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,10 +14,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct store { char dir[STORE_PATH_MAX - 256]; }; /* leaves room for what is put behind it */
+struct store {
+    char dir[STORE_PATH_MAX - 256]; /* leaves room for what is put behind it */
+    store_check_fn check;
+    void *check_arg;
+};
 enum { CHUNK = 1 << 20 };
 
-const char *store_dir(const struct store *s) { return s->dir; }
+const char *store_dir(const struct store *s)
+{
+    return s->dir;
+}
 
 static int fail(struct err *e, const char *what, const char *path)
 {
@@ -43,7 +52,7 @@ static void sweep(const char *tmp)
 
 int store_open(struct store **out, const char *dir, struct err *e)
 {
-    static const char *const sub[] = {"blobs/sha256", "refs", "tmp"};
+    static const char *const sub[] = {"blobs/sha256", "refs", "partial", "tmp"};
     char path[STORE_PATH_MAX];
     int rc = 0;
     *out = NULL;
@@ -61,11 +70,16 @@ int store_open(struct store **out, const char *dir, struct err *e)
         return rc;
     }
     sweep(path); /* the last one: tmp */
+    (void)str_fmt(path, sizeof path, "%s/partial", s->dir);
+    partial_sweep(path);
     *out = s;
     return 0;
 }
 
-void store_close(struct store *s) { mem_free(s); }
+void store_close(struct store *s)
+{
+    mem_free(s);
+}
 
 /* The only place that knows where a blob lies. */
 static void blob_path(const struct store *s, const struct sha256 *d, char out[STORE_PATH_MAX])
@@ -150,13 +164,19 @@ static int copy_hashed(int in, int to, uint64_t total, void (*progress)(void *, 
     return rc;
 }
 
-/* Puts the finished file in its place; a blob that is there already, whole, stays. */
-static int publish(const struct store *s, int fd, const char *tmp, const struct sha256 *digest, uint64_t size, struct err *e)
+bool store_has(const struct store *s, const struct sha256 *digest, uint64_t size)
+{
+    char path[STORE_PATH_MAX];
+    struct stat st;
+    blob_path(s, digest, path);
+    return stat(path, &st) == 0 && (uint64_t)st.st_size == size;
+}
+
+int store_publish(const struct store *s, int fd, const char *tmp, const struct sha256 *digest, uint64_t size, struct err *e)
 {
     char to[STORE_PATH_MAX], dir[STORE_PATH_MAX];
-    struct stat st;
     blob_path(s, digest, to);
-    if (stat(to, &st) == 0 && (uint64_t)st.st_size == size)
+    if (store_has(s, digest, size))
         return unlink(tmp) == 0 ? 0 : fail(e, "remove", tmp);
     if (fchmod(fd, 0444) != 0 || fsync(fd) != 0 || rename(tmp, to) != 0)
         return fail(e, "put in place", to);
@@ -168,11 +188,17 @@ static int publish(const struct store *s, int fd, const char *tmp, const struct 
     return rc;
 }
 
-/* The copy is what is parsed: the source may change under our hands, and a mapped file that shrinks kills its reader. */
-static int check_gguf(const char *tmp, struct err *e)
+void store_check_set(struct store *s, store_check_fn check, void *arg)
+{
+    s->check = check, s->check_arg = arg;
+}
+
+int store_check(const struct store *s, int fd, const char *path, struct err *e)
 {
     struct modelfile *f;
-    int rc = gguf_open(&f, tmp, e);
+    if (s->check)
+        return s->check(s->check_arg, fd, e);
+    int rc = gguf_open(&f, path, e);
     if (!rc)
         modelfile_close(f);
     return rc;
@@ -189,8 +215,9 @@ static int add_open(struct store *s, int in, const char *path, void (*progress)(
     int rc = open_tmp(s, &fd, tmp, e);
     if (rc)
         return rc;
-    if (!(rc = copy_hashed(in, fd, (uint64_t)st.st_size, progress, arg, digest, size, path, e)) && !(rc = check_gguf(tmp, e)))
-        rc = publish(s, fd, tmp, digest, *size, e);
+    /* The copy is what is checked: the source may change under our hands. */
+    if (!(rc = copy_hashed(in, fd, (uint64_t)st.st_size, progress, arg, digest, size, path, e)) && !(rc = store_check(s, fd, tmp, e)))
+        rc = store_publish(s, fd, tmp, digest, *size, e);
     if (rc)
         unlink(tmp);
     close(fd);
@@ -222,6 +249,51 @@ int store_add(struct store *s, const char *path, void (*progress)(void *, uint64
     if (!rc)
         rc = add_open(s, in, path, progress, arg, digest, size, e);
     close(in);
+    return rc;
+}
+
+int store_lock(const struct store *s, bool exclusive, int *fd, struct err *e)
+{
+    char path[STORE_PATH_MAX];
+    (void)str_fmt(path, sizeof path, "%s/lock", s->dir);
+    if ((*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)) < 0)
+        return fail(e, "open", path);
+    while (flock(*fd, exclusive ? LOCK_EX : LOCK_SH) != 0)
+        if (errno != EINTR) {
+            int rc = fail(e, "lock", path);
+            close(*fd);
+            return rc;
+        }
+    return 0;
+}
+
+void store_unlock(int fd)
+{
+    close(fd);
+}
+
+int store_hold(const struct store *s, const struct sha256 *digest, int *fd, struct err *e)
+{
+    char path[STORE_PATH_MAX];
+    int rc = store_path(s, digest, path, e);
+    if (!rc && (*fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+        rc = fail(e, "open", path);
+    if (!rc && flock(*fd, LOCK_SH | LOCK_NB) != 0) {
+        rc = fail(e, "lock", path);
+        close(*fd);
+    }
+    return rc;
+}
+
+int store_idle(const struct store *s, const struct sha256 *digest, struct err *e)
+{
+    char path[STORE_PATH_MAX];
+    blob_path(s, digest, path);
+    int rc = 0, fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0)
+        rc = err_set(e, ERR_CONFLICT, "hub: the model is being served; stop that server first, or use --force");
+    if (fd >= 0)
+        close(fd);
     return rc;
 }
 

@@ -4,6 +4,8 @@
  *   DIR/blobs/sha256/<64 hex digits>   one file a blob
  *   DIR/refs/<name>.json               see ref.h
  *   DIR/tmp/<random>                   a blob that is being written; its writer holds a lock on it
+ *   DIR/partial/<digest>.*             a file that is being fetched, see partial.h
+ *   DIR/lock                           held while refs and blobs change together (store_lock)
  *
  * A blob appears by rename, after its last byte is on disk: a process killed in the middle leaves nothing visible, and its unfinished
  * file goes when the store is opened next. Several processes may use one store. */
@@ -19,11 +21,31 @@ enum { STORE_PATH_MAX = 4096 };
 int  store_open(struct store **out, const char *dir, struct err *e) MUST_USE;
 void store_close(struct store *s);
 
+/* What a file must pass before it becomes a blob; fd is open for reading. NULL (the default): its GGUF is parsed in this process. The
+ * program sets one that reads in a sandbox (probe.h). */
+typedef int (*store_check_fn)(void *arg, int fd, struct err *e);
+void store_check_set(struct store *s, store_check_fn check, void *arg);
+int  store_check(const struct store *s, int fd, const char *path, struct err *e) MUST_USE;
+
 /* Copies a GGUF file into the store and says its digest and size. The file is parsed first: what is not a sound GGUF file is ERR_FORMAT and
  * never becomes a blob. Adding what is there already is success. progress (may be NULL) is called with bytes done and their total. */
 int store_add(struct store *s, const char *path, void (*progress)(void *, uint64_t done, uint64_t total), void *arg, struct sha256 *digest,
               uint64_t *size, struct err *e) MUST_USE;
 /* The path of a blob, for gguf_open: the only function that makes one. ERR_NOT_FOUND when the blob is not there. */
 int store_path(const struct store *s, const struct sha256 *digest, char out[STORE_PATH_MAX], struct err *e) MUST_USE;
+bool store_has(const struct store *s, const struct sha256 *digest, uint64_t size); /* the blob is there, of that size */
+/* Makes the finished file at path (open as fd, on the store's file system, hashed and checked by the caller) a blob: synced, made read-only,
+ * renamed. A blob that is there already stays, and the file goes. */
+int store_publish(const struct store *s, int fd, const char *path, const struct sha256 *digest, uint64_t size, struct err *e) MUST_USE;
 /* Removes a blob. The caller knows that no ref names it (ref_uses); readers that have it open keep it. */
 int store_delete(struct store *s, const struct sha256 *digest, struct err *e) MUST_USE;
+
+/* ERR_CONFLICT while a process holds the blob; success also when it is not there. */
+int store_idle(const struct store *s, const struct sha256 *digest, struct err *e) MUST_USE;
+
+/* A lock on the whole store, shared or exclusive; waits. Refs are set under a shared one together with the blobs they name, and removed under
+ * the exclusive one together with the blobs that no ref names any more. store_unlock closes fd. */
+int  store_lock(const struct store *s, bool exclusive, int *fd, struct err *e) MUST_USE;
+void store_unlock(int fd);
+/* Keeps a blob from being removed until fd is closed: who serves a model holds its blobs. */
+int store_hold(const struct store *s, const struct sha256 *digest, int *fd, struct err *e) MUST_USE;

@@ -23,6 +23,8 @@ void model_free(struct model *m);
 const struct model_shape *model_shape(const struct model *m);
 /* Reads and checks the shape alone (sluice add, show): nothing is loaded. */
 int  model_shape_read(struct model_shape *out, const struct modelfile *f, struct err *e) MUST_USE;
+/* Whether a family of this build has the file's general.architecture: all that the first part of a split model can tell. */
+int  model_family_known(const struct modelfile *f, struct err *e) MUST_USE;
 /* The model's KV; it points into m. */
 void model_kv_shape(const struct model *m, enum kv_type type, struct kv_shape *out);
 

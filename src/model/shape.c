@@ -192,3 +192,10 @@ int shape_keys(struct model *m, const struct modelfile *f, struct err *e)
     rc = refuse_arrays(a, f, e);
     return rc ? rc : refuse_unknown_maths(m, f, e);
 }
+
+int model_family_known(const struct modelfile *f, struct err *e)
+{
+    struct model_shape s = {0};
+    const struct family *fam;
+    return find_family(&fam, &s, f, e);
+}

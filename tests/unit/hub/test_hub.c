@@ -199,7 +199,6 @@ TEST(refs)
     struct ref r, got, *all;
     size_t n;
     bool used;
-    char path[STORE_PATH_MAX];
     CHECK(fresh() && make_gguf(in_tmp("one.gguf"), "one", 400) && make_gguf(in_tmp("two.gguf"), "two", 400) && !store_open(&s, in_tmp("hub"), &e));
     CHECK_MSG(!hub_add(s, in_tmp("one.gguf"), STR(""), false, NULL, NULL, &r, &e), "%s", e.msg);
     CHECK(!strcmp(r.name, "one") && !strcmp(r.repository, "local") && !strcmp(r.file, "one.gguf") && !*r.revision && r.size > 400 &&
@@ -216,7 +215,9 @@ TEST(refs)
     CHECK(!ref_get(s, STR("one"), &got, &e) && !memcmp(&got.digest, &r.digest, sizeof r.digest));
     CHECK(!hub_add(s, in_tmp("two.gguf"), STR("one"), true, NULL, NULL, &got, &e) && memcmp(&got.digest, &r.digest, sizeof r.digest));
     CHECK(!ref_uses(s, &r.digest, &used, &e) && !used && !ref_uses(s, &got.digest, &used, &e) && used);
-    CHECK(!hub_model_path(s, STR("org/a/b"), &got, path, &e) && os_exists(path));
+    struct hub_model m;
+    CHECK(!hub_model_open(&m, s, STR("org/a/b"), &e) && m.n == 1 && os_exists(m.path[0]));
+    hub_model_close(&m);
     CHECK(!ref_delete(s, STR("org/a/b"), &e) && ref_delete(s, STR("org/a/b"), &e) == -ERR_NO_MODEL &&
           ref_get(s, STR("org/a/b"), &got, &e) == -ERR_NO_MODEL);
     CHECK(ref_get(s, STR("../refs/one"), &got, &e) == -ERR_BAD_VALUE && ref_delete(s, STR(".."), &e) == -ERR_BAD_VALUE);

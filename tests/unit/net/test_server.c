@@ -280,7 +280,7 @@ TEST(client_errors)
     CHECK_MSG(strncmp(got, "error UNAVAILABLE", 17) == 0, "%s", got);
     snprintf(url, sizeof url, "file:///etc/passwd");
     got = ask((struct client_req){0}, "");
-    CHECK_MSG(strncmp(got, "error UNAVAILABLE", 17) == 0, "%s", got);
+    CHECK_MSG(strncmp(got, "error REMOTE", 12) == 0, "%s", got);
 }
 
 TEST(gone_once)

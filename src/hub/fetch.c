@@ -1,0 +1,537 @@
+#include "hub/fetch.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/thread.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    SEGMENT_MIN = 4 << 20,
+    SEGMENT_MAX = 64 << 20,
+    MARK_BYTES = 1 << 20, /* a killed process loses at most this much on each connection */
+    HASH_BYTES = 1 << 20,
+    TICK_MS = 200,
+    SYNC_MS = 3000
+};
+
+/* One run over a file: shared by its threads, under the mutex. */
+struct run {
+    struct fetch *f;
+    struct mutex lock;
+    struct cond changed;
+    struct ranges have, claimed; /* claimed: a connection is at it */
+    uint64_t end;                /* bytes wanted: [0, end) */
+    uint64_t moved;
+    uint32_t fails;   /* in a row, over all connections, without progress */
+    unsigned working; /* connections that run */
+    bool whole;       /* the server gives no ranges: one connection takes all, from the start */
+    bool stop;
+    int rc;
+    struct err err;
+    char url[URL_LEN_MAX]; /* where ranges come from: behind redirects */
+    uint32_t url_age;      /* counts changes of url */
+    char etag[128];        /* of what stands at url */
+    struct sha256 digest;
+    struct sha1 blob;
+};
+
+/* One connection's work on one range. */
+struct worker {
+    struct run *run;
+    struct client *client;
+    struct range part; /* claimed; whole: all */
+    uint64_t at;       /* next byte of the answer */
+    uint64_t marked;   /* up to here it is journaled and in run->have */
+    bool began, progress;
+    bool asked_whole; /* without a range */
+    bool again;       /* nothing failed: ask anew, in another way */
+    int rc;
+    struct err err;
+};
+
+static void fail_run(struct run *r, int rc, const struct err *e)
+{
+    mutex_lock(&r->lock);
+    if (!r->rc)
+        r->rc = rc, r->err = *e;
+    r->stop = true;
+    cond_broadcast(&r->changed);
+    mutex_unlock(&r->lock);
+}
+
+static bool stopped(void *arg)
+{
+    struct worker *w = arg;
+    mutex_lock(&w->run->lock);
+    bool stop = w->run->stop;
+    mutex_unlock(&w->run->lock);
+    return stop;
+}
+static bool go_on(void *arg)
+{
+    return !stopped(arg);
+}
+
+/* Content-Range: bytes FROM-LAST/SIZE */
+static bool content_range(const struct client_answer *a, uint64_t *from, uint64_t *last, uint64_t *size)
+{
+    struct str v;
+    if (!client_header(a, "Content-Range", &v) || !str_starts(v, "bytes "))
+        return false;
+    v.p += 6, v.n -= 6;
+    struct str first = str_split(&v, '-'), second = str_split(&v, '/');
+    return str_u64(str_trim(first), from) && str_u64(str_trim(second), last) && str_u64(str_trim(v), size) && *from <= *last;
+}
+
+static int changed(const struct worker *w, struct err *e)
+{
+    return err_set(e, ERR_REMOTE, "hub: %s changed on the hub while it was fetched; pull again", w->run->f->file->path);
+}
+
+/* The hub's own answer tells the digest once more (X-Linked-Etag on a redirect, else ETag). */
+static int check_linked(const struct worker *w, const struct client_answer *a, struct err *e)
+{
+    struct str tag;
+    struct sha256 d;
+    if (!client_header(a, "X-Linked-Etag", &tag) && !client_header(a, "ETag", &tag))
+        return 0;
+    if (tag.n > 1 && tag.p[0] == '"' && tag.p[tag.n - 1] == '"')
+        tag.p++, tag.n -= 2;
+    return w->run->f->file->has_sha256 && str_hex(tag, d.b, sizeof d.b) && memcmp(&d, &w->run->f->file->sha256, sizeof d) ? changed(w, e) : 0;
+}
+
+/* Within one place, an ETag stays. */
+static int check_etag(struct worker *w, const struct client_answer *a, struct err *e)
+{
+    struct str tag;
+    char text[sizeof w->run->etag];
+    if (!client_header(a, "ETag", &tag) || !str_fmt(text, sizeof text, "%.*s", (int)(tag.n < 200 ? tag.n : 200), tag.p))
+        return 0;
+    mutex_lock(&w->run->lock);
+    bool other = *w->run->etag && strcmp(text, w->run->etag);
+    if (!*w->run->etag)
+        memcpy(w->run->etag, text, sizeof text);
+    mutex_unlock(&w->run->lock);
+    return other ? changed(w, e) : 0;
+}
+
+static int size_differs(const struct worker *w, unsigned long long told, struct err *e)
+{
+    const struct remote_file *f = w->run->f->file;
+    return err_set(e, ERR_REMOTE, "hub: %s has %llu bytes by the hub's list and %llu by the answer; pull again, or tell the hub's keeper", f->path,
+                   (unsigned long long)f->size, told);
+}
+
+static int begin_range(struct worker *w, const struct client_answer *a, struct err *e)
+{
+    uint64_t from, last, size;
+    if (!content_range(a, &from, &last, &size) || from != w->part.from)
+        return err_set(e, ERR_REMOTE, "hub: the answer for %s is not the range that was asked for (%llu-%llu)", w->run->f->file->path,
+                       (unsigned long long)w->part.from, (unsigned long long)w->part.to - 1);
+    return size != w->run->f->file->size ? size_differs(w, (unsigned long long)size, e) : 0;
+}
+
+/* 200 for a range: this server sends everything, always. */
+static int begin_whole(struct worker *w, const struct client_answer *a, struct err *e)
+{
+    struct run *r = w->run;
+    struct str v;
+    uint64_t size;
+    if (client_header(a, "Content-Length", &v) && str_u64(v, &size) && size != r->f->file->size)
+        return size_differs(w, (unsigned long long)size, e);
+    if (w->asked_whole)
+        return 0;
+    mutex_lock(&r->lock);
+    r->whole = true;
+    w->again = !ranges_cut(&r->claimed, w->part.from, w->part.to) || r->claimed.n || !ranges_add(&r->claimed, 0, r->f->file->size);
+    if (!w->again)
+        w->part = (struct range){0, r->f->file->size}, w->at = w->marked = 0;
+    mutex_unlock(&r->lock);
+    return w->again ? err_set(e, ERR_UNAVAILABLE, "hub: other connections are at work; they end, and one begins anew") : 0;
+}
+
+static int on_head(void *arg, const struct client_answer *a, bool own, struct err *e)
+{
+    struct worker *w = arg;
+    int rc = own ? check_linked(w, a, e) : 0;
+    if (rc || (a->status != 200 && a->status != 206))
+        return rc;
+    if (w->began)
+        return 0;
+    w->began = true;
+    if ((rc = check_etag(w, a, e)))
+        return rc;
+    return a->status == 206 ? begin_range(w, a, e) : begin_whole(w, a, e);
+}
+
+/* What was written so far is there: for the journal, the hash and the next start. */
+static int mark(struct worker *w, struct err *e)
+{
+    struct run *r = w->run;
+    if (w->at == w->marked)
+        return 0;
+    int rc = partial_mark(r->f->partial, w->marked, w->at, e);
+    mutex_lock(&r->lock);
+    if (!rc && !ranges_add(&r->have, w->marked, w->at))
+        rc = err_set(e, ERR_NO_MEMORY, "hub: no memory to note what was fetched");
+    w->marked = w->at;
+    r->fails = 0;
+    cond_broadcast(&r->changed);
+    mutex_unlock(&r->lock);
+    return rc;
+}
+
+/* whole: how much of what comes at w->at is there already. */
+static uint64_t already(struct worker *w)
+{
+    mutex_lock(&w->run->lock);
+    uint64_t run_end = w->run->whole ? ranges_run(&w->run->have, w->at) : w->at;
+    mutex_unlock(&w->run->lock);
+    return run_end - w->at;
+}
+
+static bool on_data(void *arg, const char *p, size_t n)
+{
+    struct worker *w = arg;
+    struct run *r = w->run;
+    if (w->part.to - w->at < n) {
+        w->rc = err_set(&w->err, ERR_REMOTE, "hub: the answer for %s is longer than it says", r->f->file->path);
+        return false;
+    }
+    mutex_lock(&r->lock);
+    r->moved += n;
+    bool stop = r->stop;
+    mutex_unlock(&r->lock);
+    while (n && !w->rc && !stop) {
+        uint64_t skip = already(w);
+        if (skip) {
+            skip = skip < n ? skip : n;
+            if ((w->rc = mark(w, &w->err)))
+                break;
+            p += skip, n -= (size_t)skip;
+            w->at += skip, w->marked = w->at;
+            continue;
+        }
+        w->rc = partial_write(r->f->partial, w->at, p, n, &w->err);
+        w->at += w->rc ? 0 : n;
+        w->progress = true;
+        n = 0;
+    }
+    if (!w->rc && w->at - w->marked >= MARK_BYTES)
+        w->rc = mark(w, &w->err);
+    return !w->rc && !stop && !(w->part.to > r->end && w->at >= r->end); /* a head is enough */
+}
+
+/* One request for w->part, from where ranges come. */
+static int get_part(struct worker *w, struct client_answer *a, uint32_t *url_age, struct err *e)
+{
+    struct run *r = w->run;
+    char start[URL_LEN_MAX], final[URL_LEN_MAX];
+    mutex_lock(&r->lock);
+    memcpy(start, r->url, sizeof start);
+    *url_age = r->url_age;
+    uint64_t to = r->whole ? 0 : w->part.to;
+    mutex_unlock(&r->lock);
+    if (!*start && !r->f->remote->proto->file_url(r->f->remote, r->f->file, start))
+        return err_set(e, ERR_REMOTE, "hub: the path of the file is too long");
+    w->began = w->progress = w->again = false, w->rc = 0;
+    w->asked_whole = !to;
+    w->at = w->marked = w->part.from;
+    struct remote_get g = {.start = start,
+                           .final = final,
+                           .client = w->client,
+                           .from = w->part.from,
+                           .to = to,
+                           .answer_max = 64 << 10,
+                           .on_data = on_data,
+                           .go_on = go_on,
+                           .on_head = on_head,
+                           .arg = w};
+    int rc = remote_get(r->f->remote, &g, a, e);
+    struct err ignored;
+    int rc2 = mark(w, w->rc ? &ignored : &w->err);
+    w->rc = w->rc ? w->rc : rc2;
+    mutex_lock(&r->lock);
+    if (!rc && a->status / 100 == 2 && *url_age == r->url_age && !*r->url)
+        memcpy(r->url, final, sizeof final);
+    mutex_unlock(&r->lock);
+    return rc;
+}
+
+/* A place behind a redirect that no longer answers (its signature ran out): begin at the hub again. */
+static bool place_is_gone(struct run *r, const struct client_answer *a, uint32_t url_age)
+{
+    mutex_lock(&r->lock);
+    bool gone = *r->url && (a->status == 401 || a->status == 403 || a->status == 404 || a->status == 410 || a->status >= 500 || !a->status);
+    if (gone && url_age == r->url_age)
+        *r->url = *r->etag = 0, r->url_age++;
+    mutex_unlock(&r->lock);
+    return gone && a->status && a->status < 500;
+}
+
+/* After a request that did not bring all: 0 to go on (after a pause where one is due), else the run's error. */
+static int after_failure(struct worker *w, struct client_answer *a, int rc, uint32_t url_age, struct err *e)
+{
+    struct run *r = w->run;
+    struct remote *remote = r->f->remote;
+    uint32_t most = remote->retries ? remote->retries : REMOTE_RETRIES;
+    bool again = rc ? remote_passes(a, rc) : a->status / 100 == 2 || remote_passes(a, 0);
+    bool gone = place_is_gone(r, a, url_age);
+    if (!rc && a->status / 100 != 2)
+        rc = remote_status_error(remote, a, r->f->file->path, e);
+    else if (!rc)
+        rc = err_set(e, ERR_UNAVAILABLE, "hub: %s sends no more of %s", remote->origin.host, r->f->file->path);
+    mutex_lock(&r->lock);
+    uint32_t fails = w->progress ? 1 : ++r->fails;
+    mutex_unlock(&r->lock);
+    if (!(again || gone) || fails > most)
+        return rc;
+    uint32_t pause = gone && fails == 1 ? 0 : remote_pause_ms(a, fails);
+    if (pause)
+        remote_note(remote, "%s; going on in %.1f s", e->msg, pause / 1000.0);
+    for (uint32_t ms = 0; ms < pause && !stopped(w); ms += 50)
+        clock_sleep_ms(50);
+    return 0;
+}
+
+static bool claim(struct worker *w)
+{
+    struct run *r = w->run;
+    uint64_t segment = r->end / (8 * FETCH_CONNECTIONS);
+    segment = segment < SEGMENT_MIN ? SEGMENT_MIN : segment > SEGMENT_MAX ? SEGMENT_MAX : segment;
+    mutex_lock(&r->lock);
+    bool got = !r->stop && !(r->whole && r->claimed.n);
+    if (got && r->whole)
+        got = ranges_run(&r->have, 0) < r->end, w->part = (struct range){0, r->f->file->size};
+    else if (got)
+        got = ranges_gap(&r->have, &r->claimed, 0, r->end, segment, &w->part);
+    if (got && !ranges_add(&r->claimed, w->part.from, w->part.to))
+        got = false;
+    mutex_unlock(&r->lock);
+    return got;
+}
+
+/* Gives the claim back; whether the part is done. */
+static bool unclaim(struct worker *w, bool whole_answer)
+{
+    struct run *r = w->run;
+    mutex_lock(&r->lock);
+    if (!ranges_cut(&r->claimed, w->part.from, w->part.to))
+        r->stop = true; /* no memory for two numbers */
+    bool done = (whole_answer && w->at == w->part.to) || ranges_run(&r->have, 0) >= r->end;
+    mutex_unlock(&r->lock);
+    return done;
+}
+
+static void work(void *arg)
+{
+    struct worker *w = arg;
+    struct run *r = w->run;
+    while (claim(w)) {
+        struct client_answer a;
+        struct err e = {0};
+        uint32_t age;
+        int rc = get_part(w, &a, &age, &e);
+        bool done = unclaim(w, !rc && a.status / 100 == 2);
+        if (w->rc)
+            fail_run(r, w->rc, &w->err);
+        else if (!done && !w->again && !stopped(w) && (rc = after_failure(w, &a, rc, age, &e)))
+            fail_run(r, rc, &e);
+        client_answer_deinit(&a);
+    }
+    mutex_lock(&r->lock);
+    r->working--;
+    cond_broadcast(&r->changed);
+    mutex_unlock(&r->lock);
+}
+
+/* Waits until bytes after `at` are there; returns the end of what is, `at` when no more come. */
+static uint64_t wait_run(struct run *r, uint64_t at)
+{
+    mutex_lock(&r->lock);
+    while (!r->stop && at < r->end && ranges_run(&r->have, at) == at)
+        cond_wait(&r->changed, &r->lock);
+    uint64_t end = r->stop ? at : ranges_run(&r->have, at);
+    mutex_unlock(&r->lock);
+    return end;
+}
+
+static void hash(void *arg)
+{
+    struct run *r = arg;
+    char *chunk = mem_new(HASH_BYTES), head[64];
+    struct sha256_ctx *sha256 = sha256_new();
+    struct sha1_ctx *sha1 = r->f->file->has_sha256 ? NULL : sha1_new();
+    struct err e;
+    uint64_t at = 0;
+    int rc = chunk ? 0 : err_set(&e, ERR_NO_MEMORY, "hub: no memory to hash a file");
+    if (sha1 && str_fmt(head, sizeof head, "blob %llu", (unsigned long long)r->f->file->size))
+        sha1_add(sha1, head, strlen(head) + 1); /* git hashes this header, its NUL included, before the bytes */
+    for (uint64_t end; !rc && (end = wait_run(r, at)) > at;)
+        while (!rc && at < end) {
+            ssize_t n = pread(partial_fd(r->f->partial), chunk, end - at < HASH_BYTES ? (size_t)(end - at) : HASH_BYTES, (off_t)at);
+            if (n < 0 && errno == EINTR)
+                continue;
+            if (n <= 0) {
+                rc = err_set(&e, ERR_IO, "hub: read %s: %s", partial_path(r->f->partial), n ? strerror(errno) : "it became shorter");
+                break;
+            }
+            sha256_add(sha256, chunk, (size_t)n);
+            if (sha1)
+                sha1_add(sha1, chunk, (size_t)n);
+            at += (uint64_t)n;
+        }
+    sha256_free(sha256, &r->digest);
+    if (sha1)
+        sha1_free(sha1, &r->blob);
+    mem_free(chunk);
+    if (rc)
+        fail_run(r, rc, &e);
+}
+
+/* The caller's thread: shows how it goes and syncs now and then, until the connections are done. */
+static void watch(struct run *r)
+{
+    struct fetch *f = r->f;
+    uint64_t next_sync = clock_ns() + SYNC_MS * 1000000ull;
+    mutex_lock(&r->lock);
+    while (r->working) {
+        (void)cond_wait_ms(&r->changed, &r->lock, TICK_MS);
+        struct fetch_progress p = {ranges_bytes(&r->have), f->file->size, r->moved};
+        bool stop = r->stop;
+        mutex_unlock(&r->lock);
+        if (f->progress)
+            f->progress(f->arg, &p);
+        struct err e;
+        if (!stop && clock_ns() > next_sync) {
+            int rc = partial_sync(f->partial, &e);
+            if (rc)
+                fail_run(r, rc, &e);
+            next_sync = clock_ns() + SYNC_MS * 1000000ull;
+        }
+        mutex_lock(&r->lock);
+    }
+    mutex_unlock(&r->lock);
+}
+
+static int run_connections(struct run *r, unsigned n)
+{
+    struct worker *w = mem_array(n, sizeof *w);
+    struct thread *t = mem_array(n, sizeof *t);
+    struct err e;
+    int rc = w && t ? 0 : err_set(&e, ERR_NO_MEMORY, "hub: no memory for %u connections", n);
+    unsigned started = 0;
+    for (; !rc && started < n; started++) {
+        w[started].run = r;
+        if ((rc = client_open(&w[started].client, &e)))
+            break;
+        mutex_lock(&r->lock);
+        r->working++;
+        mutex_unlock(&r->lock);
+        if (!thread_start(&t[started], "fetch", work, &w[started])) {
+            mutex_lock(&r->lock);
+            r->working--;
+            mutex_unlock(&r->lock);
+            client_close(w[started].client);
+            if (started == 0)
+                rc = err_set(&e, ERR_NO_MEMORY, "hub: no thread can be started");
+            break; /* fewer will do */
+        }
+    }
+    if (rc)
+        fail_run(r, rc, &e);
+    watch(r);
+    for (unsigned i = 0; i < started; i++) {
+        thread_join(&t[i]);
+        client_close(w[i].client);
+    }
+    mem_free(w);
+    mem_free(t);
+    return rc;
+}
+
+static int run_init(struct run *r, struct fetch *f, uint64_t end, struct err *e)
+{
+    *r = (struct run){.f = f, .end = end};
+    mutex_init(&r->lock);
+    cond_init(&r->changed);
+    const struct ranges *had = partial_had(f->partial);
+    for (size_t i = 0; i < had->n; i++)
+        if (!ranges_add(&r->have, had->p[i].from, had->p[i].to))
+            return err_set(e, ERR_NO_MEMORY, "hub: no memory to note what is there");
+    return 0;
+}
+
+static void run_deinit(struct run *r)
+{
+    ranges_deinit(&r->have);
+    ranges_deinit(&r->claimed);
+    mutex_deinit(&r->lock);
+    cond_deinit(&r->changed);
+}
+
+int fetch_head(struct fetch *f, uint64_t n, uint64_t *moved, struct err *e)
+{
+    struct run r;
+    int rc = run_init(&r, f, n < f->file->size ? n : f->file->size, e);
+    if (!rc && ranges_run(&r.have, 0) < r.end) {
+        (void)run_connections(&r, 1);
+        if ((rc = r.rc))
+            *e = r.err;
+    }
+    if (!rc)
+        rc = partial_had_add(f->partial, &r.have, e);
+    *moved = r.moved;
+    run_deinit(&r);
+    return rc;
+}
+
+static int verify(const struct run *r, bool *useless, struct err *e)
+{
+    const struct remote_file *f = r->f->file;
+    char want[65], got[65];
+    if (f->has_sha256) {
+        if (!memcmp(&f->sha256, &r->digest, sizeof r->digest))
+            return 0;
+        str_to_hex(want, f->sha256.b, 32), str_to_hex(got, r->digest.b, 32);
+    } else {
+        if (f->has_blob && !memcmp(&f->blob, &r->blob, sizeof r->blob))
+            return 0;
+        str_to_hex(want, f->blob.b, 20), str_to_hex(got, r->blob.b, 20);
+    }
+    *useless = true;
+    return err_set(e, ERR_REMOTE, "hub: %s is other content than the hub names: %.16s... was to come, %.16s... came; nothing is kept, pull again",
+                   f->path, want, got);
+}
+
+int fetch_rest(struct fetch *f, struct sha256 *digest, uint64_t *moved, bool *useless, struct err *e)
+{
+    struct run r;
+    struct thread hasher;
+    unsigned n = f->connections ? f->connections : FETCH_CONNECTIONS;
+    *useless = false, *moved = 0;
+    int rc = run_init(&r, f, f->file->size, e);
+    if (!rc && !thread_start(&hasher, "hash", hash, &r))
+        rc = err_set(e, ERR_NO_MEMORY, "hub: no thread can be started");
+    if (!rc) {
+        if (ranges_run(&r.have, 0) < r.end)
+            (void)run_connections(&r, n < FETCH_CONNECTIONS_MAX ? n : FETCH_CONNECTIONS_MAX);
+        mutex_lock(&r.lock);
+        if (!r.rc && ranges_run(&r.have, 0) < r.end) /* no connection is left and no error was told: stopped */
+            r.rc = err_set(&r.err, ERR_UNAVAILABLE, "hub: %s was not fetched to its end; pull again, what came is kept", f->file->path);
+        r.stop = r.stop || r.rc;
+        cond_broadcast(&r.changed);
+        mutex_unlock(&r.lock);
+        thread_join(&hasher);
+        if ((rc = r.rc))
+            *e = r.err;
+        *digest = r.digest;
+    }
+    if (!rc)
+        rc = verify(&r, useless, e);
+    *moved = r.moved;
+    run_deinit(&r);
+    return rc;
+}
