@@ -1,12 +1,32 @@
-// Each class of error, as the official client sees it.
+// Each class of error, as the official client sees it, and those that only raw bytes can reach. Every body has OpenAI's form.
 import { readFileSync } from "node:fs";
+import net from "node:net";
 import path from "node:path";
-import { check, client, OpenAI, request, root, run, same, sleep, startDemo, startFake, test } from "./harness.mjs";
+import { check, client, metric, OpenAI, request, root, run, same, sleep, startDemo, startFake, test, until } from "./harness.mjs";
 import { checkSchema } from "./schema.mjs";
+import { startTiny } from "./tables.mjs";
 
 const server = await startDemo();
 const openai = client(server);
 const ask = (more) => ({ model: server.model, messages: [{ role: "user", content: "hi" }], max_tokens: 4, ...more });
+
+// Raw bytes, then silence (or what `more` sends); {status, headers, error} of the one answer, once the server has closed or answered.
+const raw = (bytes, more) => new Promise((done, fail) => {
+  const s = net.connect(Number(new URL(server.url).port), "127.0.0.1"), parts = [];
+  const timer = setTimeout(() => { s.destroy(); fail(new Error("no answer in 60 s")); }, 60000);
+  s.on("data", (d) => parts.push(d)).on("error", () => {}).on("close", () => {
+    clearTimeout(timer);
+    const [head, body] = Buffer.concat(parts).toString().split("\r\n\r\n");
+    try { done({ status: Number(head.slice(9, 12)), head, body: JSON.parse(body) }); } catch { fail(new Error(`no answer in JSON: ${head} ${body}`)); }
+  });
+  s.write(bytes);
+  more?.(s);
+});
+const POST = (...headers) => `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${server.key}\r\nContent-Type: application/json\r\n${headers.map((h) => `${h}\r\n`).join("")}\r\n`;
+const drip = (s) => { const t = setInterval(() => s.write("x"), 900); s.on("close", () => clearInterval(t)); };
+// These two take the server's own deadlines (10 s): begun now, looked at below.
+const slowHead = raw("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nX: ", drip).catch((e) => e);
+const slowBody = raw(POST("Content-Length: 100000"), drip).catch((e) => e);
 
 async function refused(promise, status, code, param) {
   const e = await promise.then(() => { throw new Error("was not refused"); }, (error) => error);
@@ -78,6 +98,55 @@ test("400: a conversation past the context", async () => {
 test("413: a body past 8 MiB", async () => {
   const r = await request(server, "POST", "/v1/chat/completions", { body: ask({ messages: [{ role: "user", content: "x".repeat(9 << 20) }] }) }).catch((e) => e);
   same([r.status, r.body?.error?.code], [413, "request_too_large"]);
+});
+
+test("what the reader refuses: each with its status, OpenAI's form and a closed connection", async () => {
+  for (const [bytes, status, code] of [
+    [POST("Content-Length: 99999999"), 413, "request_too_large"], [POST("Content-Length: 5", "Content-Encoding: gzip") + "hello", 415, "unsupported_media_type"], [POST("Transfer-Encoding: gzip, chunked"), 501, "not_implemented"],
+    [POST("Content-Length: 2", "Expect: tea") + "{}", 417, "expectation_failed"], [POST(`X: ${"a".repeat(9000)}`), 431, "header_too_large"], [POST(...Array.from({ length: 70 }, (_, i) => `X-${i}: a`)), 431, "header_too_large"],
+    [`GET /${"a".repeat(9000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`, 414, "uri_too_long"], ["GET /v1/models HTTP/3.0\r\nHost: localhost\r\n\r\n", 505, "http_version"],
+    ["GET /v1/models HTTP/1.1\r\n\r\n", 400, null], [POST("Content-Length: 1", "Content-Length: 2"), 400, null], ["\x16\x03\x01\x00\xa5\x01", 400, null], ["GET /v1/models HTTP/1.1\nHost: localhost\n\n", 400, null],
+    [POST("Transfer-Encoding: chunked") + "ffffffff1\r\n", 400, null], [POST("Transfer-Encoding: chunked") + "900000\r\n", 413, "request_too_large"]]) {
+    const a = await raw(bytes);
+    same([a.status, a.body.error.code], [status, code], bytes.slice(0, 60));
+    checkSchema(a.body, "ErrorResponse");
+    check(/\r\nconnection: close/i.test(a.head) && /\r\nx-request-id: req_/i.test(a.head), a.head);
+  }
+});
+
+test("415: a body that says it is something else", async () => {
+  for (const type of ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]) {
+    const r = await request(server, "POST", "/v1/chat/completions", { body: ask(), headers: { "content-type": type } });
+    same([r.status, r.body.error.code], [415, "unsupported_media_type"], type);
+    checkSchema(r.body, "ErrorResponse");
+  }
+});
+
+test("408: a head and a body that come too slowly", async () => {
+  for (const [name, promise] of [["head", slowHead], ["body", slowBody]]) {
+    const a = await promise;
+    if (a instanceof Error) throw a;
+    same([a.status, a.body.error.code, a.body.error.type], [408, "request_timeout", "timeout_error"], name);
+    checkSchema(a.body, "ErrorResponse");
+  }
+});
+
+test("503 when the queue is full: Retry-After, tried again by the client, and nothing is billed for it", async () => {
+  const narrow = await startTiny(["vocab=65536", "ctx=65536"], ["--sequences", "1", "--queue", "1"]), stop = new AbortController();
+  const long = { model: narrow.model, messages: [{ role: "user", content: "Tell a long story." }], temperature: 2, max_tokens: 100000, stream: true };
+  const running = Array.from({ length: 2 }, (_, seed) => client(narrow).chat.completions.create({ ...long, seed }, { signal: stop.signal }).then(async (s) => { for await (const c of s) void c; }).catch((e) => e));
+  await until("one runs and one waits", async () => (await metric(narrow, "sluice_engine_running")) + (await metric(narrow, "sluice_engine_waiting")) === 2);
+  const e = await client(narrow).chat.completions.create({ ...long, stream: false, max_tokens: 1 }).catch((error) => error);
+  same([e.status, e.code, e.type, e.headers?.get("x-should-retry")], [503, "overloaded", "server_error", "true"], e.message);
+  check(Number(e.headers.get("retry-after")) >= 1, `Retry-After: ${e.headers.get("retry-after")}`);
+  checkSchema({ error: e.error }, "ErrorResponse");
+  const answers = await Promise.all(Array.from({ length: 8 }, () => request(narrow, "POST", "/v1/chat/completions", { body: { ...long, stream: false, max_tokens: 1 } })));
+  check(answers.every((a) => a.status === 503 && a.headers["retry-after"]), answers.map((a) => a.status).join());
+  stop.abort();
+  await Promise.all(running);
+  await until("nothing runs", async () => (await metric(narrow, "sluice_engine_running")) + (await metric(narrow, "sluice_engine_waiting")) === 0);
+  await until("all is billed", async () => (await metric(narrow, "sluice_delivered_tokens_total")) === (await metric(narrow, 'sluice_billed_tokens_total{meter="output"}')));
+  await narrow.stop();
 });
 
 test("403: another machine's name in Host", async () => {
