@@ -132,7 +132,7 @@ test("408: a head and a body that come too slowly", async () => {
 });
 
 test("503 when the queue is full: Retry-After, tried again by the client, and nothing is billed for it", async () => {
-  const narrow = await startTiny(["vocab=65536", "ctx=65536"], ["--sequences", "1", "--queue", "1"]), stop = new AbortController();
+  const narrow = await startTiny({ tiny: ["vocab=65536", "ctx=65536"] }, ["--sequences", "1", "--queue", "1"]), stop = new AbortController();
   const long = { model: narrow.model, messages: [{ role: "user", content: "Tell a long story." }], temperature: 2, max_tokens: 100000, stream: true };
   const running = Array.from({ length: 2 }, (_, seed) => client(narrow).chat.completions.create({ ...long, seed }, { signal: stop.signal }).then(async (s) => { for await (const c of s) void c; }).catch((e) => e));
   await until("one runs and one waits", async () => (await metric(narrow, "sluice_engine_running")) + (await metric(narrow, "sluice_engine_waiting")) === 2);

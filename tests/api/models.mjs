@@ -4,7 +4,7 @@ import { checkSchema } from "./schema.mjs";
 import { startTiny } from "./tables.mjs";
 
 const names = ["tiny", "org/tiny", "org/tiny-2.5_q4.gguf"];
-const server = await startTiny([], [], names);
+const server = await startTiny(Object.fromEntries(names.map((n) => [n, []])));
 const openai = client(server);
 
 async function refused(promise, status, code) {

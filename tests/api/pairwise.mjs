@@ -3,7 +3,7 @@
 import { check, metric, request, run, same, test, until } from "./harness.mjs";
 import { bodyOf, endpoints, params, startTiny, words } from "./tables.mjs";
 
-const server = await startTiny(["vocab=512"]);
+const server = await startTiny({ tiny: ["vocab=512"] });
 let state = BigInt(process.env.SEED ?? 1);
 const random = (n) => { state = (state * 6364136223846793005n + 1442695040888963407n) & (2n ** 64n - 1n); return Number((state >> 33n) % BigInt(n)); };
 console.log(`SEED=${state}`);

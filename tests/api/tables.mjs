@@ -33,19 +33,26 @@ export function bodyOf(word, model, fields = {}) {
   return `{${Object.entries(all).filter(([, v]) => v !== undefined).map(([k, v]) => `"${k}":${v.replace("{model}", `"${model}"`)}`).join(",")}}`;
 }
 
-// A server with a tiny model of random weights (under each of the names) and an account with a lot of credit.
-export async function startTiny(options = [], flags = [], names = ["tiny"]) {
-  const data = folder(), file = path.join(data, "..", `${path.basename(data)}.gguf`), tool = path.resolve(root, process.env.OUT ?? "build", "tool/tinymodel");
+// A server with tiny models of random weights and an account with a lot of credit. models: name -> options of tools/tinymodel.c.
+export async function startTiny(models = { tiny: [] }, flags = []) {
+  const data = folder(), tool = path.resolve(root, process.env.OUT ?? "build", "tool/tinymodel");
   if (!existsSync(tool)) throw new Error(`${tool} is not built: make suite-api builds it`);
-  execFileSync(tool, [file, "arch=qwen2", "ctx=1024", ...options]);
-  const named = names.flatMap((name) => [["add", file, "--name", name], ["price", "set", name, "--input", "1", "--output", "1"]]);
-  for (const args of [...named, ["account", "create", "acme"], ["grant", "create", "acme", "1000000"]]) {
+  const run = async (...args) => {
     const r = await cli(args, { data });
     if (r.code !== 0) throw new Error(`sluice ${args.join(" ")}: ${r.err}`);
+    return r.out;
+  };
+  for (const [name, options] of Object.entries(models)) {
+    const file = path.join(folder(), "tiny.gguf");
+    const arch = options.find((o) => o.startsWith("arch=")) ?? "arch=qwen2"; // first: it sets the rest
+    execFileSync(tool, [file, arch, "ctx=1024", ...options.filter((o) => o !== arch)]);
+    await run("add", file, "--name", name);
+    await run("price", "set", name, "--input", "1", "--output", "1");
   }
-  execFileSync("rm", [file]);
+  await run("account", "create", "acme");
+  await run("grant", "create", "acme", "1000000");
   const server = await start(sluice, ["serve", "--data", data, "--listen", "127.0.0.1:0", "--threads", "1", ...flags], data);
-  server.key = JSON.parse((await cli(["key", "create", "acme", "--json"], { data })).out).key;
-  server.model = names[0];
+  server.key = JSON.parse(await run("key", "create", "acme", "--json")).key;
+  [server.model] = Object.keys(models);
   return server;
 }
