@@ -55,10 +55,22 @@ INTS(set1_epi8, (int x), 0x01010101u * (uint8_t)x)
 INTS(add_epi32, (__m512i a, __m512i b), (uint32_t)a.i[l] + (uint32_t)b.i[l])
 INTS(and_si512, (__m512i a, __m512i b), a.i[l] & b.i[l])
 INTS(slli_epi32, (__m512i a, unsigned n), (uint32_t)a.i[l] << n)
-INTS(srli_epi16, (__m512i a, unsigned n), ((uint32_t)a.i[l] >> 16 >> n) << 16 | ((uint32_t)a.i[l] & 0xffff) >> n)
+INTS(or_si512, (__m512i a, __m512i b), a.i[l] | b.i[l])
+INTS(srli_epi32, (__m512i a, unsigned n), (uint32_t)a.i[l] >> n)
+INTS(srai_epi32, (__m512i a, unsigned n), a.i[l] >> n)
+INTS(slli_epi16, (__m512i a, int n), (((uint32_t)a.i[l] >> 16 << n) & 0xffff) << 16 | (((uint32_t)a.i[l] << n) & 0xffff))
+INTS(srli_epi16, (__m512i a, int n), ((uint32_t)a.i[l] >> 16 >> n) << 16 | ((uint32_t)a.i[l] & 0xffff) >> n)
 INTS(cvtepu16_epi32, (__m256i a), a.h[l])
 INTS(cvtps_epi32, (__m512 a), fabsf(a.f[l]) < 0x1p31f ? (int32_t)rintf(a.f[l]) : INT32_MIN)
 
+EMU __m512i emu_cvtepu8_epi32(__m128i a)
+{
+    uint8_t b[16];
+    __m512i o;
+    memcpy(b, &a, sizeof b);
+    EACH o.i[l] = b[l];
+    return o;
+}
 EMU __m512 emu_castsi512_ps(__m512i a)
 {
     __m512 o;
@@ -132,6 +144,11 @@ EMU float emu_reduce_max_ps(__m512 a)
 #define _mm512_set1_epi8       emu_set1_epi8
 #define _mm512_add_epi32       emu_add_epi32
 #define _mm512_and_si512       emu_and_si512
+#define _mm512_or_si512        emu_or_si512
+#define _mm512_srli_epi32      emu_srli_epi32
+#define _mm512_srai_epi32      emu_srai_epi32
+#define _mm512_slli_epi16      emu_slli_epi16
+#define _mm512_cvtepu8_epi32   emu_cvtepu8_epi32
 #define _mm512_slli_epi32      emu_slli_epi32
 #define _mm512_srli_epi16      emu_srli_epi16
 #define _mm512_cvtepu16_epi32  emu_cvtepu16_epi32

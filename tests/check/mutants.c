@@ -2,6 +2,7 @@
  * the scalar kernel with one thing wrong. */
 #include "check.h"
 #include <math.h>
+#include <stdlib.h>
 
 static void scale_slightly_off(const struct kernel_matmul *m, int row0, int row1)
 {
@@ -72,6 +73,65 @@ static void depends_on_batch(const struct kernel_matmul *m, int row0, int row1)
             float *y = &m->y[(size_t)c * m->y_stride + (size_t)r];
             *y = nextafterf(*y, INFINITY);
         }
+}
+
+/* Copies the weights, lets `change` spoil each block, and multiplies those. */
+static void with_changed(const struct quant_form f, kernel_matmul_fn *kernel, void (*change)(struct quant_parts *), const struct kernel_matmul *m,
+                         int row0, int row1)
+{
+    struct kernel_panel at = kernel_panel(f, (size_t)m->n_in);
+    size_t n = ((size_t)m->n_out + KERNEL_PANEL - 1) / KERNEL_PANEL * at.bytes;
+    uint8_t *w = calloc(1, n);
+    for (size_t r = 0; r < (size_t)m->n_out; r++)
+        for (size_t i = 0; i < (size_t)m->n_in / f.block; i++) {
+            struct quant_parts p;
+            kernel_panel_get(&p, (const uint8_t *)m->w + r / KERNEL_PANEL * at.bytes, f, at, i, r % KERNEL_PANEL);
+            change(&p);
+            kernel_panel_put(w + r / KERNEL_PANEL * at.bytes, f, at, i, r % KERNEL_PANEL, &p);
+        }
+    struct kernel_matmul changed = *m;
+    changed.w = w;
+    kernel(&changed, row0, row1);
+    free(w);
+}
+
+static void last_group_as_before(struct quant_parts *p) { p->scale[15] = p->scale[14]; }
+static void last_min_as_before(struct quant_parts *p) { p->min[7] = p->min[6]; }
+static void top_bit_of_last(struct quant_parts *p) { p->code[255] &= 0x1f; }
+static void fifth_bit_lost(struct quant_parts *p) { p->code[31] &= 15; }
+static void scale_unsigned(struct quant_parts *p) { p->scale[3] = (int8_t)(p->scale[3] & 127); }
+static void min_negative(struct quant_parts *p) { p->m ^= 0x8000; }
+static void second_scale(const struct kernel_matmul *m, int a, int b) { with_changed(form_q6_k, matmul_q6_k_scalar, last_group_as_before, m, a, b); }
+static void last_min(const struct kernel_matmul *m, int a, int b) { with_changed(form_q4_k, matmul_q4_k_scalar, last_min_as_before, m, a, b); }
+static void sixth_bit(const struct kernel_matmul *m, int a, int b) { with_changed(form_q6_k, matmul_q6_k_scalar, top_bit_of_last, m, a, b); }
+static void fifth_bit(const struct kernel_matmul *m, int a, int b) { with_changed(form_q5_0, matmul_q5_0_scalar, fifth_bit_lost, m, a, b); }
+static void sign_of_scale(const struct kernel_matmul *m, int a, int b) { with_changed(form_q3_k, matmul_q3_k_scalar, scale_unsigned, m, a, b); }
+static void sign_of_min(const struct kernel_matmul *m, int a, int b) { with_changed(form_q4_1, matmul_q4_1_scalar, min_negative, m, a, b); }
+static void sign_of_min_2(const struct kernel_matmul *m, int a, int b) { with_changed(form_q2_k, matmul_q2_k_scalar, min_negative, m, a, b); }
+
+/* Eight pairs of five bits in an int16: each accumulator of a half block wraps. */
+static void wraps(const struct kernel_matmul *m, int row0, int row1)
+{
+    matmul_q5_k_scalar(m, row0, row1);
+    struct kernel_panel at = kernel_panel(form_q5_k, (size_t)m->n_in);
+    size_t nb = (size_t)m->n_in / KERNEL_BLOCK;
+    for (int c = 0; c < m->n; c++)
+        for (int r = row0; r < row1; r++)
+            for (size_t b = 0; b < nb; b++) {
+                const uint8_t *panel = (const uint8_t *)m->w + (size_t)r / 16 * at.bytes, *rec = panel + at.body + b / 8 * at.record;
+                const struct act8 *x = (const struct act8 *)m->x + (size_t)c * nb + b;
+                int lost = 0;
+                for (size_t pair = 0; pair < 2; pair++) {
+                    int sum = 0;
+                    for (size_t k = 0; k < KERNEL_BLOCK; k++)
+                        if (k % 4 / 2 == pair)
+                            sum += kernel_panel_code(form_q5_k, rec + at.code + b % 8 * at.codes, (size_t)r % 16, k) * x->q[k];
+                    lost += (int16_t)sum - sum;
+                }
+                m->y[(size_t)c * m->y_stride + (size_t)r] +=
+                    f16_to_f32(((const f16 *)(const void *)panel)[b / 8 * 16 + (size_t)r % 16]) * x->d *
+                    (float)(lost * kernel_panel_scale(form_q5_k, rec, b % 8, 0, (size_t)r % 16));
+            }
 }
 
 static void rounds_half_up(struct act8 *out, const float *x, size_t n)
@@ -155,6 +215,14 @@ const struct mutant mutants[] = {
     {"reads_past_end", (any_fn *)reads_past_end, check_matmul_f32, 4},
     {"last_column_missing", (any_fn *)last_column_missing, check_matmul_q8_0, 4},
     {"depends_on_batch", (any_fn *)depends_on_batch, check_matmul_bf16, 4},
+    {"second_scale", (any_fn *)second_scale, check_matmul_q6_k, 4},
+    {"last_min", (any_fn *)last_min, check_matmul_q4_k, 4},
+    {"sixth_bit", (any_fn *)sixth_bit, check_matmul_q6_k, 4},
+    {"fifth_bit", (any_fn *)fifth_bit, check_matmul_q5_0, 4},
+    {"sign_of_scale", (any_fn *)sign_of_scale, check_matmul_q3_k, 4},
+    {"sign_of_min", (any_fn *)sign_of_min, check_matmul_q4_1, 4},
+    {"sign_of_min_2", (any_fn *)sign_of_min_2, check_matmul_q2_k, 4},
+    {"wraps", (any_fn *)wraps, check_matmul_q5_k, 4},
     {"rounds_half_up", (any_fn *)rounds_half_up, check_quantize, 0},
     {"nan_vanishes", (any_fn *)nan_vanishes, check_quantize, 0},
     {"forgets_older_pages", (any_fn *)forgets_older_pages, check_attn_f16, 8},

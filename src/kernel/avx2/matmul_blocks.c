@@ -132,6 +132,8 @@ INLINE void tile(const struct quant_form f, float *s, const struct kernel_panel 
             for (size_t l = 0; first && l < lines; l++)
                 _mm_prefetch(next + l * LINE, _MM_HINT_T0);
             block_32(f, s, q, scales_of(f, at, rec, b, 0), d0, m0, x, nb, n_c);
+            if (n_c > 1)
+                __asm__ volatile("" ::: "memory"); /* else the compiler keeps the inputs for the other rows, and spills them all */
             block_32(f, s + HALF, q + 4 * HALF, scales_of(f, at, rec, b, HALF), d1, m1, x, nb, n_c);
         }
     }
