@@ -3,7 +3,9 @@
  *   layers   a folder under src/ includes only what tools/layers.txt allows; no cycles can arise
  *   style    lines of at most 150 columns, no tabs, no blanks at the end, files of at most 800 lines, functions of at most 100
  *   banned   functions that hide errors or overflow (strtol, sprintf, ...) and #ifdef outside the folders that may have it
- *   only     libevent, libcurl and TLS in net, jansson and digests in base, SQLite in db, utf8proc and PCRE2 in text
+ *   only     libevent, libcurl and TLS in net, jansson and digests in base, SQLite in db, utf8proc and PCRE2 in text; what starts a process in
+ *            base/sandbox.c, what makes the path of a blob in hub/store.c (two makers of a path are two chances to forget its check)
+ *   names    no file is called util, common, misc or helper
  *
  * usage: tidy LAYERS_FILE FILE... ; prints path:line: fault, exits 1 when there is any. */
 #include <ctype.h>
@@ -107,6 +109,39 @@ static void check_banned(const char *path, int n, const char *folder, const char
     }
 }
 
+/* What may stand in one file alone. Comments do not count: a line that begins with " *" or "/" is one. */
+static void check_single(const char *path, int n, const char *folder, const char *line)
+{
+    static const struct {
+        const char *word, *file;
+        bool        call;
+    } only[] = {{"fork", "", true},  {"vfork", "", true},  {"system", "", true}, {"popen", "", true},  {"execve", "", true}, {"execv", "", true},
+                {"execvp", "", true}, {"execl", "", true}, {"execlp", "", true}, {"dlopen", "", true}, {"posix_spawnp", "", true},
+                {"posix_spawn", "src/base/sandbox.c", true}, {"blobs/sha256", "src/hub/store.c", false}};
+    const char *first = line + strspn(line, " ");
+    if (!*folder || *first == '*' || *first == '/')
+        return;
+    for (size_t i = 0; i < sizeof only / sizeof *only; i++) {
+        const char *p = strstr(line, only[i].word);
+        size_t      k = strlen(only[i].word);
+        if (!p || strcmp(path, only[i].file) == 0 || (only[i].call && (p[k] != '(' || !word_at(line, p, k))))
+            continue;
+        if (*only[i].file)
+            fault(path, n, "this stands in one file only", only[i].file);
+        else
+            fault(path, n, "no part of the program starts another or loads code", only[i].word);
+    }
+}
+
+static void check_name(const char *path)
+{
+    static const char *const empty[] = {"util", "utils", "common", "misc", "helper", "helpers"};
+    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    for (size_t i = 0; i < sizeof empty / sizeof *empty; i++)
+        if (strcspn(name, ".") == strlen(empty[i]) && strncmp(name, empty[i], strlen(empty[i])) == 0)
+            fault(path, 1, "a file is named for what it is about, not", empty[i]);
+}
+
 static void check_ifdef(const char *path, int n, const char *folder, const char *line)
 {
     static const char *const may[] = {"base", "kernel", "device", "dist"};
@@ -142,6 +177,7 @@ static void check_file(const char *path)
         exit(2);
     }
     folder_of(path, folder);
+    check_name(path);
     while (fgets(line, sizeof line, f)) {
         size_t len = strcspn(line, "\n");
         line[len] = 0;
@@ -155,6 +191,7 @@ static void check_file(const char *path)
             check_library(path, n, folder, line);
         }
         check_banned(path, n, folder, line);
+        check_single(path, n, folder, line);
         check_ifdef(path, n, folder, line);
         if (strcmp(line, "{") == 0)
             opened = n;
