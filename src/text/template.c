@@ -7,12 +7,12 @@
 enum { OUTPUT_DEFAULT = 4 << 20, OUTPUT_MAX = 64 << 20 };
 
 struct chat_template {
-    struct arena  mem;
-    char         *source; /* "\r\n" made "\n" */
+    struct arena mem;
+    char *source; /* "\r\n" made "\n" */
     struct jnode *root;
-    struct str   *names; /* variables by number */
-    size_t        n_names;
-    uint32_t      caller_name, loop_name;
+    struct str *names; /* variables by number */
+    size_t n_names;
+    uint32_t caller_name, loop_name, varargs_name, kwargs_name;
 };
 
 /* Jinja reads every kind of line end as "\n". */
@@ -40,11 +40,12 @@ static bool number_name(struct jparse *p, const char *name, uint32_t *out)
 static int parse(struct chat_template *t, struct str source, struct err *e)
 {
     struct jtokens tokens = {0};
-    struct err     own = {0};
-    struct jparse  p = {.mem = &t->mem, .e = &own};
-    int            rc = jinja_lex(&tokens, source, &own);
+    struct err own = {0};
+    struct jparse p = {.mem = &t->mem, .e = &own};
+    int rc = jinja_lex(&tokens, source, &own);
     p.t = tokens.p;
-    if (!rc && (!(t->root = jinja_parse(&p)) || !number_name(&p, "caller", &t->caller_name) || !number_name(&p, "loop", &t->loop_name)))
+    if (!rc && (!(t->root = jinja_parse(&p)) || !number_name(&p, "caller", &t->caller_name) || !number_name(&p, "loop", &t->loop_name) ||
+                !number_name(&p, "varargs", &t->varargs_name) || !number_name(&p, "kwargs", &t->kwargs_name)))
         rc = own.code ? -(int)own.code : err_set(&own, ERR_NO_MEMORY, "template: no memory for its names");
     t->names = p.names.p;
     t->n_names = p.names.n;
@@ -148,7 +149,7 @@ static bool give_all(struct jrun *r, const struct chat_template *t, const struct
 {
     struct jval bos = jstr_val((struct jstr){in->bos.p ? in->bos.p : "", NULL, (uint32_t)in->bos.n, true});
     struct jval eos = jstr_val((struct jstr){in->eos.p ? in->eos.p : "", NULL, (uint32_t)in->eos.n, true});
-    struct str  key;
+    struct str key;
     const struct json *value;
     for (void *it = NULL; in->extra && json_each(in->extra, &it, &key, &value);) {
         struct jval v;
@@ -179,11 +180,18 @@ static int spans_of(struct rendered *out, const struct buf *taint, struct err *e
 
 int template_render(const struct chat_template *t, const struct render_in *in, struct rendered *out, struct err *e)
 {
-    struct err    own = {0};
+    struct err own = {0};
     struct jframe globals = {0};
-    struct jout   o;
-    struct jrun r = {
-        .e = &own, .frame = &globals, .globals = &globals, .out = &o, .now_us = in->now_us, .caller_name = t->caller_name, .loop_name = t->loop_name};
+    struct jout o;
+    struct jrun r = {.e = &own,
+                     .frame = &globals,
+                     .globals = &globals,
+                     .out = &o,
+                     .now_us = in->now_us,
+                     .caller_name = t->caller_name,
+                     .loop_name = t->loop_name,
+                     .varargs_name = t->varargs_name,
+                     .kwargs_name = t->kwargs_name};
     r.output_max = in->output_max && in->output_max < OUTPUT_MAX ? in->output_max : in->output_max ? OUTPUT_MAX : OUTPUT_DEFAULT;
     *out = (struct rendered){0};
     arena_init(&r.mem, JINJA_MEMORY_MAX);

@@ -183,3 +183,21 @@ bool unicode_nfc(const char *p, size_t n, struct buf *out)
     buf_add(out, p + plain, n - plain);
     return !out->failed;
 }
+
+const char *unicode_category(uint32_t cp)
+{
+    return cp < 0x110000 ? utf8proc_category_string((utf8proc_int32_t)cp) : "Cn";
+}
+
+size_t unicode_fold(uint32_t cp, uint32_t out[4])
+{
+    utf8proc_int32_t to[4];
+    utf8proc_ssize_t n = cp < 0x110000 ? utf8proc_decompose_char((utf8proc_int32_t)cp, to, 4, UTF8PROC_CASEFOLD, NULL) : 0;
+    if (n < 1 || n > 4) {
+        out[0] = cp;
+        return 1;
+    }
+    for (utf8proc_ssize_t i = 0; i < n; i++)
+        out[i] = (uint32_t)to[i];
+    return (size_t)n;
+}

@@ -41,6 +41,8 @@ bool unicode_is_word(uint32_t cp);   /* \w: letters, marks, digits, \p{Pc} */
 uint32_t unicode_lower(uint32_t cp);
 uint32_t unicode_upper(uint32_t cp);
 uint32_t unicode_title(uint32_t cp);
+size_t   unicode_fold(uint32_t cp, uint32_t out[4]); /* full case folding; how many code points */
+const char *unicode_category(uint32_t cp);           /* "Lu", "Nd", ...: the general category */
 
 /* Appends the text in normal form C. A row of more than NFC_RUN_MAX characters that may join with their neighbours is cut there, so that
  * reordering marks stays linear; what is not UTF-8 stays as it is. False: no memory. */

@@ -1,6 +1,5 @@
 /* The walk over expressions. */
 #include "text/jinja/jinja.h"
-#include <math.h>
 #include <string.h>
 
 static bool loop_attr(const struct jloop *l, struct str name, struct jval *out)
@@ -21,9 +20,9 @@ static bool loop_attr(const struct jloop *l, struct str name, struct jval *out)
     else if (str_eqz(name, "length"))
         *out = jint(n);
     else if (str_eqz(name, "depth"))
-        *out = jint(1);
+        *out = jint(l->depth0 + (int64_t)1);
     else if (str_eqz(name, "depth0"))
-        *out = jint(0);
+        *out = jint(l->depth0);
     else if (str_eqz(name, "previtem") && i > 0)
         *out = l->items[i - 1];
     else if (str_eqz(name, "nextitem") && i < n - 1)
@@ -33,150 +32,106 @@ static bool loop_attr(const struct jloop *l, struct str name, struct jval *out)
     return true;
 }
 
+static bool is_undefined(struct jrun *r, const struct jval *v, const char *what, struct str name)
+{
+    return jfail(r, "\"%.*s\" is undefined, so it has no %s\"%.*s\"", (int)(v->s.n < 64 ? v->s.n : 64), v->s.p ? v->s.p : "", what,
+                 (int)(name.n < 64 ? name.n : 64), name.p);
+}
+
+static bool bound(struct jrun *r, const struct jval *self, struct str name, struct jval *out)
+{
+    struct jbound *b = jnew(r, 1, sizeof *b);
+    if (!b)
+        return false;
+    *b = (struct jbound){*self, name};
+    *out = (struct jval){.type = J_METHOD, .method = b};
+    return true;
+}
+
+/* A macro tells its name and what it takes. */
+static bool macro_attr(struct jrun *r, const struct jmacro *m, struct str name, struct jval *out)
+{
+    uint32_t n = 0;
+    if (str_eqz(name, "name"))
+        *out = jstr_val(m->name);
+    else if (str_eqz(name, "catch_varargs") || str_eqz(name, "catch_kwargs") || str_eqz(name, "caller"))
+        *out = jbool(m->hidden & (name.p[1] == 'a' && name.p[2] == 'l' ? MACRO_CALLER : name.p[6] == 'v' ? MACRO_VARARGS : MACRO_KWARGS));
+    else if (str_eqz(name, "arguments")) {
+        for (const struct jnode *p = m->params; p; p = p->next)
+            n++;
+        if (!jtuple_new(r, n, out))
+            return false;
+        n = 0;
+        for (const struct jnode *p = m->params; p; p = p->next)
+            out->l->v[n++] = jstr_val(p->val.s);
+    }
+    return true;
+}
+
+/* What a value has besides its items: methods, and the fields of loops, macros, groups and cyclers. Else *out stays. */
+static bool own_attr(struct jrun *r, const struct jval *v, struct str name, struct jval *out)
+{
+    if (jmethod_known(v, name))
+        return bound(r, v, name, out);
+    if (v->type == J_LOOP)
+        loop_attr(v->loop, name, out);
+    else if (v->type == J_MACRO)
+        return macro_attr(r, v->m, name, out);
+    else if (v->type == J_OBJ && !v->obj->joiner && str_eqz(name, "current"))
+        *out = v->obj->items[v->obj->at];
+    else if (v->type == J_LIST && v->l->group && str_eqz(name, "grouper"))
+        *out = v->l->v[0];
+    else if (v->type == J_LIST && v->l->group && str_eqz(name, "list"))
+        *out = v->l->v[1];
+    return true;
+}
+
+/* value.name: an attribute of the value, else its item of that name. */
 bool jattr(struct jrun *r, const struct jval *v, struct str name, struct jval *out)
 {
+    struct jval in = *v;
     bool found = false;
     if (str_starts(name, "__"))
         return jfail(r, "the attribute %.*s is not available", (int)(name.n < 32 ? name.n : 32), name.p);
+    if (in.type == J_UNDEF)
+        return is_undefined(r, &in, "", name);
     *out = jundef(jstr_data(name.p, name.n));
-    switch (v->type) {
-    case J_UNDEF:
-        return jfail(r, "\"%.*s\" is undefined, so it has no \"%.*s\"", (int)(v->s.n < 64 ? v->s.n : 64), v->s.p ? v->s.p : "",
-                     (int)(name.n < 64 ? name.n : 64), name.p);
-    case J_DICT:
-    case J_NS: return jdict_gets(r, v->d, name, out, &found);
-    case J_LOOP: loop_attr(v->loop, name, out); return true;
-    default: return true;
-    }
+    if (!own_attr(r, &in, name, out))
+        return false;
+    return out->type != J_UNDEF || (in.type != J_DICT && in.type != J_NS) || jdict_gets(r, in.d, name, out, &found);
 }
 
+static bool text_item(struct jrun *r, const struct jval *v, int64_t i, struct jval *out)
+{
+    size_t n = jstr_chars(v->s);
+    int64_t at = i < 0 ? i + (int64_t)n : i;
+    if (at >= 0 && at < (int64_t)n)
+        *out = jstr_val(jstr_char(v->s, jstr_at(v->s, (size_t)at)));
+    return jstep(r, v->s.n / 16);
+}
+
+/* value[key]: the item of that key, else the attribute of that name. */
 bool jitem(struct jrun *r, const struct jval *v, const struct jval *key, struct jval *out)
 {
-    bool found;
-    *out = jundef(jstr_lit("an item"));
-    if (v->type == J_DICT)
-        return jdict_get(r, v->d, key, out, &found);
-    if (key->type == J_INT && v->type == J_LIST) {
-        int64_t i = key->i < 0 ? key->i + v->l->n : key->i;
-        if (i >= 0 && i < v->l->n)
-            *out = v->l->v[i];
-        return true;
-    }
-    if (key->type == J_INT && v->type == J_STR) {
-        struct jval at[3] = {*key, jnone(), jnone()}, s;
-        if (!jslice(r, v, at, &s))
-            return false;
-        if (s.s.n && (key->i >= 0 || (uint64_t)0 - (uint64_t)key->i <= jstr_chars(v->s)))
-            *out = jstr_val(jstr_char(s.s, 0));
-        return true;
-    }
-    if (key->type == J_STR && (v->type == J_UNDEF || v->type == J_NS || v->type == J_LOOP))
-        return jattr(r, v, jstr_raw(key->s), out);
-    return v->type != J_UNDEF || jfail(r, "\"%.*s\" is undefined, so it has no items", (int)(v->s.n < 64 ? v->s.n : 64), v->s.p ? v->s.p : "");
-}
-
-/* ---- arithmetic ---- */
-
-static bool overflow(struct jrun *r) { return jfail(r, "a number is out of range"); }
-
-static bool int_pow(struct jrun *r, int64_t x, int64_t y, struct jval *out)
-{
-    int64_t v = 1;
-    if (y < 0)
-        return *out = (struct jval){.type = J_FLOAT, .f = pow((double)x, (double)y)}, true;
-    if (x == 0 || x == 1 || x == -1)
-        return *out = jint(y == 0 ? 1 : x == -1 && y % 2 == 0 ? 1 : x), true;
-    for (; y > 0; y--) /* |x| > 1: at most 63 rounds before it overflows */
-        if (!ck_mul(v, x, &v))
-            return overflow(r);
-    return *out = jint(v), true;
-}
-
-static bool int_arith(struct jrun *r, int op, int64_t x, int64_t y, struct jval *out)
-{
-    int64_t v = 0;
-    if ((op == '/' || op == '%' || op == OP_FLOORDIV) && y == 0)
-        return jfail(r, "division by zero");
-    switch (op) {
-    case '+': return ck_add(x, y, &v) ? (*out = jint(v), true) : overflow(r);
-    case '-': return ck_sub(x, y, &v) ? (*out = jint(v), true) : overflow(r);
-    case '*': return ck_mul(x, y, &v) ? (*out = jint(v), true) : overflow(r);
-    case '/': return *out = (struct jval){.type = J_FLOAT, .f = (double)x / (double)y}, true;
-    case OP_POW: return int_pow(r, x, y, out);
-    default: break;
-    }
-    if (x == INT64_MIN && y == -1)
-        return op == '%' ? (*out = jint(0), true) : overflow(r);
-    int64_t rest = x % y;
-    bool    down = rest != 0 && (rest < 0) != (y < 0); /* Python rounds down */
-    *out = jint(op == '%' ? rest + (down ? y : 0) : x / y - down);
-    return true;
-}
-
-static bool float_arith(struct jrun *r, int op, double x, double y, struct jval *out)
-{
-    double v = 0;
-    if ((op == '/' || op == '%' || op == OP_FLOORDIV) && y == 0)
-        return jfail(r, "division by zero");
-    switch (op) {
-    case '+': v = x + y; break;
-    case '-': v = x - y; break;
-    case '*': v = x * y; break;
-    case '/': v = x / y; break;
-    case OP_POW: v = pow(x, y); break;
-    case OP_FLOORDIV: v = floor(x / y); break;
-    default: v = x - floor(x / y) * y;
-    }
-    *out = (struct jval){.type = J_FLOAT, .f = v};
-    return true;
-}
-
-static bool add_lists(struct jrun *r, const struct jlist *a, const struct jlist *b, struct jval *out)
-{
-    if (!jlist_new(r, (size_t)a->n + b->n, out))
+    struct jval in = *v, k = *key;
+    int64_t i;
+    bool found = false;
+    if (in.type == J_UNDEF)
+        return is_undefined(r, &in, "items, and no ", k.type == J_STR ? jstr_raw(k.s) : STR("item"));
+    *out = jundef(k.type == J_STR ? k.s : jstr_lit("an item"));
+    if (in.type == J_DICT && jhashable(&k) && !jdict_get(r, in.d, &k, out, &found))
         return false;
-    out->l->tuple = a->tuple;
-    if (a->n)
-        memcpy(out->l->v, a->v, a->n * sizeof *a->v);
-    if (b->n)
-        memcpy(out->l->v + a->n, b->v, b->n * sizeof *b->v);
-    return true;
-}
-
-static const char *op_name(int op)
-{
-    static char names[][2] = {"+", "-", "*", "/", "%"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (names[i][0] == op)
-            return names[i];
-    return op == OP_POW ? "**" : "//";
-}
-
-bool jarith(struct jrun *r, int op, const struct jval *a, const struct jval *b, struct jval *out)
-{
-    double x, y;
-    if (a->type == J_INT && b->type == J_INT)
-        return int_arith(r, op, a->i, b->i, out);
-    if (jnumber(a, &x) && jnumber(b, &y)) {
-        if (a->type != J_FLOAT && b->type != J_FLOAT)
-            return int_arith(r, op, a->type == J_INT ? a->i : a->b, b->type == J_INT ? b->i : b->b, out);
-        return float_arith(r, op, x, y, out);
+    if (found)
+        return true;
+    if (k.type == J_STR)
+        return jattr(r, &in, jstr_raw(k.s), out);
+    if (in.type == J_LIST && jinteger(&k, &i)) {
+        i = i < 0 ? i + in.l->n : i;
+        if (i >= 0 && i < in.l->n)
+            *out = in.l->v[i];
+        return true;
     }
-    if (op == '+' && a->type == J_STR && b->type == J_STR) {
-        struct jstr both[2] = {a->s, b->s}, s;
-        return jstr_concat(r, both, 2, &s) && (*out = jstr_val(s), true);
-    }
-    if (op == '+' && a->type == J_LIST && b->type == J_LIST)
-        return add_lists(r, a->l, b->l, out);
-    if (op == '*' && ((a->type == J_STR && b->type == J_INT) || (a->type == J_INT && b->type == J_STR))) {
-        struct jstr s;
-        bool        left = a->type == J_STR;
-        return jstr_repeat(r, left ? a->s : b->s, left ? b->i : a->i, &s) && (*out = jstr_val(s), true);
-    }
-    const struct jval *u = a->type == J_UNDEF ? a : b;
-    if (u->type == J_UNDEF)
-        return jfail(r, "\"%.*s\" is undefined and cannot stand beside \"%s\"", (int)(u->s.n < 64 ? u->s.n : 64), u->s.p ? u->s.p : "", op_name(op));
-    return jfail(r, "\"%s\" between %s and %s", op_name(op), jtype_name(a), jtype_name(b));
+    return in.type != J_STR || !jinteger(&k, &i) || text_item(r, &in, i, out);
 }
 
 static size_t list_len(const struct jnode *n)
@@ -190,9 +145,9 @@ static size_t list_len(const struct jnode *n)
 /* A row of texts with + between is put together once. */
 static bool eval_arith(struct jrun *r, const struct jnode *n, struct jval *out)
 {
-    size_t       len = 1 + list_len(n->list), i = 1;
+    size_t len = 1 + list_len(n->list), i = 1;
     struct jval *v = jnew(r, len, sizeof *v);
-    bool         texts = true;
+    bool texts = true;
     if (!v || !jeval(r, n->a, &v[0]))
         return false;
     texts = v[0].type == J_STR;
@@ -221,7 +176,7 @@ static bool eval_arith(struct jrun *r, const struct jnode *n, struct jval *out)
 
 static bool eval_concat(struct jrun *r, const struct jnode *n, struct jval *out)
 {
-    size_t       len = list_len(n->list), i = 0;
+    size_t len = list_len(n->list), i = 0;
     struct jstr *parts = jnew(r, len, sizeof *parts);
     for (const struct jnode *x = n->list; parts && x; x = x->next, i++) {
         struct jval v;
@@ -232,33 +187,17 @@ static bool eval_concat(struct jrun *r, const struct jnode *n, struct jval *out)
     return parts && jstr_concat(r, parts, len, &out->s);
 }
 
-static bool compare_one(struct jrun *r, int op, const struct jval *a, const struct jval *b, bool *out)
-{
-    int order = 0;
-    switch (op) {
-    case OP_EQ: return jequal(r, a, b, out);
-    case OP_NE: return jequal(r, a, b, out) && (*out = !*out, true);
-    case OP_IN: return jcontains(r, b, a, out);
-    case OP_NOT_IN: return jcontains(r, b, a, out) && (*out = !*out, true);
-    default: break;
-    }
-    if (!jcompare(r, a, b, false, &order))
-        return false;
-    *out = op == '<' ? order < 0 : op == '>' ? order > 0 : op == OP_LE ? order <= 0 : order >= 0;
-    return true;
-}
-
 static bool eval_cmp(struct jrun *r, const struct jnode *n, struct jval *out)
 {
     struct jval left, right;
-    bool        is = true;
+    bool is = true;
     if (!jeval(r, n->a, &left))
         return false;
     for (const struct jnode *x = n->list; x && is; x = x->next, left = right) {
         if (!jeval(r, x->a, &right))
             return false;
         r->line = x->line;
-        if (!compare_one(r, x->op, &left, &right, &is))
+        if (!jorder(r, x->op, &left, &right, &is))
             return false;
     }
     *out = jbool(is);
@@ -308,7 +247,7 @@ static bool eval_sign(struct jrun *r, const struct jnode *n, struct jval *out)
         return false;
     if (n->kind == X_POS || v.type != J_FLOAT)
         return jarith(r, n->kind == X_NEG ? '-' : '+', &zero, &v, out);
-    *out = (struct jval){.type = J_FLOAT, .f = -v.f};
+    *out = jreal(-v.f);
     return true;
 }
 
@@ -326,16 +265,15 @@ static bool eval_cond(struct jrun *r, const struct jnode *n, struct jval *out)
 static bool eval_slice(struct jrun *r, const struct jval *v, const struct jnode *n, struct jval *out)
 {
     struct jval at[3] = {jnone(), jnone(), jnone()};
-    return (!n->a || jeval(r, n->a, &at[0])) && (!n->b || jeval(r, n->b, &at[1])) && (!n->c || jeval(r, n->c, &at[2])) &&
-           jslice(r, v, at, out);
+    return (!n->a || jeval(r, n->a, &at[0])) && (!n->b || jeval(r, n->b, &at[1])) && (!n->c || jeval(r, n->c, &at[2])) && jslice(r, v, at, out);
 }
 
 /* One link. `value.name(...)` is two links and one call; *skip says that the second was taken too. */
 static bool eval_link(struct jrun *r, const struct jnode *x, const struct jval *v, struct jval *out, bool *skip)
 {
-    struct jval  key;
+    struct jval key;
     struct jargs args;
-    bool         is;
+    bool is;
     r->line = x->line;
     switch (x->kind) {
     case P_ATTR:

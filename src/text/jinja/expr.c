@@ -1,6 +1,7 @@
 /* Expressions, loosest binding first. Chains of equal operators are lists, so that long ones do not nest. */
 #include "text/jinja/jinja.h"
 #include "base/str.h"
+#include <math.h>
 #include <string.h>
 
 /* A list node of `kind`: first, then items as parse adds them. */
@@ -36,8 +37,14 @@ static struct jnode *left_to_right(struct jparse *p, const char *ops, int extra,
     return n ? n : first;
 }
 
-static struct jnode *parse_pow(struct jparse *p) { return left_to_right(p, "", OP_POW, parse_unary); }
-static struct jnode *parse_mul(struct jparse *p) { return left_to_right(p, "*/%", OP_FLOORDIV, parse_pow); }
+static struct jnode *parse_pow(struct jparse *p)
+{
+    return left_to_right(p, "", OP_POW, parse_unary);
+}
+static struct jnode *parse_mul(struct jparse *p)
+{
+    return left_to_right(p, "*/%", OP_FLOORDIV, parse_pow);
+}
 
 static struct jnode *parse_concat(struct jparse *p)
 {
@@ -56,7 +63,10 @@ static struct jnode *parse_concat(struct jparse *p)
     return n ? n : first;
 }
 
-static struct jnode *parse_add(struct jparse *p) { return left_to_right(p, "+-", 0, parse_concat); }
+static struct jnode *parse_add(struct jparse *p)
+{
+    return left_to_right(p, "+-", 0, parse_concat);
+}
 
 static int compare_op(struct jparse *p)
 {
@@ -123,14 +133,20 @@ static struct jnode *parse_logic(struct jparse *p, const char *op, enum jkind ki
     return n ? n : first;
 }
 
-static struct jnode *parse_and(struct jparse *p) { return parse_logic(p, "and", X_AND, parse_not); }
-struct jnode        *jparse_or(struct jparse *p) { return parse_logic(p, "or", X_OR, parse_and); }
+static struct jnode *parse_and(struct jparse *p)
+{
+    return parse_logic(p, "and", X_AND, parse_not);
+}
+struct jnode *jparse_or(struct jparse *p)
+{
+    return parse_logic(p, "or", X_OR, parse_and);
+}
 
 struct jnode *jparse_expr(struct jparse *p)
 {
     if (!jparse_deeper(p))
         return NULL;
-    int           links = 0;
+    int links = 0;
     struct jnode *n = jparse_or(p);
     while (n && jparse_skip_name(p, "if")) {
         struct jnode *x = jparse_node(p, X_COND);
@@ -145,10 +161,17 @@ struct jnode *jparse_expr(struct jparse *p)
     return n;
 }
 
-/* a, b, c is a tuple. */
-struct jnode *jparse_expr_or_tuple(struct jparse *p)
+/* What ends a row with commas: the end of its tag or bracket, or a word of a for. */
+static bool ends_tuple(const struct jparse *p)
 {
-    struct jnode *first = jparse_expr(p), *n, **tail;
+    return p->t->kind == T_TAG_END || p->t->kind == T_PRINT_END || jparse_is_op(p, ')') || jparse_is_name(p, "in") || jparse_is_name(p, "if") ||
+           jparse_is_name(p, "recursive");
+}
+
+/* a, b, c is a tuple. */
+struct jnode *jparse_tuple(struct jparse *p, struct jnode *(*item)(struct jparse *))
+{
+    struct jnode *first = item(p), *n, **tail;
     if (!first || !jparse_is_op(p, ','))
         return first;
     if (!(n = list_of(p, X_LIST, first)))
@@ -156,36 +179,72 @@ struct jnode *jparse_expr_or_tuple(struct jparse *p)
     n->op = 1;
     tail = &first->next;
     while (jparse_skip_op(p, ',')) {
-        if (p->t->kind == T_TAG_END || p->t->kind == T_PRINT_END || jparse_is_op(p, ')'))
+        if (ends_tuple(p))
             break;
-        if (!(*tail = jparse_expr(p)))
+        if (!(*tail = item(p)))
             return NULL;
         tail = &(*tail)->next;
     }
     return n;
 }
 
-struct jnode *jparse_target(struct jparse *p)
+struct jnode *jparse_expr_or_tuple(struct jparse *p)
 {
-    struct jnode *first = NULL, **tail = &first, *n;
-    bool          bracket = jparse_skip_op(p, '('), many = false;
-    do {
-        if (first && p->t->kind != T_NAME)
-            break;
-        if (!(n = jparse_node(p, X_NAME)) || !jparse_name_of(p, n))
+    return jparse_tuple(p, jparse_expr);
+}
+
+static bool is_constant(const struct jparse *p)
+{
+    static const char *const words[] = {"true", "false", "none", "True", "False", "None"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (jparse_is_name(p, words[i]))
+            return true;
+    return false;
+}
+
+static struct jnode *target_row(struct jparse *p, bool in_brackets);
+
+/* A name, name.attribute of a namespace, or a row of targets in brackets. */
+struct jnode *jparse_one_target(struct jparse *p)
+{
+    struct jnode *n;
+    if (jparse_skip_op(p, '(')) {
+        if (!jparse_deeper(p) || !(n = target_row(p, true)) || !jparse_want_op(p, ')'))
             return NULL;
-        if (jparse_skip_op(p, '.')) {
-            if (!(n->a = jparse_node(p, P_ATTR)) || !jparse_name_of(p, n->a))
-                return NULL;
-        }
-        *tail = n;
-        tail = &n->next;
-    } while (jparse_skip_op(p, ',') && (many = true));
-    if (bracket && !jparse_want_op(p, ')'))
+        p->depth--;
+        return n;
+    }
+    if (is_constant(p))
+        return jparse_fail(p, "\"%.*s\" cannot be set", (int)p->t->text.n, p->t->text.p);
+    if (!(n = jparse_node(p, X_NAME)) || !jparse_name_of(p, n))
         return NULL;
-    if (!many)
-        return first;
-    return list_of(p, X_LIST, first);
+    if (jparse_skip_op(p, '.') && (!(n->a = jparse_node(p, P_ATTR)) || !jparse_name_of(p, n->a)))
+        return NULL;
+    return n;
+}
+
+/* A row of more than one, or of one with a comma behind it, is a list. */
+static struct jnode *target_row(struct jparse *p, bool in_brackets)
+{
+    struct jnode *first = jparse_one_target(p), **tail = first ? &first->next : NULL;
+    bool many = false;
+    while (first && jparse_skip_op(p, ',')) {
+        many = true;
+        if (in_brackets && jparse_is_op(p, ')'))
+            break;
+        if (!(*tail = jparse_one_target(p)))
+            return NULL;
+        tail = &(*tail)->next;
+    }
+    return first && many ? list_of(p, X_LIST, first) : first;
+}
+
+struct jnode *jparse_target(struct jparse *p, bool in_for)
+{
+    struct jnode *n = target_row(p, false);
+    if (n && in_for && n->kind == X_NAME && str_eqz(jstr_raw(n->val.s), "loop"))
+        return jparse_fail(p, "a loop cannot set \"loop\"");
+    return n && in_for && n->kind == X_NAME && n->a ? jparse_fail(p, "a for sets names, not attributes") : n;
 }
 
 /* ---- primaries ---- */
@@ -198,38 +257,39 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* \xHH, \uHHHH and \UHHHHHHHH at s[at], which is behind the backslash: how many characters were taken; 0 when it is none of them. */
-static size_t hex_escape(struct str s, size_t at, char out[4], size_t *n_out)
+/* \xHH, \uHHHH, \UHHHHHHHH and \OOO at s[at], which is behind the backslash: how many characters were taken; 0 when they are no character. */
+static size_t coded_escape(struct str s, size_t at, char out[4], size_t *n_out)
 {
-    size_t   digits = s.p[at] == 'x' ? 2 : s.p[at] == 'u' ? 4 : s.p[at] == 'U' ? 8 : 0;
+    bool octal = s.p[at] >= '0' && s.p[at] <= '7';
+    size_t digits = s.p[at] == 'x' ? 2 : s.p[at] == 'u' ? 4 : s.p[at] == 'U' ? 8 : 3, i = octal ? 0 : 1;
     uint32_t cp = 0;
-    if (!digits || s.n - at - 1 < digits)
-        return 0;
-    for (size_t i = 1; i <= digits; i++) {
-        int d = hex_digit(s.p[at + i]);
+    for (digits += i; i < digits; i++) {
+        int d = at + i < s.n ? hex_digit(s.p[at + i]) : -1;
+        if (octal && (d < 0 || d > 7))
+            break;
         if (d < 0)
             return 0;
-        cp = cp << 4 | (uint32_t)d;
+        cp = cp << (octal ? 3 : 4) | (uint32_t)d;
     }
     if (cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000))
         return 0;
     *n_out = utf8_encode(out, cp);
-    return digits + 1;
+    return i;
 }
 
 static size_t escape(struct str s, size_t at, char out[4], size_t *n_out)
 {
-    static const char from[] = "nrtbfva0", to[] = "\n\r\t\b\f\v\a";
-    const char       *k = strchr(from, s.p[at]);
+    static const char from[] = "nrtbfva\\'\"", to[] = "\n\r\t\b\f\v\a\\'\"";
+    char c = s.p[at];
+    const char *k = c ? strchr(from, c) : NULL;
     *n_out = 1;
-    if (s.p[at] && k)
+    if (k)
         return out[0] = to[k - from], 1;
-    if (strchr("\\'\"", s.p[at]))
-        return out[0] = s.p[at], 1;
-    size_t taken = hex_escape(s, at, out, n_out);
-    if (taken)
-        return taken;
-    out[0] = '\\', out[1] = s.p[at]; /* as Python: an unknown escape stays as it is */
+    if (c == 'x' || c == 'u' || c == 'U' || (c >= '0' && c <= '7'))
+        return coded_escape(s, at, out, n_out);
+    if (c == 'N')
+        return 0;              /* the names of characters are not here */
+    out[0] = '\\', out[1] = c; /* as Python: an unknown escape stays as it is */
     *n_out = 2;
     return 1;
 }
@@ -238,7 +298,7 @@ static size_t escape(struct str s, size_t at, char out[4], size_t *n_out)
 static struct jnode *parse_string(struct jparse *p)
 {
     struct jnode *n = jparse_node(p, X_LIT);
-    size_t        bytes = 0, used = 0;
+    size_t bytes = 0, used = 0;
     for (const struct jtoken *t = p->t; t->kind == T_STRING; t++)
         bytes += t->text.n; /* they lie in the source, which is bounded; an escape never grows */
     char *out = n ? arena_new(p->mem, bytes + 1) : NULL;
@@ -246,7 +306,7 @@ static struct jnode *parse_string(struct jparse *p)
         return n ? jparse_fail(p, "no memory for its texts") : NULL;
     for (; p->t->kind == T_STRING; p->t++)
         for (size_t i = 0; i < p->t->text.n;) {
-            char   c[4];
+            char c[4];
             size_t n_c;
             if (p->t->text.p[i] != '\\' || i + 1 >= p->t->text.n) {
                 out[used++] = p->t->text.p[i++];
@@ -256,7 +316,10 @@ static struct jnode *parse_string(struct jparse *p)
                 i += 2;
                 continue;
             }
-            i += 1 + escape(p->t->text, i + 1, c, &n_c);
+            size_t taken = escape(p->t->text, i + 1, c, &n_c);
+            if (!taken)
+                return jparse_fail(p, "an escape in a text that is no character: \\%c", p->t->text.p[i + 1]);
+            i += 1 + taken;
             memcpy(out + used, c, n_c);
             used += n_c;
         }
@@ -267,26 +330,31 @@ static struct jnode *parse_string(struct jparse *p)
 static struct jnode *parse_number(struct jparse *p)
 {
     struct jnode *n = jparse_node(p, X_LIT);
-    char          digits[64];
-    size_t        used = 0;
-    for (size_t i = 0; i < p->t->text.n && used < sizeof digits; i++)
-        if (p->t->text.p[i] != '_')
-            digits[used++] = p->t->text.p[i];
-    struct str s = {digits, used};
+    struct jstr s = jstr_data(p->t->text.p, p->t->text.n);
+    bool prefixed = s.n > 2 && s.p[0] == '0' && (s.p[1] | 32) >= 'a' && (s.p[1] | 32) != 'e', whole = p->t->kind == T_INT;
     if (!n)
         return NULL;
-    n->val.type = p->t->kind == T_INT ? J_INT : J_FLOAT;
-    if (used == sizeof digits || !(p->t->kind == T_INT ? str_i64(s, &n->val.i) : str_f64(s, &n->val.f)))
-        return jparse_fail(p, "the number %.*s is out of range", (int)(p->t->text.n < 64 ? p->t->text.n : 64), p->t->text.p);
+    n->val.type = whole ? J_INT : J_FLOAT;
+    if (whole && jparse_int(s, prefixed ? 0 : 10, &n->val.i) != JPARSED)
+        return jparse_fail(p, "the number %.*s is out of range", (int)(s.n < 64 ? s.n : 64), s.p);
+    if (!whole && !jparse_float(s, &n->val.f)) /* the lexer saw that it is one: too large or too small */
+        n->val.f = memchr(s.p, '-', s.n) ? 0 : INFINITY;
     p->t++;
     return n;
 }
 
 static struct jnode *parse_name(struct jparse *p)
 {
-    static const struct { const char *name; struct jval v; } words[] = {
-        {"true", {.type = J_BOOL, .b = true}},   {"True", {.type = J_BOOL, .b = true}},   {"false", {.type = J_BOOL, .b = false}},
-        {"False", {.type = J_BOOL, .b = false}}, {"none", {.type = J_NONE}},              {"None", {.type = J_NONE}},
+    static const struct {
+        const char *name;
+        struct jval v;
+    } words[] = {
+        {"true", {.type = J_BOOL, .b = true}},
+        {"True", {.type = J_BOOL, .b = true}},
+        {"false", {.type = J_BOOL, .b = false}},
+        {"False", {.type = J_BOOL, .b = false}},
+        {"none", {.type = J_NONE}},
+        {"None", {.type = J_NONE}},
     };
     struct jnode *n = jparse_node(p, X_NAME);
     for (size_t i = 0; n && i < sizeof words / sizeof *words; i++)
@@ -333,7 +401,7 @@ static struct jnode *parse_dict(struct jparse *p)
 static struct jnode *parse_primary(struct jparse *p)
 {
     struct jnode *n;
-    bool          comma;
+    bool comma;
     switch (p->t->kind) {
     case T_STRING: return parse_string(p);
     case T_INT:
@@ -363,10 +431,12 @@ bool jparse_args(struct jparse *p, struct jnode **list)
     while (!jparse_skip_op(p, ')')) {
         struct jnode *a;
         if (jparse_is_op(p, '*') || jparse_is_op(p, OP_POW)) {
-            jparse_fail(p, "* and ** in arguments are not available in chat templates");
-            return false;
-        }
-        if (p->t->kind == T_NAME && p->t[1].kind == T_OP && p->t[1].op == '=') {
+            uint8_t stars = jparse_is_op(p, '*') ? 1 : 2;
+            p->t++;
+            if (!(a = jparse_node(p, X_SPREAD)) || !(a->a = jparse_expr(p)))
+                return false;
+            a->op = stars;
+        } else if (p->t->kind == T_NAME && p->t[1].kind == T_OP && p->t[1].op == '=') {
             if (!(a = jparse_node(p, X_KWARG)) || !jparse_name_of(p, a))
                 return false;
             p->t++;
@@ -382,12 +452,12 @@ bool jparse_args(struct jparse *p, struct jnode **list)
     return true;
 }
 
-/* [a], [a:b:c]; "[" is taken. */
+/* [a], [a:b:c], [a, b]; "[" is taken. */
 static struct jnode *parse_subscript(struct jparse *p)
 {
-    struct jnode *n = jparse_node(p, P_INDEX), *part[3] = {0};
-    int           colons = 0;
-    while (n && !jparse_skip_op(p, ']')) {
+    struct jnode *n = jparse_node(p, P_INDEX), *part[3] = {0}, *row, **tail;
+    int colons = 0;
+    while (n && !jparse_is_op(p, ']') && !jparse_is_op(p, ',')) {
         if (jparse_skip_op(p, ':')) {
             if (++colons > 2)
                 return jparse_fail(p, "a slice has more than three parts");
@@ -405,7 +475,16 @@ static struct jnode *parse_subscript(struct jparse *p)
         n->kind = P_SLICE;
     else if (!n->a)
         return jparse_fail(p, "an index is missing in [ ]");
-    return n;
+    if (!colons && jparse_is_op(p, ',')) {
+        if (!(row = list_of(p, X_LIST, n->a)))
+            return NULL;
+        row->op = 1;
+        n->a = row;
+        for (tail = &row->list->next; jparse_skip_op(p, ',') && !jparse_is_op(p, ']'); tail = &(*tail)->next)
+            if (!(*tail = jparse_expr(p)))
+                return NULL;
+    }
+    return jparse_want_op(p, ']') ? n : NULL;
 }
 
 /* One link of .name, .0, [..] or (..); *is is false when there is none. */
@@ -470,6 +549,8 @@ static struct jnode *parse_test(struct jparse *p)
         return NULL;
     if (jparse_skip_op(p, '('))
         return jparse_args(p, &n->list) ? n : NULL;
+    if (jparse_is_name(p, "is"))
+        return jparse_fail(p, "two tests in a row; use brackets");
     bool value = p->t->kind == T_STRING || p->t->kind == T_INT || p->t->kind == T_FLOAT || jparse_is_op(p, '[') || jparse_is_op(p, '{') ||
                  (p->t->kind == T_NAME && !jparse_is_name(p, "else") && !jparse_is_name(p, "or") && !jparse_is_name(p, "and") &&
                   !jparse_is_name(p, "is") && !jparse_is_name(p, "if") && !jparse_is_name(p, "in") && !jparse_is_name(p, "not"));

@@ -6,11 +6,12 @@
 
 struct dump {
     struct jrun *r;
-    struct buf   b;
-    int64_t      indent; /* below 0: one line */
-    struct jstr  item_sep, key_sep;
-    bool         ascii, sort;
-    int          depth;
+    struct buf b;
+    bool lines; /* with indent: one value a line */
+    struct jstr indent;
+    struct jstr item_sep, key_sep;
+    bool ascii, sort;
+    int depth;
 };
 
 static void put_escaped(struct dump *d, uint32_t cp)
@@ -26,15 +27,15 @@ static void dump_str(struct dump *d, struct jstr s)
     static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
     buf_char(&d->b, '"');
     for (size_t i = 0; i < s.n;) {
-        char        c = s.p[i];
+        char c = s.p[i];
         const char *k = c ? strchr(from, c) : NULL;
-        uint32_t    cp = (uint8_t)c;
-        int         n = 1;
+        uint32_t cp = (uint8_t)c;
+        int n = 1;
         if (k)
             buf_char(&d->b, '\\'), buf_char(&d->b, to[k - from]);
         else if (cp < 32)
             put_escaped(d, cp);
-        else if (cp >= 0x80 && d->ascii && (n = utf8_decode(s.p + i, s.n - i, &cp)) > 0)
+        else if (cp >= 0x7f && d->ascii && (n = utf8_decode(s.p + i, s.n - i, &cp)) > 0)
             put_escaped(d, cp);
         else
             buf_char(&d->b, c);
@@ -45,11 +46,11 @@ static void dump_str(struct dump *d, struct jstr s)
 
 static void new_line(struct dump *d, int depth)
 {
-    if (d->indent < 0)
+    if (!d->lines)
         return;
     buf_char(&d->b, '\n');
-    for (int64_t i = 0; i < d->indent * depth && !d->b.failed; i++)
-        buf_char(&d->b, ' ');
+    for (int i = 0; i < depth && !d->b.failed; i++)
+        buf_add(&d->b, d->indent.p, d->indent.n);
 }
 
 static bool dump(struct dump *d, const struct jval *v);
@@ -130,7 +131,10 @@ static bool dump(struct dump *d, const struct jval *v)
     case J_NONE: buf_str(&d->b, "null"); break;
     case J_BOOL: buf_str(&d->b, v->b ? "true" : "false"); break;
     case J_INT: buf_fmt(&d->b, "%lld", (long long)v->i); break;
-    case J_FLOAT: jdouble(text, v->f), buf_str(&d->b, text); break;
+    case J_FLOAT:
+        jdouble(text, v->f);
+        buf_str(&d->b, text[0] == 'i' ? "Infinity" : text[0] == 'n' ? "NaN" : text[1] == 'i' ? "-Infinity" : text);
+        break;
     case J_STR: dump_str(d, v->s); break;
     case J_LIST: ok = dump_list(d, v->l); break;
     case J_DICT: ok = dump_dict(d, v->d); break;
@@ -142,32 +146,46 @@ static bool dump(struct dump *d, const struct jval *v)
 
 static bool separators(struct dump *d, const struct jargs *a)
 {
-    struct jval v;
-    if (!jarg(a, UINT32_MAX, "separators", &v) || v.type == J_NONE)
+    struct jval v, *two;
+    uint32_t n;
+    if (!jarg(a, 2, "separators", &v) || v.type == J_NONE)
         return true;
-    if (v.type != J_LIST || v.l->n != 2 || v.l->v[0].type != J_STR || v.l->v[1].type != J_STR)
+    if (!jitems(d->r, &v, &two, &n))
+        return false;
+    if (n != 2 || two[0].type != J_STR || two[1].type != J_STR)
         return jfail(d->r, "tojson takes separators as two texts");
-    d->item_sep = v.l->v[0].s;
-    d->key_sep = v.l->v[1].s;
+    d->item_sep = two[0].s;
+    d->key_sep = two[1].s;
     return true;
 }
 
+/* indent= is a number of blanks or a text; none is one line. */
+static bool indentation(struct dump *d, const struct jargs *a)
+{
+    struct jval x;
+    int64_t n;
+    if (!jarg(a, 1, "indent", &x) || x.type == J_NONE)
+        return true;
+    d->lines = true;
+    d->item_sep = jstr_lit(",");
+    if (x.type == J_STR)
+        d->indent = x.s;
+    else if (!jinteger(&x, &n) || n > 64 || !jstr_repeat(d->r, jstr_lit(" "), n, &d->indent))
+        return jfail(d->r, "tojson takes an indent of up to 64 or a text");
+    return true;
+}
+
+/* tojson(ensure_ascii=False, indent=None, separators=None, sort_keys=False) */
 bool jtojson(struct jrun *r, const struct jval *v, const struct jargs *a, struct jval *out)
 {
-    struct dump d = {.r = r, .indent = -1, .item_sep = jstr_lit(", "), .key_sep = jstr_lit(": ")};
+    struct dump d = {.r = r, .indent = jstr_lit(""), .item_sep = jstr_lit(", "), .key_sep = jstr_lit(": ")};
     struct jval x;
-    if (jarg(a, 0, "indent", &x) && x.type == J_INT) {
-        if (x.i < 0 || x.i > 64)
-            return jfail(r, "tojson takes an indent of 0 to 64");
-        d.indent = x.i;
-        d.item_sep = jstr_lit(",");
-    }
-    d.ascii = jarg(a, UINT32_MAX, "ensure_ascii", &x) && jtruthy(&x);
-    d.sort = jarg(a, UINT32_MAX, "sort_keys", &x) && jtruthy(&x);
-    if (!separators(&d, a))
+    d.ascii = jarg(a, 0, "ensure_ascii", &x) && jtruthy(&x);
+    d.sort = jarg(a, 3, "sort_keys", &x) && jtruthy(&x);
+    if (!indentation(&d, a) || !separators(&d, a))
         return false;
     buf_init(&d.b, r->output_max);
-    bool  ok = dump(&d, v) && (!d.b.failed || jfail(r, "a text is longer than %zu bytes", r->output_max));
+    bool ok = dump(&d, v) && (!d.b.failed || jfail(r, "a text is longer than %zu bytes", r->output_max));
     char *copy = ok ? jnew(r, d.b.len + 1, 1) : NULL;
     if (copy && d.b.len)
         memcpy(copy, d.b.data, d.b.len);
@@ -178,8 +196,8 @@ bool jtojson(struct jrun *r, const struct jval *v, const struct jargs *a, struct
 
 static bool from_object(struct jrun *r, const struct json *j, struct jval *out)
 {
-    void              *it = NULL;
-    struct str         key;
+    void *it = NULL;
+    struct str key;
     const struct json *v;
     if (!jdict_new(r, json_len(j), out))
         return false;

@@ -7,7 +7,7 @@
 
 struct jnode *jparse_fail(struct jparse *p, const char *fmt, ...)
 {
-    char    what[256];
+    char what[256];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
@@ -35,8 +35,14 @@ bool jparse_deeper(struct jparse *p)
     return false;
 }
 
-bool jparse_is_op(const struct jparse *p, int op) { return p->t->kind == T_OP && p->t->op == op; }
-bool jparse_is_name(const struct jparse *p, const char *name) { return p->t->kind == T_NAME && str_eqz(p->t->text, name); }
+bool jparse_is_op(const struct jparse *p, int op)
+{
+    return p->t->kind == T_OP && p->t->op == op;
+}
+bool jparse_is_name(const struct jparse *p, const char *name)
+{
+    return p->t->kind == T_NAME && str_eqz(p->t->text, name);
+}
 
 bool jparse_skip_op(struct jparse *p, int op)
 {
@@ -118,7 +124,7 @@ static struct jnode *parse_if(struct jparse *p)
     struct jnode *n = jparse_node(p, S_IF), **tail = n ? &n->list : NULL;
     for (bool more = n != NULL; more;) {
         struct jnode *b = jparse_node(p, S_BRANCH);
-        bool          is_else = jparse_is_name(p, "else");
+        bool is_else = jparse_is_name(p, "else");
         p->t++; /* if, elif, else */
         if (!b || (!is_else && !(b->a = jparse_expr_or_tuple(p))) || !body(p, ends, &b->list))
             return NULL;
@@ -134,17 +140,19 @@ static struct jnode *parse_for(struct jparse *p)
     static const char *const ends[] = {"else", "endfor", NULL}, *const last[] = {"endfor", NULL};
     struct jnode *n = jparse_node(p, S_FOR);
     p->t++;
-    if (!n || !(n->a = jparse_target(p)))
+    if (!n || !(n->a = jparse_target(p, true)))
         return NULL;
     if (!jparse_skip_name(p, "in"))
         return jparse_fail(p, "\"in\" is missing in a for");
-    if (!(n->b = jparse_or(p)))
+    if (!(n->b = jparse_tuple(p, jparse_or)))
         return NULL;
     if (jparse_skip_name(p, "if") && !(n->c = jparse_expr(p)))
         return NULL;
-    if (jparse_is_name(p, "recursive"))
-        return jparse_fail(p, "recursive loops are not available in chat templates");
-    if (!body(p, ends, &n->list) || (jparse_skip_name(p, "else") && !body(p, last, &n->other)))
+    n->op = jparse_skip_name(p, "recursive");
+    p->loops++;
+    bool ok = body(p, ends, &n->list);
+    p->loops--;
+    if (!ok || (jparse_skip_name(p, "else") && !body(p, last, &n->other)))
         return NULL;
     return end_of(p, "endfor") ? n : NULL;
 }
@@ -154,7 +162,7 @@ static struct jnode *parse_set(struct jparse *p)
     static const char *const ends[] = {"endset", NULL};
     struct jnode *n = jparse_node(p, S_SET);
     p->t++;
-    if (!n || !(n->a = jparse_target(p)))
+    if (!n || !(n->a = jparse_target(p, false)))
         return NULL;
     if (jparse_skip_op(p, '='))
         return (n->b = jparse_expr_or_tuple(p)) && tag_end(p) ? n : NULL;
@@ -163,43 +171,86 @@ static struct jnode *parse_set(struct jparse *p)
     return body(p, ends, &n->list) && end_of(p, "endset") ? n : NULL;
 }
 
+/* A parameter that no other has, with a default when one before it has one. */
+static bool parameter(struct jparse *p, const struct jnode *before, struct jnode *k)
+{
+    bool with_default = false;
+    if (!jparse_name_of(p, k) || (jparse_skip_op(p, '=') && !(k->a = jparse_expr(p))))
+        return false;
+    for (const struct jnode *x = before; x; x = x->next) {
+        with_default |= x->a != NULL;
+        if (x->name == k->name)
+            return jparse_fail(p, "two parameters have one name"), false;
+    }
+    if (!k->a && (with_default || str_eqz(jstr_raw(k->val.s), "caller")))
+        return jparse_fail(p, "a parameter needs a default here"), false;
+    return true;
+}
+
 /* `(a, b=1)`, "(" taken already. */
 static bool parameters(struct jparse *p, struct jnode **list)
 {
-    while (!jparse_skip_op(p, ')')) {
+    const struct jnode *const *all = (const struct jnode *const *)list;
+    for (bool first = true; !jparse_skip_op(p, ')'); first = false) {
         struct jnode *k = jparse_node(p, X_KWARG);
-        if (!k || !jparse_name_of(p, k) || (jparse_skip_op(p, '=') && !(k->a = jparse_expr(p))))
+        if ((!first && !jparse_want_op(p, ',')) || !k || !parameter(p, *all, k))
             return false;
         *list = k;
         list = &k->next;
-        if (!jparse_is_op(p, ')') && !jparse_want_op(p, ','))
-            return false;
     }
     return true;
 }
 
+/* The body of a macro: MACRO_... says which hidden arguments it names. */
+static bool macro_body(struct jparse *p, const char *end, struct jnode *n)
+{
+    const char *const ends[] = {end, NULL};
+    const struct jtoken *from = p->t;
+    int loops = p->loops;
+    p->loops = 0;
+    bool ok = body(p, ends, &n->list);
+    p->loops = loops;
+    for (const struct jtoken *t = from; ok && t < p->t; t++)
+        if (t->kind == T_NAME)
+            n->op |= (uint8_t)(str_eqz(t->text, "varargs")  ? MACRO_VARARGS
+                               : str_eqz(t->text, "kwargs") ? MACRO_KWARGS
+                               : str_eqz(t->text, "caller") ? MACRO_CALLER
+                                                            : 0);
+    return ok && end_of(p, end);
+}
+
 static struct jnode *parse_macro(struct jparse *p)
 {
-    static const char *const ends[] = {"endmacro", NULL};
     struct jnode *n = jparse_node(p, S_MACRO);
     p->t++;
-    if (!n || !jparse_name_of(p, n) || !jparse_want_op(p, '(') || !parameters(p, &n->a) || !body(p, ends, &n->list))
+    if (!n || !jparse_name_of(p, n) || !jparse_want_op(p, '(') || !parameters(p, &n->a))
         return NULL;
-    if (!jparse_skip_name(p, "endmacro"))
-        return jparse_fail(p, "{%% endmacro %%} is missing");
-    if (p->t->kind == T_NAME)
-        p->t++; /* {% endmacro name %} */
-    return tag_end(p) ? n : NULL;
+    return macro_body(p, "endmacro", n) ? n : NULL;
 }
 
 static struct jnode *parse_call(struct jparse *p)
 {
-    static const char *const ends[] = {"endcall", NULL};
     struct jnode *n = jparse_node(p, S_CALL);
     p->t++;
     if (!n || (jparse_skip_op(p, '(') && !parameters(p, &n->b)) || !(n->a = jparse_postfix_only(p)))
         return NULL;
-    return body(p, ends, &n->list) && end_of(p, "endcall") ? n : NULL;
+    return macro_body(p, "endcall", n) ? n : NULL;
+}
+
+/* {% with a = 1, b = 2 %} */
+static struct jnode *parse_with(struct jparse *p)
+{
+    static const char *const ends[] = {"endwith", NULL};
+    struct jnode *n = jparse_node(p, S_WITH), **tail = n ? &n->a : NULL;
+    p->t++;
+    while (n && p->t->kind != T_TAG_END) {
+        struct jnode *s = jparse_node(p, S_SET);
+        if ((n->a && !jparse_want_op(p, ',')) || !s || !(s->a = jparse_target(p, false)) || !jparse_want_op(p, '=') || !(s->b = jparse_expr(p)))
+            return NULL;
+        *tail = s;
+        tail = &s->next;
+    }
+    return n && body(p, ends, &n->list) && end_of(p, "endwith") ? n : NULL;
 }
 
 static struct jnode *parse_filter(struct jparse *p)
@@ -222,15 +273,26 @@ static struct jnode *parse_generation(struct jparse *p)
 static struct jnode *word(struct jparse *p, enum jkind kind)
 {
     struct jnode *n = jparse_node(p, kind);
+    if (!p->loops)
+        return jparse_fail(p, "break and continue stand only in a loop");
     p->t++;
     return n && tag_end(p) ? n : NULL;
 }
 
 static struct jnode *statement(struct jparse *p)
 {
-    static const struct { const char *name; struct jnode *(*parse)(struct jparse *p); } table[] = {
-        {"if", parse_if},     {"for", parse_for},       {"set", parse_set},       {"macro", parse_macro},
-        {"call", parse_call}, {"filter", parse_filter}, {"generation", parse_generation},
+    static const struct {
+        const char *name;
+        struct jnode *(*parse)(struct jparse *p);
+    } table[] = {
+        {"if", parse_if},
+        {"for", parse_for},
+        {"set", parse_set},
+        {"macro", parse_macro},
+        {"call", parse_call},
+        {"filter", parse_filter},
+        {"generation", parse_generation},
+        {"with", parse_with},
     };
     if (p->t->kind != T_NAME)
         return jparse_fail(p, "a tag begins with \"%.*s\"", (int)(p->t->text.n < 32 ? p->t->text.n : 32), p->t->text.p);
@@ -299,7 +361,7 @@ static struct jnode *statements(struct jparse *p, const char *const ends[], bool
 
 struct jnode *jinja_parse(struct jparse *p)
 {
-    bool          ok;
+    bool ok;
     struct jnode *n = jparse_node(p, S_BLOCK);
     if (!n)
         return NULL;

@@ -1,6 +1,5 @@
 /* Tests: `value is name(args)`. */
 #include "text/jinja/jinja.h"
-#include "text/unicode.h"
 
 static bool type_test(struct str name, const struct jval *v, bool *out)
 {
@@ -18,7 +17,7 @@ static bool type_test(struct str name, const struct jval *v, bool *out)
     else if (str_eqz(name, "iterable"))
         *out = t == J_STR || t == J_LIST || t == J_DICT || t == J_UNDEF;
     else if (str_eqz(name, "sequence"))
-        *out = t == J_STR || t == J_LIST || t == J_DICT;
+        *out = t == J_STR || t == J_LIST || t == J_DICT || t == J_UNDEF;
     else if (str_eqz(name, "number"))
         *out = t == J_INT || t == J_FLOAT || t == J_BOOL;
     else if (str_eqz(name, "integer"))
@@ -32,31 +31,23 @@ static bool type_test(struct str name, const struct jval *v, bool *out)
     else if (str_eqz(name, "false"))
         *out = t == J_BOOL && !v->b;
     else if (str_eqz(name, "callable"))
-        *out = t == J_MACRO || t == J_FUNC;
+        *out = t == J_MACRO || t == J_FUNC || t == J_METHOD || t == J_LOOP || t == J_UNDEF || (t == J_OBJ && v->obj->joiner);
+    else if (str_eqz(name, "escaped"))
+        *out = false; /* there is no markup */
     else
         return false;
     return true;
 }
 
-static bool cased(struct jstr s, bool upper)
-{
-    bool some = false;
-    for (size_t at = 0; at < s.n;) {
-        struct uchar c = uchar_at(s.p + at, s.n - at);
-        if (upper ? unicode_is_lower(c.cp) : unicode_is_upper(c.cp))
-            return false;
-        some |= upper ? unicode_is_upper(c.cp) : unicode_is_lower(c.cp);
-        at += c.n;
-    }
-    return some;
-}
-
 /* Comparisons by name: their operator, or 0. */
 static int compare_name(struct str name)
 {
-    static const struct { const char *name; int op; } table[] = {
-        {"equalto", OP_EQ}, {"eq", OP_EQ}, {"sameas", OP_EQ}, {"ne", OP_NE},           {"lt", '<'},   {"lessthan", '<'},
-        {"le", OP_LE},      {"gt", '>'},   {"greaterthan", '>'}, {"ge", OP_GE},        {"in", OP_IN},
+    static const struct {
+        const char *name;
+        int op;
+    } table[] = {
+        {"equalto", OP_EQ}, {"eq", OP_EQ}, {"==", OP_EQ}, {"ne", OP_NE}, {"!=", OP_NE},        {"lt", '<'},   {"lessthan", '<'}, {"<", '<'},
+        {"le", OP_LE},      {"<=", OP_LE}, {"gt", '>'},   {">", '>'},    {"greaterthan", '>'}, {"ge", OP_GE}, {">=", OP_GE},     {"in", OP_IN},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (str_eqz(name, table[i].name))
@@ -64,45 +55,86 @@ static int compare_name(struct str name)
     return 0;
 }
 
-static bool compare(struct jrun *r, int op, const struct jval *v, const struct jval *with, bool *out)
+/* Python's `is`, as far as values show it. */
+static bool same_thing(const struct jval *a, const struct jval *b)
 {
-    int order;
-    if (op == OP_IN)
-        return jcontains(r, with, v, out);
-    if (op == OP_EQ || op == OP_NE) {
-        if (!jequal(r, v, with, out))
-            return false;
-        *out = *out == (op == OP_EQ);
-        return true;
-    }
-    if (!jcompare(r, v, with, false, &order))
+    if (a->type != b->type)
         return false;
-    *out = op == '<' ? order < 0 : op == '>' ? order > 0 : op == OP_LE ? order <= 0 : order >= 0;
-    return true;
+    switch (a->type) {
+    case J_BOOL: return a->b == b->b;
+    case J_INT: return a->i == b->i;
+    case J_FLOAT: return a->f == b->f;
+    case J_STR: return jstr_same(a->s, b->s);
+    case J_LIST: return a->l == b->l || (a->l->tuple && b->l->tuple && a->l->n + b->l->n == 0);
+    case J_DICT:
+    case J_NS: return a->d == b->d;
+    case J_MACRO: return a->m == b->m;
+    case J_FUNC: return a->fn == b->fn;
+    case J_OBJ: return a->obj == b->obj;
+    default: return a->type == J_NONE;
+    }
+}
+
+/* odd, even and divisibleby: of whole numbers and floats. */
+static bool divides(struct jrun *r, const struct jval *v, const struct jval *by, int64_t rest, bool *out)
+{
+    struct jval left, want = jint(rest);
+    double x, y;
+    if (!jnumber(v, &x) || !jnumber(by, &y))
+        return jfail(r, "odd, even and divisibleby test numbers, not %s", jtype_name(jnumber(v, &x) ? by : v));
+    return jarith(r, '%', v, by, &left) && jequal(r, &left, &want, out);
+}
+
+static bool by_case(struct jrun *r, const struct jval *v, bool upper, bool *out)
+{
+    struct jstr s;
+    return jto_str(r, v, &s) && jchars_are(r, s, upper ? CHARS_UPPER : CHARS_LOWER, out);
+}
+
+static bool takes_argument(struct str name)
+{
+    return compare_name(name) || str_eqz(name, "sameas") || str_eqz(name, "divisibleby");
+}
+
+static bool other_test(struct str name)
+{
+    static const char *const names[] = {"odd", "even", "upper", "lower", "filter", "test"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_eqz(name, names[i]))
+            return true;
+    return false;
+}
+
+bool jtest_known(struct str name)
+{
+    struct jval none = jnone();
+    bool ignored;
+    return takes_argument(name) || other_test(name) || type_test(name, &none, &ignored);
 }
 
 bool jtest(struct jrun *r, struct str name, const struct jval *v, const struct jargs *a, bool *out)
 {
-    struct jval with;
-    bool        given = jarg(a, 0, NULL, &with);
-    int         op = compare_name(name);
-    if (type_test(name, v, out))
-        return true;
-    if (op)
-        return given ? compare(r, op, v, &with, out) : jfail(r, "the test %.*s takes a value", (int)(name.n < 32 ? name.n : 32), name.p);
-    if (str_eqz(name, "odd") || str_eqz(name, "even")) {
-        *out = v->type == J_INT && (v->i % 2 != 0) == (name.p[0] == 'o');
-        return v->type == J_INT || jfail(r, "odd and even test a whole number, not %s", jtype_name(v));
-    }
-    if (str_eqz(name, "divisibleby")) {
-        if (!given || with.type != J_INT || v->type != J_INT || with.i == 0)
-            return jfail(r, "divisibleby() takes a whole number that is not 0");
-        *out = with.i == -1 || v->i % with.i == 0;
-        return true;
-    }
-    if (str_eqz(name, "upper") || str_eqz(name, "lower")) {
-        *out = v->type == J_STR && cased(v->s, name.p[0] == 'u');
-        return v->type != J_STR || jstep(r, v->s.n / 32);
-    }
-    return jfail(r, "there is no test named %.*s", (int)(name.n < 32 ? name.n : 32), name.p);
+    struct jval with = jnone(), two = jint(2);
+    if (!jtest_known(name))
+        return jfail(r, "there is no test named %.*s", (int)(name.n < 32 ? name.n : 32), name.p);
+    bool takes = takes_argument(name);
+    if (!jargs_fit(r, name, a, str_eqz(name, "divisibleby") ? "num" : str_eqz(name, "sameas") ? "other" : takes ? "-" : "", takes))
+        return false;
+    if (takes)
+        with = a->n ? a->pos[0] : a->kw[0].v;
+    if (compare_name(name))
+        return jorder(r, compare_name(name), v, &with, out);
+    if (str_eqz(name, "sameas"))
+        return *out = same_thing(v, &with), true;
+    if (str_eqz(name, "divisibleby"))
+        return divides(r, v, &with, 0, out);
+    if (str_eqz(name, "odd") || str_eqz(name, "even"))
+        return divides(r, v, &two, name.p[0] == 'o', out);
+    if (str_eqz(name, "upper") || str_eqz(name, "lower"))
+        return by_case(r, v, name.p[0] == 'u', out);
+    if ((str_eqz(name, "filter") || str_eqz(name, "test")) && !jhashable(v))
+        return jfail(r, "%s is no name", jtype_name(v));
+    if (str_eqz(name, "filter") || str_eqz(name, "test"))
+        return *out = v->type == J_STR && (name.p[0] == 'f' ? jfilter_known(jstr_raw(v->s)) : jtest_known(jstr_raw(v->s))), true;
+    return type_test(name, v, out);
 }

@@ -8,7 +8,7 @@
 
 bool jfail(struct jrun *r, const char *fmt, ...)
 {
-    char    what[384];
+    char what[384];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
@@ -33,57 +33,30 @@ void *jnew(struct jrun *r, size_t n, size_t size)
     return p;
 }
 
-struct jval jint(int64_t i) { return (struct jval){.type = J_INT, .i = i}; }
-struct jval jbool(bool b) { return (struct jval){.type = J_BOOL, .b = b}; }
-struct jval jnone(void) { return (struct jval){.type = J_NONE}; }
-struct jval jundef(struct jstr name) { return (struct jval){.type = J_UNDEF, .s = name}; }
-struct jval jstr_val(struct jstr s) { return (struct jval){.type = J_STR, .s = s}; }
-struct jstr jstr_lit(const char *z) { return (struct jstr){z, NULL, (uint32_t)strlen(z), true}; }
-struct jstr jstr_data(const char *p, size_t n) { return (struct jstr){p, NULL, (uint32_t)n, false}; }
-struct str  jstr_raw(struct jstr s) { return (struct str){s.p, s.n}; }
-
-struct jstr jstr_cut(struct jstr s, size_t from, size_t to)
+struct jval jint(int64_t i)
 {
-    return (struct jstr){s.p + from, s.taint ? s.taint + from : NULL, (uint32_t)(to - from), s.trusted};
+    return (struct jval){.type = J_INT, .i = i};
 }
-
-bool jstr_same(struct jstr a, struct jstr b) { return str_eq(jstr_raw(a), jstr_raw(b)); }
-
-bool jstr_concat(struct jrun *r, const struct jstr *parts, size_t n, struct jstr *out)
+struct jval jreal(double f)
 {
-    size_t bytes = 0;
-    bool   mixed = false;
-    for (size_t i = 0; i < n; i++)
-        if (!ck_add(bytes, parts[i].n, &bytes))
-            return jfail(r, "a text is too long");
-    if (bytes > r->output_max)
-        return jfail(r, "a text is longer than %zu bytes", r->output_max);
-    *out = (struct jstr){.trusted = true};
-    const struct jstr *first = NULL;
-    for (size_t i = 0; i < n; i++) {
-        if (!parts[i].n)
-            continue;
-        mixed |= parts[i].taint || (first && first->trusted != parts[i].trusted);
-        first = first ? first : &parts[i];
-    }
-    if (first)
-        out->trusted = first->trusted;
-    char    *p = jnew(r, bytes + 1, 1);
-    uint8_t *t = mixed && p ? jnew(r, bytes + 1, 1) : NULL;
-    if (!p || (mixed && !t) || !jstep(r, 1 + bytes / 32))
-        return false;
-    for (size_t i = 0, at = 0; i < n; at += parts[i++].n) {
-        if (parts[i].n)
-            memcpy(p + at, parts[i].p, parts[i].n);
-        if (mixed && parts[i].taint)
-            memcpy(t + at, parts[i].taint, parts[i].n);
-        else if (mixed)
-            memset(t + at, parts[i].trusted, parts[i].n);
-    }
-    out->p = p, out->taint = t, out->n = (uint32_t)bytes;
-    return true;
+    return (struct jval){.type = J_FLOAT, .f = f};
 }
-
+struct jval jbool(bool b)
+{
+    return (struct jval){.type = J_BOOL, .b = b};
+}
+struct jval jnone(void)
+{
+    return (struct jval){.type = J_NONE};
+}
+struct jval jundef(struct jstr name)
+{
+    return (struct jval){.type = J_UNDEF, .s = name};
+}
+struct jval jstr_val(struct jstr s)
+{
+    return (struct jval){.type = J_STR, .s = s};
+}
 bool jtruthy(const struct jval *v)
 {
     switch (v->type) {
@@ -101,8 +74,8 @@ bool jtruthy(const struct jval *v)
 
 const char *jtype_name(const struct jval *v)
 {
-    static const char *const name[] = {"undefined", "none",   "a bool",      "an int",  "a float",    "a text",
-                                       "a list",    "a dict", "a namespace", "a macro", "a function", "a loop"};
+    static const char *const name[] = {"undefined", "none",        "a bool",  "an int",     "a float", "a text",   "a list",
+                                       "a dict",    "a namespace", "a macro", "a function", "a loop",  "a method", "an object"};
     return v->type == J_LIST && v->l->tuple ? "a tuple" : name[v->type];
 }
 
@@ -118,6 +91,13 @@ bool jlist_new(struct jrun *r, size_t n, struct jval *out)
     return true;
 }
 
+bool jtuple_new(struct jrun *r, size_t n, struct jval *out)
+{
+    if (!jlist_new(r, n, out))
+        return false;
+    return out->l->tuple = true;
+}
+
 bool jdict_new(struct jrun *r, size_t cap, struct jval *out)
 {
     if (cap > JINJA_LIST_MAX)
@@ -130,11 +110,21 @@ bool jdict_new(struct jrun *r, size_t cap, struct jval *out)
     return true;
 }
 
+bool jhashable(const struct jval *v)
+{
+    bool ok = v->type != J_DICT && (v->type != J_LIST || v->l->tuple);
+    for (uint32_t i = 0; ok && v->type == J_LIST && i < v->l->n; i++)
+        ok = v->l->v[i].type != J_DICT && v->l->v[i].type != J_LIST ? true : v->l->v[i].type == J_LIST && v->l->v[i].l->tuple && v->l->v[i].l->n == 0;
+    return ok;
+}
+
 static bool find(struct jrun *r, const struct jdict *d, const struct jval *key, uint32_t *at)
 {
+    if (!jhashable(key))
+        return jfail(r, "%s cannot be the key of a dict", jtype_name(key));
     for (*at = 0; *at < d->n; ++*at) {
         const struct jval *k = &d->k[*at];
-        bool               same = false;
+        bool same = false;
         if (key->type == J_STR && k->type == J_STR)
             same = jstr_same(key->s, k->s);
         else if (key->type != J_STR && k->type != J_STR && !jequal(r, k, key, &same))
@@ -169,7 +159,7 @@ bool jdict_set(struct jrun *r, struct jdict *d, struct jval key, struct jval v)
         return false;
     if (at == d->n) {
         if (d->n == d->cap) {
-            size_t       cap = d->cap ? (size_t)d->cap * 2 : 8;
+            size_t cap = d->cap ? (size_t)d->cap * 2 : 8;
             struct jval *k2 = jnew(r, cap, sizeof *k2), *v2 = k2 ? jnew(r, cap, sizeof *v2) : NULL;
             if (!v2)
                 return false;
@@ -195,120 +185,10 @@ bool jnumber(const struct jval *v, double *out)
     }
 }
 
-static bool deeper(struct jrun *r) { return ++r->depth <= JINJA_WALK_MAX || jfail(r, "values are nested too deeply"); }
-
-static bool lists_equal(struct jrun *r, const struct jlist *a, const struct jlist *b, bool *out)
+bool jinteger(const struct jval *v, int64_t *out)
 {
-    *out = a->n == b->n && a->tuple == b->tuple;
-    for (uint32_t i = 0; *out && i < a->n; i++)
-        if (!jequal(r, &a->v[i], &b->v[i], out))
-            return false;
-    return true;
-}
-
-static bool dicts_equal(struct jrun *r, const struct jdict *a, const struct jdict *b, bool *out)
-{
-    *out = a->n == b->n;
-    for (uint32_t i = 0; *out && i < a->n; i++) {
-        struct jval v;
-        if (!jdict_get(r, b, &a->k[i], &v, out) || (*out && !jequal(r, &a->v[i], &v, out)))
-            return false;
-    }
-    return true;
-}
-
-bool jequal(struct jrun *r, const struct jval *a, const struct jval *b, bool *out)
-{
-    double x, y;
-    bool   ok = true;
-    *out = false;
-    if (!jstep(r, 1) || !deeper(r))
-        return false;
-    if (a->type == J_STR && b->type == J_STR) {
-        *out = jstr_same(a->s, b->s);
-        ok = jstep(r, *out ? a->s.n / 64 : 0);
-    } else if (a->type == J_INT && b->type == J_INT)
-        *out = a->i == b->i;
-    else if (jnumber(a, &x) && jnumber(b, &y))
-        *out = x == y;
-    else if (a->type != b->type)
-        *out = false;
-    else if (a->type == J_LIST)
-        ok = lists_equal(r, a->l, b->l, out);
-    else if (a->type == J_DICT)
-        ok = dicts_equal(r, a->d, b->d, out);
-    else
-        *out = a->type == J_NONE || a->type == J_UNDEF || (a->type == J_NS && a->d == b->d) || (a->type == J_MACRO && a->m == b->m) ||
-               (a->type == J_FUNC && a->fn == b->fn);
-    r->depth--;
-    return ok;
-}
-
-/* Code points in order; UTF-8 keeps it. */
-static int compare_str(struct jstr a, struct jstr b, bool any_case)
-{
-    size_t i = 0, j = 0;
-    if (!any_case) {
-        size_t n = a.n < b.n ? a.n : b.n;
-        int    c = n ? memcmp(a.p, b.p, n) : 0;
-        return c ? c : (a.n > b.n) - (a.n < b.n);
-    }
-    while (i < a.n && j < b.n) {
-        struct uchar x = uchar_at(a.p + i, a.n - i), y = uchar_at(b.p + j, b.n - j);
-        uint32_t     p = unicode_lower(x.cp), q = unicode_lower(y.cp);
-        if (p != q)
-            return p < q ? -1 : 1;
-        i += x.n, j += y.n;
-    }
-    return (i < a.n) - (j < b.n);
-}
-
-bool jcompare(struct jrun *r, const struct jval *a, const struct jval *b, bool any_case, int *out)
-{
-    double x, y;
-    if (!jstep(r, 1) || !deeper(r))
-        return false;
-    bool ok = true, same = true;
-    if (a->type == J_STR && b->type == J_STR) {
-        *out = compare_str(a->s, b->s, any_case);
-        ok = jstep(r, (a->s.n < b->s.n ? a->s.n : b->s.n) / 32);
-    } else if (a->type == J_INT && b->type == J_INT)
-        *out = (a->i > b->i) - (a->i < b->i);
-    else if (jnumber(a, &x) && jnumber(b, &y))
-        *out = (x > y) - (x < y);
-    else if (a->type == J_LIST && b->type == J_LIST) {
-        uint32_t i = 0;
-        for (; ok && same && i < a->l->n && i < b->l->n; i++) {
-            ok = jcompare(r, &a->l->v[i], &b->l->v[i], any_case, out);
-            same = ok && *out == 0;
-        }
-        if (ok && same)
-            *out = (a->l->n > b->l->n) - (a->l->n < b->l->n);
-    } else
-        ok = jfail(r, "%s and %s have no order", jtype_name(a), jtype_name(b));
-    r->depth--;
-    return ok;
-}
-
-bool jcontains(struct jrun *r, const struct jval *in, const struct jval *what, bool *out)
-{
-    struct jval ignored;
-    *out = false;
-    switch (in->type) {
-    case J_STR:
-        if (what->type != J_STR)
-            return jfail(r, "a text can hold only a text, not %s", jtype_name(what));
-        *out = what->s.n == 0 || (in->s.n && jstr_find(in->s.p, in->s.n, what->s));
-        return jstep(r, in->s.n / 32);
-    case J_LIST:
-        for (uint32_t i = 0; !*out && i < in->l->n; i++)
-            if (!jequal(r, &in->l->v[i], what, out))
-                return false;
-        return true;
-    case J_DICT: return jdict_get(r, in->d, what, &ignored, out);
-    case J_UNDEF: return true;
-    default: return jfail(r, "%s holds nothing that `in` could find", jtype_name(in));
-    }
+    *out = v->type == J_INT ? v->i : v->type == J_BOOL ? v->b : 0;
+    return v->type == J_INT || v->type == J_BOOL;
 }
 
 static bool chars(struct jrun *r, struct jstr s, struct jval **items, uint32_t *n)

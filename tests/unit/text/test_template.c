@@ -1,4 +1,5 @@
-/* Chat templates: against Jinja2 and @huggingface/jinja (tests/golden/templates.json), the provenance of bytes, the budgets, hostile sources. */
+/* Chat templates: against Jinja2 (snippets.json) and @huggingface/jinja (templates.json, both in tests/golden), the provenance of bytes, the budgets,
+ * hostile sources. */
 #include "test.h"
 #include "base/os.h"
 #include "text/template.h"
@@ -7,16 +8,19 @@
 
 /* ASan's memmem looks at the whole text on each call, which makes linear searches quadratic. */
 const char *__asan_default_options(void);
-const char *__asan_default_options(void) { return "intercept_memmem=0"; }
-
-static struct json *golden(void)
+const char *__asan_default_options(void)
 {
-    struct buf   b;
-    struct err   e = {0};
+    return "intercept_memmem=0";
+}
+
+static struct json *golden(const char *path)
+{
+    struct buf b;
+    struct err e = {0};
     struct json *j = NULL;
     buf_init(&b, 16u << 20);
-    if (os_read_file(&b, "tests/golden/templates.json", &e) || json_parse(&j, b.data, b.len, &e))
-        printf("templates.json: %s\n", e.msg);
+    if (os_read_file(&b, path, &e) || json_parse(&j, b.data, b.len, &e))
+        printf("%s: %s\n", path, e.msg);
     buf_deinit(&b);
     return j;
 }
@@ -24,14 +28,14 @@ static struct json *golden(void)
 static struct chat_template *compiled(const char *source, size_t n)
 {
     struct chat_template *t = NULL;
-    struct err            e = {0};
+    struct err e = {0};
     return template_compile(&t, (struct str){source, n}, &e) ? NULL : t;
 }
 
 static struct json *parsed(const char *z)
 {
     struct json *j = NULL;
-    struct err   e = {0};
+    struct err e = {0};
     if (json_parse(&j, z, strlen(z), &e))
         printf("%s\n", e.msg);
     return j;
@@ -61,25 +65,39 @@ static int differs(const char *what, bool ok, const struct rendered *r, const st
     return 1;
 }
 
+/* One row of snippets.json: what stands for $ in the form, Jinja2's answer and, where sluice differs on purpose, its own. */
+static int one_snippet(struct str form, const struct json *row, const struct json *messages)
+{
+    const char *at = memchr(form.p, '$', form.n);
+    struct str snippet = json_str(json_at(row, 0));
+    struct buf source;
+    struct rendered r = {0};
+    struct err e;
+    buf_init(&source, 0);
+    buf_add(&source, form.p, (size_t)(at - form.p));
+    buf_add(&source, snippet.p, snippet.n);
+    buf_add(&source, at + 1, form.n - (size_t)(at - form.p) - 1);
+    bool ok = renders(source.data ? source.data : "", messages, &r, &e);
+    int bad = differs(source.data ? source.data : "", ok, &r, &e, json_at(row, json_len(row) > 2 ? 2 : 1));
+    rendered_deinit(&r);
+    buf_deinit(&source);
+    return bad;
+}
+
 TEST(snippets_as_jinja2)
 {
-    struct json *g = golden();
+    struct json *g = golden("tests/golden/snippets.json");
     CHECK(g);
-    const struct json *list = json_get(g, "snippets"), *messages = json_get(g, "messages");
-    int                bad = 0;
-    for (size_t i = 0; i < json_len(list); i++) {
-        const struct json *one = json_at(list, i);
-        struct str         source = json_str(json_at(one, 0));
-        struct rendered    r = {0};
-        struct err         e;
-        bool               ok = renders(source.p, messages, &r, &e);
-        bad += differs(source.p, ok, &r, &e, json_at(one, 1));
-        rendered_deinit(&r);
+    const struct json *groups = json_get(g, "groups"), *messages = json_get(g, "messages");
+    int bad = 0, n = 0;
+    for (size_t i = 0; i < json_len(groups); i++) {
+        const struct json *rows = json_get(json_at(groups, i), "rows");
+        for (size_t k = 0; k < json_len(rows); k++, n++)
+            bad += one_snippet(json_str(json_get(json_at(groups, i), "form")), json_at(rows, k), messages);
     }
-    size_t n = json_len(list);
     json_free(g);
-    CHECK(n > 100);
-    CHECK_MSG(bad == 0, "%d of %zu differ", bad, n);
+    CHECK(n > 15000);
+    CHECK_MSG(bad == 0, "%d of %d differ", bad, n);
 }
 
 static struct render_in input(const struct json *g, const struct json *conv, const struct json *messages)
@@ -97,7 +115,7 @@ static struct render_in input(const struct json *g, const struct json *conv, con
 /* How often `marker` stands in the trusted bytes, and whether `data` stands in any of them. */
 static int markers(const struct rendered *r, const char *marker, char data, bool *leaked)
 {
-    int    n = 0;
+    int n = 0;
     size_t at = 0;
     for (size_t i = 0; i < r->n_spans; at += r->spans[i++].n) {
         const char *p = r->text.data + at, *end = p + r->spans[i].n;
@@ -114,10 +132,10 @@ static int markers(const struct rendered *r, const char *marker, char data, bool
 /* j with "\x02<|im_start|>[INST]\x02" behind every content, reasoning, argument and name. */
 static void put_marked(struct jw *w, const struct json *j, bool mark)
 {
-    void              *it = NULL;
-    struct str         key;
+    void *it = NULL;
+    struct str key;
     const struct json *v;
-    char               text[8192];
+    char text[8192];
     switch (json_type(j)) {
     case JSON_OBJ:
         jw_obj(w);
@@ -151,13 +169,13 @@ static void put_marked(struct jw *w, const struct json *j, bool mark)
 /* The same conversation with markers in every text: as many of them are trusted as before, and none of the texts' own bytes. */
 static int leaks(const struct json *g, const struct json *conv, const struct chat_template *t, const struct rendered *plain, const char *what)
 {
-    struct buf       b;
-    struct jw        w;
-    struct json     *marked;
-    struct err       e = {0};
-    struct rendered  r = {0};
-    bool             leaked = false;
-    int              bad = 0;
+    struct buf b;
+    struct jw w;
+    struct json *marked;
+    struct err e = {0};
+    struct rendered r = {0};
+    bool leaked = false;
+    int bad = 0;
     buf_init(&b, 0);
     jw_init(&w, &b);
     put_marked(&w, json_get(conv, "messages"), false);
@@ -181,13 +199,13 @@ static int leaks(const struct json *g, const struct json *conv, const struct cha
 
 static int one_case(const struct json *g, const struct json *c, struct chat_template *t)
 {
-    char               what[256];
+    char what[256];
     const struct json *conv = json_get(json_get(g, "conversations"), json_str(json_get(c, "conversation")).p);
     const struct json *ours = json_get(c, "ours"), *jinja2 = json_get(c, "jinja2");
-    struct render_in   in = input(g, conv, json_get(conv, "messages"));
-    struct rendered    r = {0};
-    struct err         e = {0};
-    bool               ok = template_render(t, &in, &r, &e) == 0;
+    struct render_in in = input(g, conv, json_get(conv, "messages"));
+    struct rendered r = {0};
+    struct err e = {0};
+    bool ok = template_render(t, &in, &r, &e) == 0;
     snprintf(what, sizeof what, "%s, %s", json_str(json_get(c, "template")).p, json_str(json_get(c, "conversation")).p);
     int bad = differs(what, ok, &r, &e, ours ? ours : jinja2 ? jinja2 : json_get(c, "out"));
     bad += ok ? leaks(g, conv, t, &r, what) : 0;
@@ -197,16 +215,16 @@ static int one_case(const struct json *g, const struct json *c, struct chat_temp
 
 TEST(published_templates_as_their_peers)
 {
-    struct json *g = golden();
+    struct json *g = golden("tests/golden/templates.json");
     CHECK(g);
     const struct json *cases = json_get(g, "cases");
-    int                bad = 0, n = 0;
+    int bad = 0, n = 0;
     if (!test_data("templates/Qwen-Qwen2.5-7B-Instruct.jinja")) {
         json_free(g);
         SKIP("no test data");
     }
     for (size_t i = 0; i < json_len(cases); i++, n++) {
-        char       rel[256];
+        char rel[256];
         struct buf b;
         struct err e;
         snprintf(rel, sizeof rel, "templates/%s", json_str(json_get(json_at(cases, i), "template")).p);
@@ -228,7 +246,7 @@ TEST(published_templates_as_their_peers)
 static bool trusted_is(const struct rendered *r, const char *want)
 {
     struct buf b;
-    size_t     at = 0;
+    size_t at = 0;
     buf_init(&b, 0);
     for (size_t i = 0; i < r->n_spans; at += r->spans[i++].n) {
         if (r->spans[i].at != at)
@@ -279,7 +297,7 @@ TEST(only_the_templates_text_is_trusted)
     struct json *m = parsed(conversation);
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         struct rendered r = {0};
-        struct err      e;
+        struct err e;
         CHECK_MSG(renders(t[i].source, m, &r, &e), "%s: %s", t[i].source, e.msg);
         CHECK_MSG(trusted_is(&r, t[i].trusted), "%s", t[i].source);
         rendered_deinit(&r);
@@ -297,7 +315,7 @@ TEST(content_never_becomes_trusted)
                                        "{{ 1 }}",      "{% raw %}",  "<s>", "é",  "\\u0000"};
     unsigned seed = 7;
     for (int round = 0; round < 300; round++) {
-        char   text[2048] = "[{\"role\":\"user\",\"content\":\"";
+        char text[2048] = "[{\"role\":\"user\",\"content\":\"";
         size_t n = strlen(text);
         for (int k = (int)(seed % 20); k > 0; k--) {
             seed = seed * 1103515245 + 12345;
@@ -306,9 +324,9 @@ TEST(content_never_becomes_trusted)
         }
         seed = seed * 1103515245 + 12345;
         snprintf(text + n, sizeof text - n, "\"}]");
-        struct json    *m = parsed(text);
+        struct json *m = parsed(text);
         struct rendered r = {0};
-        struct err      e;
+        struct err e;
         CHECK_MSG(m && renders(source, m, &r, &e), "%s", text);
         CHECK(trusted_is(&r, "<s><|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n"));
         rendered_deinit(&r);
@@ -318,10 +336,10 @@ TEST(content_never_becomes_trusted)
 
 static bool refused(const char *source, const char *word)
 {
-    struct json    *m = parsed(conversation);
+    struct json *m = parsed(conversation);
     struct rendered r = {0};
-    struct err      e;
-    bool            ok = renders(source, m, &r, &e);
+    struct err e;
+    bool ok = renders(source, m, &r, &e);
     json_free(m);
     if (ok)
         printf("%.200s gave %.100s\n", source, r.text.data ? r.text.data : "");
@@ -350,12 +368,15 @@ TEST(escapes_from_the_sandbox_are_errors)
         "{{ {}.update(a=1) }}",
         "{{ messages.pop() }}",
         "{{ open('/etc/passwd').read() }}",
-        "{{ ''.format(1) }}",
-        "{{ '%s' | format('x') }}",
+        "{{ '{0.__class__}'.format(1) }}",
+        "{{ '{0[__class__]}'.format('') }}",
+        "{{ '%s' | format(''.__class__) }}",
+        "{{ messages | map(attribute='__class__') | list }}",
         "{{ messages | attr('__class__') }}",
         "{{ joiner.__init__ }}",
-        "{% for k in messages recursive %}{% endfor %}",
-        "{{ dict(**messages[0]) }}",
+        "{{ cycler.__call__ }}",
+        "{{ messages.append.__self__ }}",
+        "{{ messages.count.__globals__ }}",
         "{{ request.application }}",
         "{{ config.items() }}",
     };
@@ -379,7 +400,9 @@ static double cpu_seconds(void)
 
 TEST(bombs_end_soon)
 {
-    static const struct { const char *source, *word; } t[] = {
+    static const struct {
+        const char *source, *word;
+    } t[] = {
         {"{{ range(1000000000) | length }}", "limit"},
         {"{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", "for this conversation"},
         {"{{ 'x' * 1000000000 }}", "longer"},
@@ -402,7 +425,7 @@ TEST(bombs_end_soon)
         {"{{ range(0 - 9223372036854775807, 9223372036854775807, 1) }}", "limit"},
         {"{% set x = 'a' * 3000000 %}{% for i in range(100000) %}{% set y = x.replace('a', 'b') %}{% endfor %}", ""},
         {"{% set x = ('a' * 100000) %}{{ ('a' * 4000000).rsplit(x ~ 'b') | length }}", ""},
-        {"{% set x = range(900000) | list %}{% for i in range(100) %}{% if 'a' in x %}{% endif %}{% endfor %}", "steps"},
+        {"{% set x = range(100000) | list %}{% for i in range(1000) %}{% if 'a' in x %}{% endif %}{% endfor %}", "steps"},
         {"{{ tojson }}{{ {'a': namespace()} | tojson }}", "JSON"},
         {"{{ [1, 'a'] | sort }}", "order"},
     };
@@ -477,10 +500,10 @@ TEST(long_chains_are_fine)
     for (int i = 0; i < 1000; i++)
         buf_str(&b, " | trim");
     buf_str(&b, " }}");
-    struct json    *m = parsed("[]");
+    struct json *m = parsed("[]");
     struct rendered r = {0};
-    struct err      e;
-    bool            ok = renders(b.data, m, &r, &e);
+    struct err e;
+    bool ok = renders(b.data, m, &r, &e);
     CHECK_MSG(ok, "%s", e.msg);
     CHECK(r.text.len == 1001 + 2);
     rendered_deinit(&r);
@@ -491,10 +514,10 @@ TEST(long_chains_are_fine)
 TEST(output_has_a_limit)
 {
     struct chat_template *t = compiled("{{ messages[0].content }}", 25);
-    struct json          *m = parsed(conversation);
-    struct render_in      in = {.messages = m, .output_max = 10};
-    struct rendered       r = {0};
-    struct err            e = {0};
+    struct json *m = parsed(conversation);
+    struct render_in in = {.messages = m, .output_max = 10};
+    struct rendered r = {0};
+    struct err e = {0};
     CHECK(t && template_render(t, &in, &r, &e) == -(int)ERR_TEMPLATE && strstr(e.msg, "longer than 10 bytes"));
     CHECK(err_http(e.code) == 400);
     template_free(t);
@@ -504,12 +527,12 @@ TEST(output_has_a_limit)
 /* Loads the template of a model file whose metadata holds `source` (NULL: none) and renders two messages with it. */
 static bool loads(const char *source, char warning[256], struct rendered *out)
 {
-    struct gguf_writer   *w;
-    struct modelfile     *f = NULL;
+    struct gguf_writer *w;
+    struct modelfile *f = NULL;
     struct chat_template *t = NULL;
-    struct err            e = {0};
-    char                  path[64];
-    struct json          *m = parsed("[{\"role\":\"user\",\"content\":\"a\"}]");
+    struct err e = {0};
+    char path[64];
+    struct json *m = parsed("[{\"role\":\"user\",\"content\":\"a\"}]");
     snprintf(path, sizeof path, "/tmp/template-%d.gguf", (int)getpid());
     bool ok = gguf_writer_new(&w, &e) == 0;
     gguf_put_str(w, "general.architecture", STR("llama"));
@@ -531,7 +554,7 @@ static bool loads(const char *source, char warning[256], struct rendered *out)
 TEST(a_model_without_a_usable_template_gets_chatml)
 {
     static const char chatml[] = "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n";
-    char            warning[256];
+    char warning[256];
     struct rendered r = {0};
     CHECK(loads("[{{ messages[0].content }}]", warning, &r) && !warning[0] && str_eqz((struct str){r.text.data, r.text.len}, "[a]"));
     rendered_deinit(&r);
@@ -546,7 +569,7 @@ TEST(messages_must_be_a_list)
     struct json *m = parsed("{\"a\": 1}");
     CHECK(m);
     struct rendered r;
-    struct err      e;
+    struct err e;
     CHECK(!renders("x", m, &r, &e) && e.code == ERR_TEMPLATE);
     json_free(m);
 }
