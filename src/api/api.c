@@ -28,6 +28,8 @@ int api_start(struct api *a, struct server *s, struct ledger *l, const struct ba
 {
     a->server = s, a->ledger = l, a->backend = *b;
     int rc = worker_new(&a->worker, e);
+    if (rc >= 0)
+        rc = worker_new(&a->texts, e);
     a->started = rc >= 0;
     return rc;
 }
@@ -42,7 +44,8 @@ void api_stop(struct api *a)
     if (!a)
         return;
     worker_free(a->worker);
-    a->worker = NULL;
+    worker_free(a->texts);
+    a->worker = a->texts = NULL;
     a->ledger = NULL;
 }
 

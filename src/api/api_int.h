@@ -35,6 +35,7 @@ struct api {
     const struct backend_model *granted; /* pinned for the call that is being read (gate.c) */
     struct timer     *drain_timer;
     struct worker    *worker;
+    struct worker    *texts; /* for what may take long and waits for nobody */
     struct api_counts counts;
     struct buf        scratch; /* one answer or event at a time */
     uint64_t          start_ns;
@@ -67,6 +68,8 @@ struct work {
     char           path[64];
     struct buf     out;
     struct err     err;
+    void          *ctx; /* fn's; freed on the loop thread with the work */
+    void         (*ctx_free)(void *ctx);
     struct work   *next;
 };
 int  worker_new(struct worker **out, struct err *e) MUST_USE;

@@ -1,5 +1,6 @@
 #include "api/call.h"
 #include "base/log.h"
+#include <math.h>
 #include <string.h>
 
 /* A call's memory: its strings and tables, and no more than a large request's. */
@@ -35,9 +36,14 @@ void call_free(struct call *c)
 {
     unlink_call(c);
     for (uint32_t i = 0; i < c->n_prompts; i++)
-        vec_deinit(&c->prompts[i].tokens);
-    for (uint32_t i = 0; i < c->n_choices; i++)
-        buf_deinit(&c->choices[i].text);
+        vec_deinit(&c->prompts[i].tokens), vec_deinit(&c->prompts[i].logprobs);
+    for (uint32_t i = 0; i < c->n_choices; i++) {
+        struct choice *ch = &c->choices[i];
+        buf_deinit(&ch->text), buf_deinit(&ch->told.tail);
+        vec_deinit(&ch->told.list);
+        mem_free(ch->vector);
+    }
+    text_job_free(c->text_job);
     arena_deinit(&c->mem);
     if (c->q.model && c->api->backend.put)
         c->api->backend.put(c->api->backend.self, c->q.model);
@@ -140,7 +146,7 @@ static void log_end(const struct call *c, int status, enum finish_reason why)
 }
 
 /* Bills what was computed and says the last word. The only caller of ledger_finish. */
-static void finish(struct call *c, const struct choice *last)
+static void finish(struct call *c, struct choice *last)
 {
     c->end_us = clock_now_us();
     enum finish_reason why = reason(c);
@@ -217,26 +223,68 @@ static void on_done(struct choice *ch, const struct backend_event *ev)
     call_settle(c);
 }
 
+static bool add_logprobs(struct vec_logprobs *v, const struct backend_event *ev)
+{
+    if (!ev->n_logprobs)
+        return true;
+    if (!vec_reserve(v, v->n + ev->n_logprobs))
+        return false;
+    memcpy(v->p + v->n, ev->logprobs, ev->n_logprobs * sizeof *v->p);
+    v->n += ev->n_logprobs;
+    return true;
+}
+
+/* False: no memory, or no numbers. */
+static bool add_vector(struct choice *ch, const struct backend_event *ev)
+{
+    ch->vector = mem_array(ev->n_vector, sizeof *ch->vector);
+    for (size_t i = 0; ch->vector && i < ev->n_vector; i++) {
+        if (!isfinite(ev->vector[i]))
+            return false;
+        ch->vector[i] = ev->vector[i];
+    }
+    return ch->vector != NULL;
+}
+
+static void fail(struct call *c, const char *why)
+{
+    if (c->err.code == ERR_OK)
+        err_set(&c->err, ERR_INTERNAL, "%s", why);
+    call_stop_all(c);
+}
+
+static void on_text(struct choice *ch, const struct backend_event *ev)
+{
+    struct call *c = ch->call;
+    c->api->counts.delivered += ev->n_tokens;
+    if (!c->first_us && ev->n_tokens)
+        c->first_us = clock_now_us();
+    if (!add_logprobs(&ch->told.list, ev))
+        fail(c, "out of memory for log probabilities; ask for fewer tokens");
+    if (c->r && ev->n_text && c->err.code == ERR_OK)
+        c->wire->text(ch, ev->text, ev->n_text);
+    credit_ahead(c);
+}
+
 static void on_event(void *arg, const struct backend_event *ev)
 {
     struct choice *ch = arg;
     struct call *c = ch->call;
     counts_move(&c->counts, &ch->counts, &ev->counts);
     switch (ev->kind) {
-    case SEQ_TEXT:
-        c->api->counts.delivered += ev->n_tokens;
-        if (!c->first_us && ev->n_tokens)
-            c->first_us = clock_now_us();
-        if (c->r && ev->n_text)
-            c->wire->text(ch, ev->text, ev->n_text);
-        credit_ahead(c);
-        break;
+    case SEQ_TEXT: on_text(ch, ev); break;
     case SEQ_PAUSED:
         ch->paused = choice_used(ch) >= c->granted; /* else it was told before the last slice came */
         credit_ahead(c);
         break;
     case SEQ_PROMPT:
-    case SEQ_VECTOR: break;
+        if (!add_logprobs(&c->prompts[ch->prompt].logprobs, ev))
+            fail(c, "out of memory for log probabilities; send a shorter prompt");
+        break;
+    case SEQ_VECTOR:
+        if (!add_vector(ch, ev))
+            fail(c, "the model gave no number for this text; its file is damaged or not supported");
+        break;
     case SEQ_DONE: on_done(ch, ev); break;
     }
 }
@@ -301,7 +349,7 @@ void call_held(void *arg, const struct hold_answer *a)
         call_free(c);
         return;
     }
-    if (a->err.code == ERR_QUOTA && !c->q.max_tokens && c->r && credit_smaller(c)) {
+    if (a->err.code == ERR_QUOTA && !c->q.max_tokens && c->q.kind == SEQ_GENERATE && c->r && credit_smaller(c)) {
         credit_hold(c);
         return;
     }
@@ -347,9 +395,11 @@ static int make_choices(struct call *c, struct err *e)
         *ch = (struct choice){.call = c, .index = i, .prompt = i / c->q.n, .limit = c->q.model->n_ctx - p->n_tokens};
         if (c->q.max_tokens && c->q.max_tokens < ch->limit)
             ch->limit = c->q.max_tokens;
+        if (c->q.kind != SEQ_GENERATE)
+            ch->limit = 0;
         if (ch->limit > most)
             most = ch->limit;
-        buf_init(&ch->text, CALL_TEXT_MAX);
+        buf_init(&ch->text, CALL_TEXT_MAX), buf_init(&ch->told.tail, CALL_TEXT_MAX);
     }
     c->slice = c->q.max_tokens || most < SLICE_FIRST ? most : SLICE_FIRST;
     return 0;
@@ -415,7 +465,7 @@ void call_route(struct api *a, struct http *r, const struct call_wire *wire, cal
     if (ignored.len && !gate)
         http_header_add(r, "x-sluice-ignored", ignored.data);
     if (rc >= 0)
-        rc = call_begin(c, &e);
+        rc = wire->begin ? wire->begin(c, &e) : call_begin(c, &e);
     json_free(body);
     buf_deinit(&ignored);
     if (rc < 0) {

@@ -28,38 +28,54 @@ struct call_request {
     uint32_t                    max_tokens; /* of each choice; 0: as many as the context and the credit allow */
     uint32_t                    n;          /* choices of each prompt, at most CHOICES_MAX */
     enum seq_kind               kind;
-    bool                        logprobs, prompt_logprobs;
+    bool                        echo, logprobs, prompt_logprobs;
     uint32_t                    top_logprobs;
     struct sample_params        sample;
     const char                 *stops[STOPS_MAX];
     size_t                      stop_lens[STOPS_MAX];
     uint32_t                    n_stops;
+    bool                        base64; /* embeddings */
 };
 
 struct call;
 struct call_prompt {
     struct vec_i32 tokens; /* freed once it runs */
     uint32_t       n_tokens;
+    struct str     text;     /* what echo returns */
+    struct vec_logprobs logprobs; /* of its tokens, when they were asked for */
+};
+
+/* Log probabilities wait for the text that their tokens belong to: a token whose text a stop string takes away is not told of. */
+struct told {
+    struct vec_logprobs list;
+    size_t              next;    /* the first that was not told */
+    uint64_t            emitted; /* bytes of text that went out */
+    uint32_t            end;     /* of the last token that was told */
+    uint64_t            chars;   /* before that */
+    struct buf          tail;    /* text that went out after it */
 };
 
 struct choice {
     struct call        *call;
     uint32_t            index, prompt; /* in the answer; of c->prompts */
     struct backend_job *job;           /* while it runs */
-    bool                paused, ended;
+    bool                paused, ended, begun; /* begun: text of it went out (completions) */
     uint32_t            limit;         /* most output tokens: of the caller and of the context */
     struct token_counts counts;
     struct token_counts journaled;     /* step thread: its part of call.journaled */
     enum seq_end        end;
     struct buf          text;          /* of a plain answer */
+    struct told         told;          /* log probabilities: logprobs.c */
+    float              *vector;        /* (model's n_embd) its embedding */
 };
 
 struct call_wire { /* never called without c->r; done and fail end the request */
     const char *route; /* for the log */
+    int (*begin)(struct call *c, struct err *e);                 /* NULL: call_begin */
     void (*open)(struct call *c);                                /* the answer begins: held, queued */
     void (*text)(struct choice *ch, const char *p, size_t n);
     void (*ended)(struct choice *ch);                            /* it has ended and others go on: not called for the last one */
-    void (*done)(struct call *c, const struct choice *last);     /* c->counts and c->bill are final */
+    void (*done)(struct call *c, struct choice *last);     /* c->counts and c->bill are final */
     void (*fail)(struct call *c, const struct err *e);
 };
 
@@ -87,6 +103,8 @@ struct call {
     struct hold_id hold;
     struct money   held, balance;
 
+    struct text_job *text_job;     /* of /tokenize and /detokenize */
+
     struct token_counts counts;    /* of all choices, told by their events */
     struct token_counts journaled; /* step thread: of all choices */
     struct err          err;       /* why it failed */
@@ -107,6 +125,10 @@ void call_cancel(struct call *c, enum errcode code, const char *why);
 /* The handler of an endpoint: reads the body with `read`, which fills c->q and the prompts, begins the call, answers an error. */
 typedef int (*call_read_fn)(struct call *c, const struct json *body, struct buf *ignored, struct err *e);
 void call_route(struct api *a, struct http *r, const struct call_wire *wire, call_read_fn read);
+
+/* tokenize.c */
+struct text_job;
+void text_job_free(struct text_job *j);
 
 /* What must hold before a call for m is begun: a server that takes work, a price. */
 int call_allowed(struct api *a, const struct backend_model *m, struct err *e) MUST_USE;

@@ -1,5 +1,6 @@
 #include "api/chat.h"
 #include "api/answer.h"
+#include "api/logprobs.h"
 
 /* ---- the request ---- */
 
@@ -9,6 +10,9 @@ int chat_fields(struct call *c, const struct json *body, struct json **messages,
     int rc = params_read(&p, EP_CHAT, body, ignored, e);
     if (rc < 0 || (rc = read_model(c, p.model, e)) < 0 || (rc = read_stream(c, &p, e)) < 0 || (rc = read_sampling(c, &p, e)) < 0)
         return rc;
+    if (p.has_top_logprobs && !p.logprobs)
+        return err_param(e, ERR_BAD_VALUE, "top_logprobs", "top_logprobs is only allowed together with logprobs: true");
+    c->q.logprobs = p.logprobs, c->q.top_logprobs = (uint32_t)p.top_logprobs;
     c->q.max_tokens = (uint32_t)(p.has_max_completion_tokens ? p.max_completion_tokens : p.max_tokens);
     return chat_messages(p.messages, messages, e);
 }
@@ -25,7 +29,16 @@ static int read(struct call *c, const struct json *body, struct buf *ignored, st
 
 /* ---- a plain answer ---- */
 
-static void put_choice(struct jw *w, const struct choice *ch)
+static void put_logprobs(struct jw *w, struct choice *ch, size_t n)
+{
+    jw_key(w, "logprobs");
+    if (n)
+        told_chat(w, ch, n);
+    else
+        jw_null(w);
+}
+
+static void put_choice(struct jw *w, struct choice *ch)
 {
     jw_obj(w);
     jw_key(w, "index"), jw_u64(w, ch->index);
@@ -35,7 +48,7 @@ static void put_choice(struct jw *w, const struct choice *ch)
     jw_key(w, "content"), jw_strn(w, ch->text.data ? ch->text.data : "", ch->text.len);
     jw_key(w, "refusal"), jw_null(w);
     jw_obj_end(w);
-    jw_key(w, "logprobs"), jw_null(w);
+    put_logprobs(w, ch, told_ready(ch, ch->text.data, ch->text.len, true));
     answer_finish(w, ch);
     jw_obj_end(w);
 }
@@ -59,7 +72,7 @@ static void reply(struct call *c)
 
 enum part { PART_ROLE, PART_TEXT, PART_END };
 
-static void send_chunk(const struct choice *ch, enum part part, const char *p, size_t n)
+static void send_chunk(struct choice *ch, enum part part, const char *p, size_t n)
 {
     struct call *c = ch->call;
     struct jw w;
@@ -76,7 +89,7 @@ static void send_chunk(const struct choice *ch, enum part part, const char *p, s
     if (part != PART_END)
         jw_key(&w, "content"), jw_strn(&w, p, n);
     jw_obj_end(&w);
-    jw_key(&w, "logprobs"), jw_null(&w);
+    put_logprobs(&w, ch, part == PART_ROLE ? 0 : told_ready(ch, p, n, part == PART_END));
     if (part == PART_END)
         answer_finish(&w, ch);
     else
@@ -129,7 +142,7 @@ static void on_ended(struct choice *ch)
         send_chunk(ch, PART_END, NULL, 0);
 }
 
-static void on_done(struct call *c, const struct choice *last)
+static void on_done(struct call *c, struct choice *last)
 {
     if (!c->q.stream) {
         reply(c);
@@ -141,7 +154,7 @@ static void on_done(struct call *c, const struct choice *last)
     answer_end(c);
 }
 
-static const struct call_wire wire = {"chat", on_open, on_text, on_ended, on_done, answer_fail};
+static const struct call_wire wire = {"chat", NULL, on_open, on_text, on_ended, on_done, answer_fail};
 
 void route_chat(struct http *r, void *app)
 {

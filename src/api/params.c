@@ -5,7 +5,15 @@
 enum param_type { STR, BOOL, INT, NUM, OVER, ARR, OBJ, ANY };
 enum param_use { NEEDED, HONOURED, NO_EFFECT, LATER };
 
-enum { CHAT = EP_CHAT };
+enum { CHAT = EP_CHAT, COMPLETIONS = EP_COMPLETIONS, EMBEDDINGS = EP_EMBEDDINGS, TOKENIZE = EP_TOKENIZE, DETOKENIZE = EP_DETOKENIZE };
+static const struct {
+    enum endpoint ep;
+    const char *path;
+} endpoints[] = {{EP_CHAT, "/v1/chat/completions"},
+                 {EP_COMPLETIONS, "/v1/completions"},
+                 {EP_EMBEDDINGS, "/v1/embeddings"},
+                 {EP_TOKENIZE, "/tokenize"},
+                 {EP_DETOKENIZE, "/detokenize"}};
 
 struct param {
     const char *name;
@@ -180,25 +188,33 @@ static void range_text(struct buf *out, const struct param *p)
                                  : " fields");
 }
 
-void params_markdown(struct buf *out)
+static void row_text(struct buf *out, const struct param *p)
 {
     static const char *const types[] = {"string", "boolean", "integer", "number", "number", "array", "object", "any"};
-    buf_str(out,
-            "# Parameters of `POST /v1/chat/completions`\n\n"
-            "Made from `src/api/params.def` by `sluice help parameters`; change it there. A field that is not in this table is ignored and named in\n"
-            "the answer's header `x-sluice-ignored`. `null` means absent. A parameter of a later version is refused with 400\n"
-            "(`unsupported_parameter`) unless it has the value that changes nothing, shown as its default.\n\n"
-            "| parameter | type | range | default | treatment | meaning |\n|---|---|---|---|---|---|\n");
-    for (size_t i = 0; i < N_PARAMS; i++) {
-        const struct param *p = &table[i];
-        buf_fmt(out, "| `%s` | %s | ", p->name, types[p->type]);
-        range_text(out, p);
-        buf_str(out, " | ");
-        struct str rest = str_of(p->dflt);
-        for (bool first = true; rest.n; first = false) {
-            struct str one = str_split(&rest, '|');
-            buf_fmt(out, "%s`%.*s`", first ? "" : " or ", (int)one.n, one.p);
-        }
-        buf_fmt(out, " | %s | %s |\n", use_words[p->use], p->text);
+    buf_fmt(out, "| `%s` | %s | ", p->name, types[p->type]);
+    range_text(out, p);
+    buf_str(out, " | ");
+    struct str rest = str_of(p->dflt);
+    for (bool first = true; rest.n; first = false) {
+        struct str one = str_split(&rest, '|');
+        buf_fmt(out, "%s`%.*s`", first ? "" : " or ", (int)one.n, one.p);
+    }
+    buf_fmt(out, " | %s | %s |\n", use_words[p->use], p->text);
+}
+
+void params_markdown(struct buf *out)
+{
+    buf_str(
+        out,
+        "# Parameters\n\n"
+        "Made from `src/api/params.def` by `sluice help parameters`; change it there. A field that is not in these tables is ignored and named in\n"
+        "the answer's header `x-sluice-ignored`. `null` means absent. A parameter of a later version is refused with 400\n"
+        "(`unsupported_parameter`) unless it has the value that changes nothing, shown as its default.\n");
+    for (size_t k = 0; k < sizeof endpoints / sizeof *endpoints; k++) {
+        buf_fmt(out, "\n## `POST %s`\n\n| parameter | type | range | default | treatment | meaning |\n|---|---|---|---|---|---|\n",
+                endpoints[k].path);
+        for (size_t i = 0; i < N_PARAMS; i++)
+            if (table[i].endpoints & endpoints[k].ep)
+                row_text(out, &table[i]);
     }
 }

@@ -12,7 +12,7 @@ typedef const struct json *param_ARR;
 typedef const struct json *param_OBJ;
 typedef const struct json *param_ANY;
 
-enum endpoint { EP_CHAT = 1 };
+enum endpoint { EP_CHAT = 1, EP_COMPLETIONS = 2, EP_EMBEDDINGS = 4, EP_TOKENIZE = 8, EP_DETOKENIZE = 16 };
 
 struct params {
 #define PARAM(id, name, endpoints, type, min, max, dflt, use, text)                                                                        \

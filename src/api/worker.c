@@ -23,6 +23,8 @@ void work_free(struct work *w)
 {
     if (!w)
         return;
+    if (w->ctx_free)
+        w->ctx_free(w->ctx);
     json_free(w->args);
     buf_deinit(&w->out);
     mem_free(w);

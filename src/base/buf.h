@@ -18,4 +18,5 @@ void buf_add(struct buf *b, const void *p, size_t n);
 void buf_str(struct buf *b, const char *s);
 void buf_char(struct buf *b, char c);
 void buf_fmt(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
+void buf_base64(struct buf *b, const void *p, size_t n); /* RFC 4648, padded */
 void buf_cut(struct buf *b, size_t n); /* drops the first n bytes */

@@ -37,7 +37,7 @@ static void flush(struct detok *d, bool end, struct buf *out)
 
 static void add_byte(struct detok *d, uint8_t b, struct buf *out)
 {
-    if (d->n_held == 0 && b < 0x80) {
+    if (d->raw || (d->n_held == 0 && b < 0x80)) {
         buf_char(out, (char)b);
         return;
     }
@@ -113,4 +113,14 @@ void detok_add(struct detok *d, int32_t token, struct buf *out)
 void detok_end(struct detok *d, struct buf *out)
 {
     flush(d, true, out);
+}
+
+void vocab_bytes(const struct vocab *v, int32_t token, struct buf *out)
+{
+    struct detok d = {.v = v, .any = true, .raw = true};
+    struct str   t = vocab_text(v, token);
+    if (t.p && vocab_attr(v, token) == TOKEN_CONTROL)
+        buf_add(out, t.p, t.n);
+    else
+        detok_add(&d, token, out);
 }

@@ -35,6 +35,7 @@ struct vocab {
     size_t text_longest;
     uint8_t hash_key[16];
     int32_t bos, eos, unk;
+    int32_t fim[3]; /* prefix, suffix, middle, as the file says; TOKEN_NONE */
     bool add_bos, add_eos, add_space_prefix, ignore_merges, nfc, remove_blanks;
     struct charsmap charsmap; /* SentencePiece's replacements; empty: none */
     struct trie trie;         /* unigram: the tokens by their bytes */

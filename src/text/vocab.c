@@ -264,6 +264,9 @@ static int load_ids(struct vocab *v, const struct modelfile *f, struct err *e)
         rc = load_id(v, f, "tokenizer.ggml.eos_token_id", d->eos, &v->eos, e);
     if (!rc)
         rc = load_id(v, f, "tokenizer.ggml.unknown_token_id", d->unk, &v->unk, e);
+    static const char *const fim[] = {"tokenizer.ggml.fim_pre_token_id", "tokenizer.ggml.fim_suf_token_id", "tokenizer.ggml.fim_mid_token_id"};
+    for (size_t i = 0; i < 3 && !rc; i++)
+        rc = load_id(v, f, fim[i], TOKEN_NONE, &v->fim[i], e);
     if (!rc)
         rc = modelfile_bool_or(f, "tokenizer.ggml.add_bos_token", d->add_bos || flags & PRETOK_BOS, &v->add_bos, e);
     if (!rc)

@@ -18,7 +18,12 @@ bool vocab_add_bos(const struct vocab *v);
 bool vocab_is_eog(const struct vocab *v, int32_t token); /* ends a generation: eos, eot, <|im_end|>, <|eot_id|>, ... */
 enum token_attr vocab_attr(const struct vocab *v, int32_t token);
 struct str vocab_text(const struct vocab *v, int32_t token); /* as in the file; {NULL,0} out of range */
-int32_t vocab_find(const struct vocab *v, struct str text);  /* TOKEN_NONE */
+int32_t vocab_find(const struct vocab *v, struct str text); /* TOKEN_NONE */
+/* The bytes that a token stands for in the middle of a text, which may be a part of a character; a control token's are its text. */
+void vocab_bytes(const struct vocab *v, int32_t token, struct buf *out);
+/* Fill in the middle: what comes before the prefix, the suffix and the wanted middle. False: the model has no such tokens. */
+struct fim_tokens { int32_t prefix, suffix, middle; };
+bool vocab_fim(const struct vocab *v, struct fim_tokens *out);
 
 /* Text comes as spans: control tokens are recognised only inside trusted ones (the template's own text); a user who types
  * <|im_start|> gets plain text. Between control tokens neighbouring spans are tokenised as one text. */
@@ -38,7 +43,8 @@ struct detok {
     const struct vocab *v;
     uint8_t held[8]; /* an unfinished sequence */
     uint8_t n_held;
-    bool any; /* a token came already: SentencePiece drops the first space */
+    bool any;     /* a token came already: SentencePiece drops the first space */
+    bool raw;     /* bytes go out as they are, also half characters */
 };
 void detok_init(struct detok *d, const struct vocab *v, bool start_of_text);
 /* Appends the text that token completes; control tokens add nothing. Invalid sequences become U+FFFD. */

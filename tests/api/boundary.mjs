@@ -58,6 +58,7 @@ const lawful400 = [
   [(p) => p.use === "LATER", "unsupported_parameter"], // but for its neutral values
   [(p) => p.type === "STR" && p.name !== "user", ""], // a text may have to mean something
   [(p) => p.name === "best_of" || p.name === "suffix" || p.name === "dimensions", ""],
+  [(p) => p.on.includes("TOKENIZE") && ["prompt", "content", "messages"].includes(p.name), ""], // exactly one of them
 ];
 
 function judge(word, p, value, inRange, a) {

@@ -77,8 +77,8 @@ test("400: messages, each fault by its name", async () => {
 });
 
 test("400: what a later version will know", async () => {
-  for (const [field, value] of Object.entries({ tools: [{ type: "function", function: { name: "f" } }], response_format: { type: "json_object" }, logprobs: true, n: 2,
-    logit_bias: { 5: 1 }, presence_penalty: 0.5, frequency_penalty: -1, tool_choice: "required", modalities: ["audio"] }))
+  for (const [field, value] of Object.entries({ tools: [{ type: "function", function: { name: "f" } }], response_format: { type: "json_object" }, functions: [{ name: "f" }],
+    function_call: { name: "f" }, tool_choice: "required", modalities: ["audio"] }))
     await refused(openai.chat.completions.create(ask({ [field]: value })), 400, "unsupported_parameter", field);
   const neutral = { tools: [], response_format: { type: "text" }, logprobs: false, n: 1, logit_bias: {}, presence_penalty: 0, frequency_penalty: 0.0, tool_choice: "auto", metadata: { a: "b" }, store: false };
   check((await openai.chat.completions.create(ask(neutral))).choices.length === 1);

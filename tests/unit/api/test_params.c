@@ -3,12 +3,17 @@
 #include "base/os.h"
 #include "test.h"
 
-static const char *const names[] = {
-#define PARAM(id, name, endpoints, type, min, max, dflt, use, text) name,
+enum { CHAT = EP_CHAT, COMPLETIONS = EP_COMPLETIONS, EMBEDDINGS = EP_EMBEDDINGS, TOKENIZE = EP_TOKENIZE, DETOKENIZE = EP_DETOKENIZE };
+static const struct {
+    const char *name;
+    unsigned endpoints;
+} rows[] = {
+#define PARAM(id, name, endpoints, type, min, max, dflt, use, text) {name, endpoints},
 #include "api/params.def"
 #undef PARAM
 };
-enum { N = sizeof names / sizeof names[0] };
+enum { N = sizeof rows / sizeof rows[0] };
+static enum endpoint ep = EP_CHAT;
 
 static int read(const char *text, struct params *p, struct buf *ignored, struct err *e)
 {
@@ -16,15 +21,19 @@ static int read(const char *text, struct params *p, struct buf *ignored, struct 
     json_free(last);
     last = NULL;
     int rc = json_parse(&last, text, strlen(text), e);
-    return rc < 0 ? rc : params_read(p, EP_CHAT, last, ignored, e);
+    return rc < 0 ? rc : params_read(p, ep, last, ignored, e);
 }
 
-/* A request with one more field; model and messages are replaced when it is one of them. */
+/* A request with one more field; what an endpoint needs is replaced when it is one of them. */
 static int with(const char *name, const char *value, struct params *p, struct err *e)
 {
     char text[8192];
-    const char *model = strcmp(name, "model") ? "\"model\":\"m\"," : "", *messages = strcmp(name, "messages") ? "\"messages\":[1]," : "";
-    snprintf(text, sizeof text, "{%s%s\"%s\":%s}", model, messages, name, value);
+    const char *need = ep == EP_CHAT ? "messages" : ep == EP_COMPLETIONS ? "prompt" : ep == EP_EMBEDDINGS ? "input" : "tokens";
+    const char *model = strcmp(name, "model") ? "\"model\":\"m\"," : "";
+    if (ep == EP_TOKENIZE || strcmp(name, need) == 0)
+        snprintf(text, sizeof text, "{%s\"%s\":%s}", model, name, value);
+    else
+        snprintf(text, sizeof text, "{%s\"%s\":[1],\"%s\":%s}", model, need, name, value);
     memset(e, 0, sizeof *e);
     return read(text, p, NULL, e);
 }
@@ -54,16 +63,21 @@ TEST(every_parameter_takes_or_names_every_value)
                                          "1e999",
                                          "9223372036854775808",
                                          "NaN"};
-    for (size_t i = 0; i < N; i++)
+    for (size_t n = 0; n < 5 * N; n++)
         for (size_t k = 0; k < sizeof values / sizeof values[0]; k++) {
+            const char *name = rows[n % N].name;
             struct params p;
             struct err e;
-            int rc = with(names[i], values[k], &p, &e);
-            CHECK_MSG(rc == 0 || err_http(e.code) == 400, "%s = %s: %d %s", names[i], values[k], rc, e.msg);
+            ep = (enum endpoint)(1 << n / N);
+            if (!(rows[n % N].endpoints & ep))
+                continue;
+            int rc = with(name, values[k], &p, &e);
+            CHECK_MSG(rc == 0 || err_http(e.code) == 400, "%s = %s: %d %s", name, values[k], rc, e.msg);
             if (rc < 0 && e.param[0])
-                CHECK_MSG(strcmp(e.param, names[i]) == 0, "%s = %s blames %s", names[i], values[k], e.param);
-            CHECK_MSG(rc < 0 || e.code == ERR_OK, "%s = %s", names[i], values[k]);
+                CHECK_MSG(strcmp(e.param, name) == 0, "%s = %s blames %s", name, values[k], e.param);
+            CHECK_MSG(rc < 0 || e.code == ERR_OK, "%s = %s", name, values[k]);
         }
+    ep = EP_CHAT;
 }
 
 TEST(ranges_end_where_the_table_says)
@@ -89,11 +103,11 @@ TEST(ranges_end_where_the_table_says)
                  {"seed", "9223372036854775807", true},
                  {"stream", "1", false},
                  {"n", "1", true},
-                 {"n", "2", false},
+                 {"n", "2", true},
                  {"n", "0", false},
                  {"frequency_penalty", "0.0", true},
                  {"frequency_penalty", "0", true},
-                 {"frequency_penalty", "0.1", false},
+                 {"frequency_penalty", "2.1", false},
                  {"tool_choice", "\"auto\"", true},
                  {"tool_choice", "\"none\"", true},
                  {"tool_choice", "\"required\"", false},
@@ -103,7 +117,16 @@ TEST(ranges_end_where_the_table_says)
                  {"response_format", "{\"type\":\"json_object\"}", false},
                  {"logit_bias", "{}", true},
                  {"logprobs", "false", true},
-                 {"logprobs", "true", false},
+                 {"logprobs", "true", true},
+                 {"logprobs", "3", false},
+                 {"repetition_penalty", "0", false},
+                 {"repetition_penalty", "1e-9", true},
+                 {"repetition_penalty", "100", true},
+                 {"repetition_penalty", "100.001", false},
+                 {"repeat_last_n", "-1", true},
+                 {"repeat_last_n", "-2", false},
+                 {"n", "8", true},
+                 {"n", "9", false},
                  {"audio", "null", true},
                  {"audio", "{}", false},
                  {"model", "\"\"", false},
