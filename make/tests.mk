@@ -73,9 +73,9 @@ $(OUT)/test/fake_server: tests/api/fake_server.c $(call archives,$(FOLDERS)) | p
 	@mkdir -p $(@D) && echo "  TEST $@" && $(call link,$@,$<,,$(call archives,$(FOLDERS)))
 suite-api: $(OUT)/test/fake_server $(OUT)/tool/tinymodel
 suite-hub: $(OUT)/tool/tinymodel
-suite-api suite-crash suite-guide suite-hub: suite-%: $(OUT)/sluice
+suite-api suite-crash suite-guide suite-hub suite-operate: suite-%: $(OUT)/sluice
 	@SLUICE=$(OUT)/sluice OUT=$(OUT) tests/$*/run.sh
-suite-crash: $(OUT)/tool/tinymodel
+suite-crash suite-operate: $(OUT)/tool/tinymodel
 # SOAK_SECONDS says how long; the progress is shown as it comes, build/soak gets the figures.
 SOAK_SECONDS ?= 3600
 suite-soak: $(OUT)/sluice $(OUT)/tool/tinymodel
@@ -84,6 +84,7 @@ suite-asan-unit: ; @$(MAKE) --no-print-directory VARIANT=asan suite-unit
 suite-asan-check: ; @$(MAKE) --no-print-directory VARIANT=asan suite-check
 suite-asan-hub: ; @$(MAKE) --no-print-directory VARIANT=asan suite-hub
 suite-asan-api: ; @$(MAKE) --no-print-directory VARIANT=asan suite-api
+suite-asan-operate: ; @$(MAKE) --no-print-directory VARIANT=asan suite-operate
 TSAN_UNIT = $(filter $(foreach f,base net ledger engine backend device,$(OUT)/unit/$(f)/%),$(UNIT))
 suite-tsan-unit: ; @$(MAKE) --no-print-directory VARIANT=tsan tsan-unit-run
 tsan-unit-run: ; @$(MAKE) --no-print-directory $(TSAN_UNIT) $(OUT)/tool/tinymodel && tests/run_unit.sh $(TSAN_UNIT)

@@ -111,9 +111,12 @@ static int find_principal(struct api *a, struct http *r, struct err *e)
     struct principal *who = arena_new(http_arena(r), sizeof *who);
     if (!who)
         return err_set(e, ERR_NO_MEMORY, "out of memory");
-    int rc = ledger_principal(a->ledger, key_of(r), who, e);
+    struct str key = key_of(r);
+    int rc = ledger_principal(a->ledger, key, who, e);
     if (rc >= 0)
         http_user_set(r, who);
+    else if (rc == -ERR_AUTH) /* RFC 9110 wants it, RFC 6750 says how */
+        http_header_add(r, "www-authenticate", key.n ? "Bearer realm=\"sluice\", error=\"invalid_token\"" : "Bearer realm=\"sluice\"");
     return rc;
 }
 

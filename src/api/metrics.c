@@ -76,6 +76,25 @@ static void put_engine(struct buf *b, struct api *a)
     put_one(b, "sluice_kv_backed_bytes", "gauge", "Memory of KV pages, free ones that are kept for reuse included.", s.kv_bytes_backed);
 }
 
+static void put_shelf(struct buf *b, struct api *a)
+{
+    struct backend_shelf_stats s;
+    if (!a->backend.shelf_stats)
+        return;
+    a->backend.shelf_stats(a->backend.self, &s);
+    put_one(b, "sluice_models", "gauge", "Names that can be called.", s.known);
+    put_one(b, "sluice_models_loaded", "gauge", "Models in memory.", s.loaded);
+    put_one(b, "sluice_models_memory_bytes", "gauge", "Memory of loaded models, as reckoned.", s.bytes_used);
+    put_one(b, "sluice_models_memory_max_bytes", "gauge", "Memory that models may take.", s.bytes_max);
+    put_one(b, "sluice_model_loads_total", "counter", "Models loaded.", s.loads);
+    put_one(b, "sluice_model_load_failures_total", "counter", "Models that did not load.", s.load_failures);
+    put_one(b, "sluice_model_unloads_total", "counter", "Models unloaded.", s.unloads);
+    put_one(b, "sluice_model_waiting", "gauge", "Requests that wait for a model.", s.waiting);
+    put_one(b, "sluice_model_waits_total", "counter", "Requests that had to wait for a model.", s.waits);
+    put_one(b, "sluice_model_waits_refused_total", "counter", "Requests refused because too many waited for models.", s.waits_refused);
+    put_one(b, "sluice_model_waits_expired_total", "counter", "Requests that waited too long for a model.", s.waits_expired);
+}
+
 void route_metrics(struct http *r, void *app)
 {
     struct api *a = app;
@@ -85,6 +104,7 @@ void route_metrics(struct http *r, void *app)
     server_count(a->server, &n);
     put_api(b, a);
     put_engine(b, a);
+    put_shelf(b, a);
     put_one(b, "sluice_connections", "gauge", "Open connections.", n.open);
     put_one(b, "sluice_connections_total", "counter", "Connections accepted.", n.accepted);
     put_one(b, "sluice_http_requests_total", "counter", "HTTP requests read.", n.requests);
