@@ -46,12 +46,12 @@ export const ask = (server, model, more, options) => request(server, "POST", "/v
 export const models = async (server) => Object.fromEntries((await request(server, "GET", "/v1/models")).body.data.map((m) => [m.id, m]));
 export const stateOf = async (server, model) => (await models(server))[model]?.state;
 
-// A stream that goes on until it is left: {first: its first text has come, end: the whole text, leave()}.
+// A stream that goes on until it is left (greedy, the first model of a house runs in circles): {first: its first text has come, end: the whole text, leave()}.
 export function stream(server, model, more = {}) {
   const abort = new AbortController(), s = { text: "", left: false };
   let first;
   s.first = new Promise((done) => { first = done; });
-  s.end = ask(server, model, { stream: true, max_tokens: 3500, ...more }, { signal: abort.signal, raw: true, onHead: (res) => res.on("data", (d) => { s.text += d; if (/"content":"[^"]/.test(s.text)) first(); }) })
+  s.end = ask(server, model, { stream: true, max_tokens: 3500, temperature: 0, ...more }, { signal: abort.signal, raw: true, onHead: (res) => res.on("data", (d) => { s.text += d; if (/"content":"[^"]/.test(s.text)) first(); }) })
     .catch((error) => { if (!s.left) throw error; return null; });
   s.end.catch(() => {});
   s.leave = () => { s.left = true; abort.abort(); };
