@@ -67,7 +67,7 @@ static double decode(struct bench *b, int n)
 
 static int open_bench(struct bench *b, const char *path, int threads, struct err *e)
 {
-    int rc = gguf_open(&b->file, path, e);
+    int rc = modelfile_open(&b->file, path, e);
     if (rc || (rc = device_new(&b->dev, &(struct device_opts){.n_threads = threads}, e)) ||
         (rc = model_load(&b->model, b->file, b->dev, NULL, NULL, e)))
         return rc;

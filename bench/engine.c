@@ -88,7 +88,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: engine FILE.gguf [threads] [prompt] [tokens] [temperature in hundredths]\n");
         return 2;
     }
-    if (device_new(&d, &(struct device_opts){.n_threads = (int)size[0]}, &e) < 0 || gguf_open(&f, argv[1], &e) < 0 ||
+    if (device_new(&d, &(struct device_opts){.n_threads = (int)size[0]}, &e) < 0 || modelfile_open(&f, argv[1], &e) < 0 ||
         model_load(&m, f, d, NULL, NULL, &e) < 0)
         return fprintf(stderr, "%s\n", e.msg), 1;
     if (vocab_load(&v, f, &e) < 0)

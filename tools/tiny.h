@@ -18,6 +18,7 @@ struct tiny {
     uint32_t    head_dim; /* 0: n_embd / n_heads, and no key says it */
     bool        tied, rope_factors;
     float       rope_theta, rope_linear; /* rope_linear 0: no scaling */
+    uint32_t    parts; /* more than 1: tiny_save takes its path as the stem of so many files */
     uint64_t    seed;
     bool        qkv_bias, o_bias, ffn_bias, qk_norm;
     bool        differ; /* layers have their own numbers, of which those above are the most */
@@ -316,8 +317,10 @@ static inline int tiny_save(const struct tiny *o, const char *path, struct err *
     int rc = gguf_writer_new(&w, e);
     if (rc)
         return rc;
-    rc = tiny_put(w, o) ? gguf_writer_save(w, path, e)
-                        : err_set(e, ERR_USAGE, "tinymodel: sizes that the types do not allow (rows of 32 for Q8_0 and Q4_0; at least 384 tokens), or no memory");
+    rc = !tiny_put(w, o)  ? err_set(e, ERR_USAGE, "tinymodel: sizes that the types do not allow (rows of 32 for Q4_0 to Q8_0, of 256 for the K types; "
+                                                  "at least 384 tokens), or no memory")
+         : o->parts > 1 ? gguf_writer_save_parts(w, path, o->parts, e)
+                        : gguf_writer_save(w, path, e);
     gguf_writer_free(w);
     return rc;
 }
@@ -392,7 +395,8 @@ static inline bool tiny_family(struct str v)
 static inline bool tiny_set(struct tiny *o, struct str key, struct str v)
 {
     const struct { const char *key; uint32_t *to; } u[] = {{"embd", &o->n_embd}, {"layers", &o->n_layers}, {"heads", &o->n_heads}, {"kv", &o->n_kv_heads},
-                                                           {"ff", &o->n_ff}, {"vocab", &o->n_vocab}, {"ctx", &o->n_ctx}, {"head_dim", &o->head_dim},
+                                                           {"ff", &o->n_ff}, {"vocab", &o->n_vocab}, {"ctx", &o->n_ctx}, {"parts", &o->parts},
+                                                           {"head_dim", &o->head_dim},
                                                            {"n_rot", &o->n_rot}, {"rope_ctx", &o->rope_ctx}, {"window", &o->window},
                                                            {"window_every", &o->window_every}};
     const struct { const char *key; bool *to; } flags[] = {{"tied", &o->tied}, {"qkv_bias", &o->qkv_bias}, {"o_bias", &o->o_bias},

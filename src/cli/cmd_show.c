@@ -74,7 +74,7 @@ int cmd_show(const struct cli *c, struct err *e)
     rc = hub_model_open(&m, s, str_of(c->word[0]), e);
     if (rc >= 0) {
         str_fmt(source, sizeof source, "%s%s%s:%s", m.ref.repository, *m.ref.revision ? "@" : "", m.ref.revision, m.ref.file);
-        rc = gguf_open(&f, m.path[0], e);
+        rc = modelfile_open_parts(&f, (const char *const *)m.path, m.n, e);
     } else if (str_eqz(str_of(c->word[0]), GUIDE_NAME) && guide_bytes(&guide, &n)) {
         sha256(&m.ref.digest, guide, n);
         m.ref.size = n, m.ref.n_parts = 1;

@@ -48,6 +48,9 @@ void modelfile_close(struct modelfile *f)
 {
     if (!f)
         return;
+    for (size_t i = 1; i < f->n_parts; i++)
+        modelfile_close(f->parts[i]);
+    mem_free(f->parts);
     for (size_t i = 0; i < f->n_meta; i++)
         mem_free(f->meta[i].strings);
     mem_free(f->meta);

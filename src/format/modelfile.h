@@ -1,5 +1,10 @@
 /* A model file as the rest of the program sees it: metadata and a table of tensors over a read-only map. gguf.c (and later safetensors.c)
- * fill it; every count, offset and dimension has been checked against the file before a caller sees it. */
+ * fill it; every count, offset and dimension has been checked against the file before a caller sees it.
+ *
+ *   modelfile_open         a model by the path of its file, or of any part of a split one: finds the other parts by their names
+ *   modelfile_open_parts   a model by the paths of all its parts, whatever they are called (blobs of the store)
+ *   modelfile_join         a model of parts that were parsed one by one (descriptors of the sandboxed child, bytes of a test)
+ *   gguf_open, gguf_parse  one file as it is: a part stays a part, and model_load refuses it */
 #pragma once
 #include "base/err.h"
 #include "base/os.h"
@@ -37,11 +42,25 @@ struct modelfile {
     size_t         n_tensors;
     bool           map_owned; /* gguf_open mapped it */
     void          *index; /* name lookups, private */
+    struct modelfile **parts; /* of a model in several files: all of them in order, this one first; else NULL */
+    size_t         n_parts;   /* files that make up the model: 0 or 1 for one that was never split or not joined */
 };
+enum { MODELFILE_PARTS_MAX = 1024 };
 
 /* ggml's table of tensor types: what a file may hold, whether or not this build computes with it (quant_info says that). */
 struct tensor_type { const char *name; uint32_t id, block, bytes; };
 const struct tensor_type *tensor_type(uint32_t id); /* NULL: unknown */
+
+/* All files of a model, in any order; the order of the tensors is that of the parts. Faults (a part missing, twice, of another set or model, a tensor
+ * twice, a wrong count) each have an error of their own; ERR_NOT_FOUND for a part that is not there, else ERR_FORMAT. */
+int  modelfile_open(struct modelfile **out, const char *path, struct err *e) MUST_USE;
+int  modelfile_open_parts(struct modelfile **out, const char *const *paths, size_t n, struct err *e) MUST_USE;
+/* Takes the files over, and closes them when it fails. n = 1: the file itself, when it is whole. */
+int  modelfile_join(struct modelfile **out, struct modelfile **files, size_t n, struct err *e) MUST_USE;
+/* Which part of how many a single file is: 0 of 1 when it is whole. */
+int  modelfile_part(const struct modelfile *f, uint32_t *part, uint32_t *parts, struct err *e) MUST_USE;
+/* STEM-00001-of-00003.gguf for part i (from 0) of n. False: it does not fit. */
+bool shard_name(char *out, size_t cap, struct str stem, uint32_t i, uint32_t n);
 
 int  gguf_open(struct modelfile **out, const char *path, struct err *e) MUST_USE;
 /* Parses bytes that the caller keeps alive (an embedded model, tests); p is aligned to 16 bytes or more, as tensors are read in place. */
@@ -77,3 +96,6 @@ void gguf_put_f32s(struct gguf_writer *w, const char *key, const float *v, size_
 void gguf_put_tensor(struct gguf_writer *w, const char *name, uint32_t type, uint32_t n_dims, const uint64_t *ne, const void *data, size_t bytes);
 int  gguf_writer_bytes(struct gguf_writer *w, struct buf *out, struct err *e) MUST_USE; /* appends the whole file */
 int  gguf_writer_save(struct gguf_writer *w, const char *path, struct err *e) MUST_USE;
+/* Part i of n (1 to MODELFILE_PARTS_MAX), as llama-gguf-split writes it: the first has the metadata, each its share of the tensors. */
+int  gguf_writer_part_bytes(struct gguf_writer *w, uint32_t i, uint32_t n, struct buf *out, struct err *e) MUST_USE;
+int  gguf_writer_save_parts(struct gguf_writer *w, const char *stem, uint32_t n, struct err *e) MUST_USE; /* STEM-00001-of-0000N.gguf ... */

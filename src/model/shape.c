@@ -97,8 +97,8 @@ static int refuse_unknown_maths(const struct model *m, const struct modelfile *f
     uint32_t parts = 0;
     if (!rc)
         rc = modelfile_u32_or(f, "split.count", 0, UINT16_MAX, 0, &parts, e);
-    if (!rc && parts > 1)
-        rc = err_set(e, ERR_FORMAT, "model: the file is one of %u parts (split.count); join them into one file first", parts);
+    if (!rc && parts > 1 && f->n_parts != parts)
+        rc = err_set(e, ERR_FORMAT, "model: the file is one of %u parts (split.count); give all of them", parts);
     return rc;
 }
 
