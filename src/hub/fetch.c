@@ -45,6 +45,7 @@ struct worker {
     uint64_t at;       /* next byte of the answer */
     uint64_t marked;   /* up to here it is journaled and in run->have */
     bool began, progress;
+    bool from_place;  /* the request began behind the redirects, not at the hub */
     bool asked_whole; /* without a range */
     bool again;       /* nothing failed: ask anew, in another way */
     int rc;
@@ -234,6 +235,7 @@ static int get_part(struct worker *w, struct client_answer *a, uint32_t *url_age
     *url_age = r->url_age;
     uint64_t to = r->whole ? 0 : w->part.to;
     mutex_unlock(&r->lock);
+    w->from_place = *start;
     if (!*start && !r->f->remote->proto->file_url(r->f->remote, r->f->file, start))
         return err_set(e, ERR_REMOTE, "hub: the path of the file is too long");
     w->began = w->progress = w->again = false, w->rc = 0;
@@ -261,10 +263,11 @@ static int get_part(struct worker *w, struct client_answer *a, uint32_t *url_age
 }
 
 /* A place behind a redirect that no longer answers (its signature ran out): begin at the hub again. */
-static bool place_is_gone(struct run *r, const struct client_answer *a, uint32_t url_age)
+static bool place_is_gone(const struct worker *w, const struct client_answer *a, uint32_t url_age)
 {
+    struct run *r = w->run;
     mutex_lock(&r->lock);
-    bool gone = *r->url && (a->status == 401 || a->status == 403 || a->status == 404 || a->status == 410 || a->status >= 500 || !a->status);
+    bool gone = w->from_place && (a->status == 401 || a->status == 403 || a->status == 404 || a->status == 410 || a->status >= 500 || !a->status);
     if (gone && url_age == r->url_age)
         *r->url = *r->etag = 0, r->url_age++;
     mutex_unlock(&r->lock);
@@ -278,7 +281,7 @@ static int after_failure(struct worker *w, struct client_answer *a, int rc, uint
     struct remote *remote = r->f->remote;
     uint32_t most = remote->retries ? remote->retries : REMOTE_RETRIES;
     bool again = rc ? remote_passes(a, rc) : a->status / 100 == 2 || remote_passes(a, 0);
-    bool gone = place_is_gone(r, a, url_age);
+    bool gone = place_is_gone(w, a, url_age);
     if (!rc && a->status / 100 != 2)
         rc = remote_status_error(remote, a, r->f->file->path, e);
     else if (!rc)
@@ -455,6 +458,8 @@ static int run_connections(struct run *r, unsigned n)
 static int run_init(struct run *r, struct fetch *f, uint64_t end, struct err *e)
 {
     *r = (struct run){.f = f, .end = end};
+    memcpy(r->url, f->url, sizeof r->url);
+    memcpy(r->etag, f->etag, sizeof r->etag);
     mutex_init(&r->lock);
     cond_init(&r->changed);
     const struct ranges *had = partial_had(f->partial);
@@ -483,6 +488,8 @@ int fetch_head(struct fetch *f, uint64_t n, uint64_t *moved, struct err *e)
     }
     if (!rc)
         rc = partial_had_add(f->partial, &r.have, e);
+    memcpy(f->url, r.url, sizeof f->url);
+    memcpy(f->etag, r.etag, sizeof f->etag);
     *moved = r.moved;
     run_deinit(&r);
     return rc;

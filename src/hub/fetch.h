@@ -19,6 +19,8 @@ struct fetch {
     /* Called on the caller's thread, some times a second; may be NULL. */
     void (*progress)(void *arg, const struct fetch_progress *p);
     void *arg;
+    /* Where the bytes were found, behind redirects: fetch_head tells fetch_rest, so that the hub is asked once. "" at first. */
+    char url[URL_LEN_MAX], etag[128];
 };
 /* Makes sure that bytes [0, n) are there, over one connection. */
 int fetch_head(struct fetch *f, uint64_t n, uint64_t *moved, struct err *e) MUST_USE;

@@ -130,7 +130,19 @@ static int rewrite(struct partial *p, const uint8_t boot[16], struct err *e)
     return !rc && p->had.n ? record(p, JOURNAL_HEADER + p->had.n * JOURNAL_RECORD, 0, KIND_SYNCED, e) : rc;
 }
 
-static int read_journal(struct partial *p, struct err *e)
+static int check_room(const struct partial *p, const char *dir, struct err *e)
+{
+    struct statvfs v;
+    uint64_t missing = p->size - ranges_bytes(&p->had), room;
+    if (statvfs(dir, &v) != 0 || !ck_mul((uint64_t)v.f_bavail, (uint64_t)v.f_frsize, &room))
+        return 0; /* unknown: a write will tell */
+    if (room >= missing && room - missing >= SPARE_BYTES)
+        return 0;
+    return err_set(e, ERR_IO, "hub: %.1f MB are to come and %s has %.1f MB free; make room, or name another folder with --data",
+                   (double)missing / 1e6, dir, (double)room / 1e6);
+}
+
+static int read_journal(struct partial *p, const char *dir, struct err *e)
 {
     uint8_t boot[16];
     struct buf b;
@@ -144,6 +156,8 @@ static int read_journal(struct partial *p, struct err *e)
     if (!rc && !(whole && partial_journal_read(&p->had, b.data ? b.data : "", b.len, p->size, boot)) && ftruncate(p->data, 0) != 0)
         rc = fail(e, "empty", p->data_path); /* no holes with old bytes in them */
     buf_deinit(&b);
+    if (!rc)
+        rc = check_room(p, dir, e);
     if (!rc && p->had.n && fdatasync(p->data) != 0)
         rc = fail(e, "sync", p->data_path);
     if (!rc && ftruncate(p->data, (off_t)p->size) != 0)
@@ -151,19 +165,7 @@ static int read_journal(struct partial *p, struct err *e)
     return rc ? rc : rewrite(p, boot, e);
 }
 
-static int check_room(const struct partial *p, const char *dir, struct err *e)
-{
-    struct statvfs v;
-    uint64_t missing = p->size - ranges_bytes(&p->had), room;
-    if (statvfs(dir, &v) != 0 || !ck_mul((uint64_t)v.f_bavail, (uint64_t)v.f_frsize, &room))
-        return 0; /* unknown: a write will tell */
-    if (room >= missing && room - missing >= SPARE_BYTES)
-        return 0;
-    return err_set(e, ERR_IO, "hub: %.1f MB are to come and %s has %.1f MB free; make room, or name another folder with --data",
-                   (double)missing / 1e6, dir, (double)room / 1e6);
-}
-
-static int open_both(struct partial *p, struct err *e)
+static int open_both(struct partial *p, const char *dir, struct err *e)
 {
     if ((p->journal = open(p->journal_path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600)) < 0)
         return fail(e, "open", p->journal_path);
@@ -171,7 +173,10 @@ static int open_both(struct partial *p, struct err *e)
         return err_set(e, ERR_CONFLICT, "hub: another sluice fetches this file now; wait for it, or stop it");
     if ((p->data = open(p->data_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)) < 0)
         return fail(e, "open", p->data_path);
-    return read_journal(p, e);
+    int rc = read_journal(p, dir, e);
+    if (rc && !p->had.n)
+        partial_remove(p); /* nothing is lost */
+    return rc;
 }
 
 int partial_open(struct partial **out, const struct store *s, const char *key, uint64_t size, struct err *e)
@@ -185,9 +190,7 @@ int partial_open(struct partial **out, const struct store *s, const char *key, u
     (void)str_fmt(dir, sizeof dir, "%s/partial", store_dir(s));
     (void)str_fmt(p->data_path, sizeof p->data_path, "%s/%.80s.data", dir, key);
     (void)str_fmt(p->journal_path, sizeof p->journal_path, "%s/%.80s.journal", dir, key);
-    int rc = size > INT64_MAX ? err_set(e, ERR_TOO_LARGE, "hub: a file of 8 EiB or more") : open_both(p, e);
-    if (!rc && (rc = check_room(p, dir, e)) && !p->had.n)
-        partial_remove(p);
+    int rc = size > INT64_MAX ? err_set(e, ERR_TOO_LARGE, "hub: a file of 8 EiB or more") : open_both(p, dir, e);
     if (rc) {
         partial_close(p);
         return rc;

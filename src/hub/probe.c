@@ -32,7 +32,7 @@ void probe_facts_write(struct buf *b, const struct probe_facts *f)
     jw_obj_end(&w);
 }
 
-static void error_write(struct buf *b, const struct err *e)
+static void error_write(struct buf *b, const struct err *e, uint64_t start)
 {
     struct jw w;
     jw_init(&w, b);
@@ -41,6 +41,7 @@ static void error_write(struct buf *b, const struct err *e)
     jw_obj(&w);
     jw_key(&w, "code"), jw_u64(&w, (uint64_t)e->code);
     text(&w, "message", e->msg);
+    jw_key(&w, "data_start"), jw_u64(&w, start);
     jw_obj_end(&w);
     jw_obj_end(&w);
 }
@@ -80,7 +81,7 @@ int probe_answer_read(struct probe_facts *out, const char *p, size_t n, struct e
     const struct json *f = json_get(root, "facts"), *bad = json_get(root, "error");
     char message[sizeof((struct err *)0)->msg];
     int rc = 0;
-    if (take_number(&code, bad, "code") && take_text(message, sizeof message, bad, "message"))
+    if (take_number(&code, bad, "code") && take_text(message, sizeof message, bad, "message") && take_number(&out->data_start, bad, "data_start"))
         rc = err_set(e, code == ERR_UNSUPPORTED ? ERR_UNSUPPORTED : code == ERR_NO_MEMORY ? ERR_NO_MEMORY : ERR_FORMAT, "%s", message);
     else if (!take_text(out->architecture, sizeof out->architecture, f, "architecture") ||
              !take_text(out->quantisation, sizeof out->quantisation, f, "quantisation") || !take_text(out->name, sizeof out->name, f, "name") ||
@@ -152,7 +153,7 @@ int probe_child(probe_look_fn look)
     if (!rc)
         rc = look_at(&facts, p ? p : "", (size_t)st.st_size, look, &e);
     if (rc)
-        error_write(&b, &e);
+        error_write(&b, &e, facts.data_start);
     else
         probe_facts_write(&b, &facts);
     buf_char(&b, '\n');

@@ -16,7 +16,7 @@ struct probe_facts {
     char     architecture[64], quantisation[32], name[128], licence[64]; /* "" where the file says nothing */
     uint64_t context, parameters;
     uint32_t part, parts; /* of a split file: part counts from 0; 0 and 1 for a whole one */
-    uint64_t data_start;  /* first byte of the first tensor: all before is header */
+    uint64_t data_start;  /* first byte of the first tensor: all before is header. With an error: 0 when the header itself is at fault */
 };
 /* What the child does with a parsed file: checks it and fills the facts. */
 typedef int (*probe_look_fn)(struct probe_facts *out, const struct modelfile *f, struct err *e);

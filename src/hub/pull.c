@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 /* How much of a file is fetched before it is judged: a header is mostly its vocabulary. */
-enum { HEAD_FIRST = 1 << 20, HEAD_MORE = 16, HEAD_MAX = 256 << 20 };
+enum { HEAD_FIRST = 1 << 20, HEAD_MORE = 16, HEAD_MAX = 64 << 20 };
 
 struct pull {
     struct store *s;
@@ -57,7 +57,8 @@ static int judge_head(struct pull *t, struct fetch *f, struct err *e)
         rc = judge(t, f->partial, &facts, e);
         if (!rc && (facts.data_start <= n || last))
             return 0;
-        if (rc && (last || rc != -ERR_FORMAT || !head_is_gguf(f->partial)))
+        bool all_there = facts.data_start && facts.data_start <= n; /* the header was sound: what is wrong is what it says */
+        if (rc && (last || all_there || rc != -ERR_FORMAT || !head_is_gguf(f->partial)))
             return rc;
     }
 }

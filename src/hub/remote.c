@@ -189,7 +189,8 @@ static int judge_head(struct gate *t)
         return t->rc;
     t->judged = true;
     if (client_header(t->a, "Content-Encoding", &v) && v.n && !str_ieqz(v, "identity"))
-        t->rc = err_set(&t->why, ERR_REMOTE, "hub: the answer is encoded as \"%.20s\" although that was not asked for; it is not unpacked", v.p);
+        t->rc = err_set(&t->why, ERR_REMOTE, "hub: the answer is encoded as \"%.*s\" although that was not asked for; it is not unpacked",
+                        (int)(v.n < 20 ? v.n : 20), v.p);
     else if (t->g->on_head)
         t->rc = t->g->on_head(t->g->arg, t->a, t->own, &t->why);
     return t->rc;
@@ -326,7 +327,7 @@ int remote_json(struct remote *r, const char *url, struct json **out, char next[
         uint32_t pause = again ? remote_pause_ms(&a, tries) : 0;
         if (!rc && a.status != 200)
             rc = remote_status_error(r, &a, what, e);
-        else if (!rc && a.body.failed)
+        else if (rc == -ERR_TOO_LARGE || (!rc && a.body.failed))
             rc = err_set(e, ERR_REMOTE, "hub: the list of files of %s is larger than %d MiB", r->origin.host, REMOTE_JSON_MAX >> 20);
         else if (!rc && json_parse(out, a.body.data ? a.body.data : "", a.body.len, NULL))
             rc = err_set(e, ERR_REMOTE, "hub: %s did not answer in JSON; is %s the address of a hub?", r->origin.host, r->endpoint);
