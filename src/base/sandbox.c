@@ -68,8 +68,8 @@ static int spawn(pid_t *pid, const struct sandbox_child *c, const int *high, int
     return bad;
 }
 
-/* Reads until the child closes its end; false: time is up. */
-static bool collect(struct buf *out, int fd, uint32_t timeout_ms)
+/* Reads until the child closes its end, or time is up, or it talks too much. */
+static void collect(struct sandbox_end *how, struct buf *out, int fd, uint32_t timeout_ms)
 {
     char chunk[8192];
     uint64_t end = clock_ns() + (uint64_t)timeout_ms * 1000000;
@@ -82,16 +82,20 @@ static bool collect(struct buf *out, int fd, uint32_t timeout_ms)
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return true;
-        buf_add(out, chunk, (size_t)n); /* past its maximum it fails, and the rest is read and dropped */
+            return;
+        buf_add(out, chunk, (size_t)n);
+        if (out->failed) {
+            how->flooded = true;
+            return;
+        }
     }
-    return false;
+    how->timed_out = true;
 }
 
 static void reap(struct sandbox_end *end, pid_t pid)
 {
     int status = 0;
-    if (end->timed_out)
+    if (end->timed_out || end->flooded)
         kill(pid, SIGKILL);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
@@ -125,7 +129,7 @@ int sandbox_run(struct sandbox_end *end, struct buf *out, const struct sandbox_c
     if (pipe_fd[1] >= 0)
         close(pipe_fd[1]);
     if (!bad) {
-        end->timed_out = !collect(out, pipe_fd[0], c->timeout_ms);
+        collect(end, out, pipe_fd[0], c->timeout_ms);
         reap(end, pid);
     }
     if (pipe_fd[0] >= 0)

@@ -19,6 +19,7 @@ struct sandbox_child {
 struct sandbox_end {
     int  exit_code, signal; /* signal 0: it ended by itself */
     bool timed_out;         /* it was killed */
+    bool flooded;           /* it was killed because it wrote more than out may hold */
 };
 /* Runs the child to its end; out gets what it wrote to descriptor 1, at most SANDBOX_OUTPUT_MAX bytes. 0 however it ended; an error only
  * when no child could be started. */

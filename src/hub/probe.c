@@ -105,6 +105,8 @@ int probe_file(struct probe_facts *out, int fd, struct err *e)
     if (!rc && end.timed_out)
         rc = err_set(e, ERR_FORMAT, "hub: the file kept its reader busy for %d s and is refused; it is damaged, or made to do harm",
                      PROBE_TIMEOUT_MS / 1000);
+    else if (!rc && end.flooded)
+        rc = nonsense(e);
     else if (!rc && end.signal)
         rc = err_set(e, ERR_FORMAT, "hub: the file broke its reader (signal %d, in a sandbox) and is refused; it is damaged, or made to do harm",
                      end.signal);

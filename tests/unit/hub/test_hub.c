@@ -31,7 +31,7 @@ static void wipe(void)
 static const char *in_tmp(const char *rel)
 {
     static char path[4][1100];
-    static int  i;
+    static int i;
     i = (i + 1) % 4;
     snprintf(path[i], sizeof path[i], "%s/%s", tmp, rel);
     return path[i];
