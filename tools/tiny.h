@@ -24,6 +24,7 @@ struct tiny {
     bool        differ; /* layers have their own numbers, of which those above are the most */
     uint32_t    layer_heads[TINY_LAYERS_MAX], layer_kv[TINY_LAYERS_MAX], layer_ff[TINY_LAYERS_MAX];
     uint32_t    n_rot;  /* 0: the head */
+    uint32_t    pooling; /* pooling_type, when it is not 0 */
     uint32_t    window, window_every; /* sliding window, in all layers but each window_every-th (0: in all) */
     const char *rope;   /* rope.scaling.type, with the keys below that are not 0; "longrope" has the two tensors too */
     uint32_t    rope_ctx;
@@ -191,6 +192,8 @@ static inline void tiny_put_keys(struct gguf_writer *w, const struct tiny *o)
     }
     snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", arch), gguf_put_f32(w, key, tiny_is_qwen(o) ? 1e-6f : 1e-5f);
     snprintf(key, sizeof key, "%s.rope.freq_base", arch), gguf_put_f32(w, key, o->rope_theta);
+    if (o->pooling)
+        snprintf(key, sizeof key, "%s.pooling_type", arch), gguf_put_u32(w, key, o->pooling);
     if (o->rope_linear > 0) {
         snprintf(key, sizeof key, "%s.rope.scaling.type", arch), gguf_put_str(w, key, STR("linear"));
         snprintf(key, sizeof key, "%s.rope.scaling.factor", arch), gguf_put_f32(w, key, o->rope_linear);
@@ -398,7 +401,7 @@ static inline bool tiny_set(struct tiny *o, struct str key, struct str v)
                                                            {"ff", &o->n_ff}, {"vocab", &o->n_vocab}, {"ctx", &o->n_ctx}, {"parts", &o->parts},
                                                            {"head_dim", &o->head_dim},
                                                            {"n_rot", &o->n_rot}, {"rope_ctx", &o->rope_ctx}, {"window", &o->window},
-                                                           {"window_every", &o->window_every}};
+                                                           {"window_every", &o->window_every}, {"pooling", &o->pooling}};
     const struct { const char *key; bool *to; } flags[] = {{"tied", &o->tied}, {"qkv_bias", &o->qkv_bias}, {"o_bias", &o->o_bias},
                                                            {"ffn_bias", &o->ffn_bias}, {"qk_norm", &o->qk_norm}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
