@@ -11,7 +11,7 @@
 
 enum { TINY_LAYERS_MAX = 64 };
 struct tiny {
-    const char *arch; /* "llama", "mistral3", "deci" (SentencePiece vocabulary), "qwen2", "qwen3" or "smollm3" (byte-level BPE) */
+    const char *arch; /* "llama", "mistral3", "deci", "phi3" (SentencePiece vocabulary), "qwen2", "qwen3" or "smollm3" (byte-level BPE) */
     const char *label; /* what the file calls it; NULL: arch */
     uint32_t    type, embd_type; /* of matrices; of the embedding and the head */
     uint32_t    n_embd, n_layers, n_heads, n_kv_heads, n_ff, n_vocab, n_ctx;
@@ -20,7 +20,7 @@ struct tiny {
     float       rope_theta, rope_linear; /* rope_linear 0: no scaling */
     uint32_t    parts; /* more than 1: tiny_save takes its path as the stem of so many files */
     uint64_t    seed;
-    bool        qkv_bias, o_bias, ffn_bias, qk_norm;
+    bool        qkv_bias, o_bias, ffn_bias, qk_norm, qkv_in_one, gate_in_up;
     bool        differ; /* layers have their own numbers, of which those above are the most */
     uint32_t    layer_heads[TINY_LAYERS_MAX], layer_kv[TINY_LAYERS_MAX], layer_ff[TINY_LAYERS_MAX];
     uint32_t    n_rot;  /* 0: the head */
@@ -42,6 +42,7 @@ static inline struct tiny tiny_default(const char *arch)
     o.rope_theta = tiny_is_qwen(&o) ? 1e6f : !strcmp(arch, "smollm3") ? 5e6f : 1e4f;
     o.qkv_bias = !strcmp(arch, "qwen2");
     o.qk_norm = !strcmp(arch, "qwen3");
+    o.qkv_in_one = o.gate_in_up = !strcmp(arch, "phi3");
     o.n_layers = !strcmp(arch, "smollm3") ? 5 : 2; /* the fourth does not rotate */
     if (!strcmp(arch, "qwen3"))
         o.head_dim = 32; /* not n_embd / n_heads, as in most files of that family */
@@ -253,17 +254,19 @@ static inline void tiny_layer(struct tiny_maker *k, uint32_t i)
     const struct tiny *o = k->o;
     uint32_t d = o->n_embd, hd = o->head_dim ? o->head_dim : o->n_embd / o->n_heads, heads = o->differ ? o->layer_heads[i] : o->n_heads,
              kv = o->differ ? o->layer_kv[i] : o->n_kv_heads, ff = o->differ ? o->layer_ff[i] : o->n_ff, dq = kv ? heads * hd : d, dkv = kv * hd;
+    bool one = o->qkv_in_one;
     const struct { const char *tail; uint32_t n_in, n_out; float mean, sigma; bool there; } t[] = {
         {"attn_norm.weight", d, 0, 1, 0.1f, heads > 0},
-        {"attn_q.weight", d, dq, 0, 1 / sqrtf((float)d), kv > 0}, {"attn_q.bias", dq, 0, 0, 0.2f, kv && o->qkv_bias},
-        {"attn_k.weight", d, dkv, 0, 1 / sqrtf((float)d), kv > 0}, {"attn_k.bias", dkv, 0, 0, 0.2f, kv && o->qkv_bias},
-        {"attn_v.weight", d, dkv, 0, 1 / sqrtf((float)d), kv > 0}, {"attn_v.bias", dkv, 0, 0, 0.2f, kv && o->qkv_bias},
+        {"attn_qkv.weight", d, dq + 2 * dkv, 0, 1 / sqrtf((float)d), kv && one}, {"attn_qkv.bias", dq + 2 * dkv, 0, 0, 0.2f, kv && one && o->qkv_bias},
+        {"attn_q.weight", d, dq, 0, 1 / sqrtf((float)d), kv && !one}, {"attn_q.bias", dq, 0, 0, 0.2f, kv && !one && o->qkv_bias},
+        {"attn_k.weight", d, dkv, 0, 1 / sqrtf((float)d), kv && !one}, {"attn_k.bias", dkv, 0, 0, 0.2f, kv && !one && o->qkv_bias},
+        {"attn_v.weight", d, dkv, 0, 1 / sqrtf((float)d), kv && !one}, {"attn_v.bias", dkv, 0, 0, 0.2f, kv && !one && o->qkv_bias},
         {"attn_q_norm.weight", hd, 0, 1, 0.3f, kv && o->qk_norm}, {"attn_k_norm.weight", hd, 0, 1, 0.3f, kv && o->qk_norm},
         {"attn_output.weight", dq, d, 0, 0.5f / sqrtf((float)dq), heads > 0}, {"attn_output.bias", d, 0, 0, 0.2f, kv && o->o_bias},
         {"attn_sinks.weight", heads, 0, -1e30f, 0, o->label != NULL}, /* that attract nothing */
         {"ffn_norm.weight", d, 0, 1, 0.1f, ff > 0},
-        {"ffn_gate.weight", d, ff, 0, 1 / sqrtf((float)d), ff > 0}, {"ffn_gate.bias", ff, 0, 0, 0.2f, ff && o->ffn_bias},
-        {"ffn_up.weight", d, ff, 0, 1 / sqrtf((float)d), ff > 0}, {"ffn_up.bias", ff, 0, 0, 0.2f, ff && o->ffn_bias},
+        {"ffn_gate.weight", d, ff, 0, 1 / sqrtf((float)d), ff && !o->gate_in_up}, {"ffn_gate.bias", ff, 0, 0, 0.2f, ff && o->ffn_bias},
+        {"ffn_up.weight", d, o->gate_in_up ? 2 * ff : ff, 0, 1 / sqrtf((float)d), ff > 0}, {"ffn_up.bias", ff, 0, 0, 0.2f, ff && o->ffn_bias},
         {"ffn_down.weight", ff, d, 0, 0.5f / sqrtf((float)(ff ? ff : 1)), ff > 0}, {"ffn_down.bias", d, 0, 0, 0.2f, ff && o->ffn_bias},
     };
     char name[64];
@@ -387,7 +390,7 @@ static inline bool tiny_set_rope(struct tiny *o, struct str key, struct str v)
 
 static inline bool tiny_family(struct str v)
 {
-    static const char *const all[] = {"llama", "qwen2", "qwen3", "mistral3", "smollm3", "deci"};
+    static const char *const all[] = {"llama", "qwen2", "qwen3", "mistral3", "smollm3", "deci", "phi3"};
     bool found = false;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         found |= str_eqz(v, all[i]);
@@ -403,7 +406,8 @@ static inline bool tiny_set(struct tiny *o, struct str key, struct str v)
                                                            {"n_rot", &o->n_rot}, {"rope_ctx", &o->rope_ctx}, {"window", &o->window},
                                                            {"window_every", &o->window_every}, {"pooling", &o->pooling}};
     const struct { const char *key; bool *to; } flags[] = {{"tied", &o->tied}, {"qkv_bias", &o->qkv_bias}, {"o_bias", &o->o_bias},
-                                                           {"ffn_bias", &o->ffn_bias}, {"qk_norm", &o->qk_norm}};
+                                                           {"ffn_bias", &o->ffn_bias}, {"qk_norm", &o->qk_norm},
+                                                           {"qkv_in_one", &o->qkv_in_one}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (str_eqz(key, flags[i].key))
             return tiny_set_bool(v, flags[i].to);

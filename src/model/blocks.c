@@ -4,34 +4,61 @@
 #include <math.h>
 #include <string.h>
 
+/* Q, K and V: three matrices, or one that holds them one below the other; the biases likewise. */
+static int bind_qkv(struct loader *ld, const struct model *m, struct layer *l, int i, struct err *e)
+{
+    const enum need bias = m->family->tensors.qkv_bias;
+    uint32_t d = m->shape.n_embd, dq = l->n_heads * m->shape.head_dim, dkv = l->n_kv_heads * m->shape.head_dim;
+    int rc;
+    if (loader_has(ld, "attn_qkv.weight", i) || (m->family->stacked && !loader_has(ld, "attn_q.weight", i))) {
+        const struct part qkv[] = {{&l->q, dq}, {&l->k, dkv}, {&l->v, dkv}};
+        rc = load_stacked(ld, qkv, 3, "attn_qkv.weight", i, d, e);
+    } else if (!(rc = load_matrix(ld, &l->q, "attn_q.weight", i, dq, d, NEED, e)) &&
+               !(rc = load_matrix(ld, &l->k, "attn_k.weight", i, dkv, d, NEED, e))) {
+        rc = load_matrix(ld, &l->v, "attn_v.weight", i, dkv, d, NEED, e);
+    }
+    if (rc || bias == NONE)
+        return rc;
+    if (!loader_has(ld, "attn_qkv.bias", i)) {
+        if ((rc = load_vector(ld, &l->q_bias, "attn_q.bias", i, dq, bias, e)) || (rc = load_vector(ld, &l->k_bias, "attn_k.bias", i, dkv, bias, e)))
+            return rc;
+        return load_vector(ld, &l->v_bias, "attn_v.bias", i, dkv, bias, e);
+    }
+    if ((rc = load_vector(ld, &l->qkv_bias, "attn_qkv.bias", i, dq + 2 * dkv, NEED, e)) || !l->qkv_bias)
+        return rc;
+    l->q_bias = l->qkv_bias, l->k_bias = l->q_bias + dq, l->v_bias = l->k_bias + dkv;
+    return 0;
+}
+
 static int bind_attention(struct loader *ld, const struct model *m, struct layer *l, int i, struct err *e)
 {
     const struct model_shape *s = &m->shape;
-    const enum need qkv = m->family->tensors.qkv_bias, norm = m->family->tensors.qk_norm;
-    uint32_t d = s->n_embd, dq = l->n_heads * s->head_dim, dkv = l->n_kv_heads * s->head_dim;
+    const enum need norm = m->family->tensors.qk_norm;
+    uint32_t d = s->n_embd, dq = l->n_heads * s->head_dim;
     int rc = load_vector(ld, &l->attn_norm, "attn_norm.weight", i, d, NEED, e);
     if (rc || (rc = load_vector(ld, &l->o_bias, "attn_output.bias", i, d, m->family->tensors.o_bias, e)))
         return rc;
     if (!l->n_kv_heads)
         return load_matrix(ld, &l->o, "attn_output.weight", i, d, d, NEED, e);
-    if ((rc = load_matrix(ld, &l->q, "attn_q.weight", i, dq, d, NEED, e)) || (rc = load_matrix(ld, &l->k, "attn_k.weight", i, dkv, d, NEED, e)) ||
-        (rc = load_matrix(ld, &l->v, "attn_v.weight", i, dkv, d, NEED, e)) || (rc = load_matrix(ld, &l->o, "attn_output.weight", i, d, dq, NEED, e)))
+    if ((rc = bind_qkv(ld, m, l, i, e)) || (rc = load_matrix(ld, &l->o, "attn_output.weight", i, d, dq, NEED, e)) ||
+        (rc = load_vector(ld, &l->q_norm, "attn_q_norm.weight", i, s->head_dim, norm, e)))
         return rc;
-    if ((rc = load_vector(ld, &l->q_bias, "attn_q.bias", i, dq, qkv, e)) || (rc = load_vector(ld, &l->k_bias, "attn_k.bias", i, dkv, qkv, e)) ||
-        (rc = load_vector(ld, &l->v_bias, "attn_v.bias", i, dkv, qkv, e)))
-        return rc;
-    rc = load_vector(ld, &l->q_norm, "attn_q_norm.weight", i, s->head_dim, norm, e);
-    return rc ? rc : load_vector(ld, &l->k_norm, "attn_k_norm.weight", i, s->head_dim, norm, e);
+    return load_vector(ld, &l->k_norm, "attn_k_norm.weight", i, s->head_dim, norm, e);
 }
 
 static int bind_swiglu(struct loader *ld, const struct model *m, struct layer *l, int i, struct err *e)
 {
     const enum need bias = m->family->tensors.ffn_bias;
+    const struct part both[] = {{&l->gate, l->n_ff}, {&l->up, l->n_ff}};
     uint32_t d = m->shape.n_embd;
     int rc = load_vector(ld, &l->ffn_norm, "ffn_norm.weight", i, d, NEED, e);
-    if (rc || (rc = load_matrix(ld, &l->gate, "ffn_gate.weight", i, l->n_ff, d, NEED, e)) ||
-        (rc = load_matrix(ld, &l->up, "ffn_up.weight", i, l->n_ff, d, NEED, e)) ||
-        (rc = load_matrix(ld, &l->down, "ffn_down.weight", i, d, l->n_ff, NEED, e)) ||
+    if (rc)
+        return rc;
+    if (m->family->stacked)
+        rc = load_stacked(ld, both, 2, "ffn_up.weight", i, d, e);
+    else if (!(rc = load_matrix(ld, &l->gate, "ffn_gate.weight", i, l->n_ff, d, NEED, e)))
+        rc = load_matrix(ld, &l->up, "ffn_up.weight", i, l->n_ff, d, NEED, e);
+    if (rc || (rc = load_matrix(ld, &l->down, "ffn_down.weight", i, d, l->n_ff, NEED, e)) ||
         (rc = load_vector(ld, &l->gate_bias, "ffn_gate.bias", i, l->n_ff, bias, e)) ||
         (rc = load_vector(ld, &l->up_bias, "ffn_up.bias", i, l->n_ff, bias, e)))
         return rc;

@@ -87,8 +87,19 @@ int model_load(struct model **out, const struct modelfile *f, struct device *d, 
 static void free_layer(struct layer *l)
 {
     struct weight *w[] = {l->q, l->k, l->v, l->o, l->gate, l->up, l->down};
-    float *v[] = {l->attn_norm, l->ffn_norm, l->q_bias,    l->k_bias,  l->v_bias,   l->o_bias,
-                  l->q_norm,    l->k_norm,   l->gate_bias, l->up_bias, l->down_bias};
+    bool one = l->qkv_bias != NULL;
+    float *v[] = {l->attn_norm,
+                  l->ffn_norm,
+                  one ? NULL : l->q_bias,
+                  one ? NULL : l->k_bias,
+                  one ? NULL : l->v_bias,
+                  l->qkv_bias,
+                  l->o_bias,
+                  l->q_norm,
+                  l->k_norm,
+                  l->gate_bias,
+                  l->up_bias,
+                  l->down_bias};
     for (size_t i = 0; i < sizeof w / sizeof *w; i++)
         if (w[i])
             weight_free(w[i]);

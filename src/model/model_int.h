@@ -22,6 +22,7 @@ struct layer {
     struct weight *q, *k, *v;                   /* (n_heads * head_dim, n_embd), (n_kv_heads * head_dim, n_embd) twice */
     struct weight *o;                           /* (n_embd, n_heads * head_dim); without KV heads (n_embd, n_embd) */
     float         *q_bias, *k_bias, *v_bias, *o_bias;
+    float         *qkv_bias;                    /* where one tensor has them, which the three then point into */
     float         *q_norm, *k_norm;             /* (head_dim) */
     struct weight *gate, *up;                   /* (n_ff, n_embd) */
     struct weight *down;                        /* (n_embd, n_ff) */
@@ -64,6 +65,7 @@ struct family {
     const char     *name;
     enum rope_pairs rope;
     bool            sparse_layers; /* layers may lack attention, KV or the feed-forward part */
+    bool            stacked;       /* attn_qkv.weight holds Q, K and V, ffn_up.weight the gate and up, one below the other */
     struct { enum need qkv_bias, o_bias, qk_norm, ffn_bias; } tensors; /* what bind_dense looks for beside the matrices */
     /* May read more keys and change layers, after shape.c has read its own. NULL: nothing to do. */
     int  (*shape)(struct model *m, const struct modelfile *f, struct err *e);
@@ -90,6 +92,10 @@ void loader_deinit(struct loader *ld);
 /* A matrix (n_out, n_in); layer < 0: fmt is the whole name. MAY: absent leaves *out as it is. */
 int load_matrix(struct loader *ld, struct weight **out, const char *fmt, int layer, uint32_t n_out, uint32_t n_in, enum need need,
                 struct err *e) MUST_USE;
+/* One tensor (rows of all parts, n_in) that holds several matrices, one below the other. */
+struct part { struct weight **out; uint32_t rows; };
+int load_stacked(struct loader *ld, const struct part *parts, int n_parts, const char *fmt, int layer, uint32_t n_in, struct err *e) MUST_USE;
+bool loader_has(const struct loader *ld, const char *fmt, int layer);
 /* A vector (n) as float32. */
 int load_vector(struct loader *ld, float **out, const char *fmt, int layer, uint32_t n, enum need need, struct err *e) MUST_USE;
 /* The same, read also while only checking, because its values decide something; the caller frees it. Absent: *out as it was. */

@@ -32,9 +32,8 @@ static int find(struct loader *ld, const struct tensor **out, const char *name, 
         const struct tensor_type *ty = tensor_type(t->type);
         char number[24];
         snprintf(number, sizeof number, "number %u", t->type);
-        return err_set(e, ERR_FORMAT,
-                       "model: tensor %s has the type %s, which this build does not compute with; take a Q4_K_M, Q8_0 or F16 file", name,
-                       ty ? ty->name : number);
+        return err_set(e, ERR_FORMAT, "model: tensor %s has the type %s, which this build does not compute with; take a Q4_K_M, Q8_0 or F16 file",
+                       name, ty ? ty->name : number);
     }
     uint64_t values = t->ne[0] * t->ne[1]; /* both are 31 bits */
     ld->n_params += values;
@@ -75,6 +74,31 @@ int load_matrix(struct loader *ld, struct weight **out, const char *tail, int la
         return err_wrap(e, "model: tensor %s", name.z);
     told(ld, t);
     return 0;
+}
+
+int load_stacked(struct loader *ld, const struct part *parts, int n_parts, const char *tail, int layer, uint32_t n_in, struct err *e)
+{
+    const struct tensor *t;
+    struct tname name = name_of(tail, layer);
+    uint32_t rows = 0; /* a few times a limit of model_int.h at most */
+    for (int i = 0; i < n_parts; i++)
+        rows += parts[i].rows;
+    int rc = find(ld, &t, name.z, rows, n_in, NEED, e);
+    if (rc || !ld->dev)
+        return rc;
+    const char *data = t->data;
+    for (int i = 0; i < n_parts; i++) {
+        if ((rc = weight_new(parts[i].out, ld->dev, t->type, parts[i].rows, n_in, data, e)))
+            return err_wrap(e, "model: tensor %s", name.z);
+        data += t->bytes / rows * parts[i].rows;
+    }
+    told(ld, t);
+    return 0;
+}
+
+bool loader_has(const struct loader *ld, const char *tail, int layer)
+{
+    return modelfile_tensor(ld->f, name_of(tail, layer).z) != NULL;
 }
 
 static int decode(struct loader *ld, float **out, const struct tensor *t, uint32_t n, const char *name, struct err *e)

@@ -93,7 +93,7 @@ const yarn = ["rope=yarn", "rope_factor=4", "rope_ctx=32"], dynamic = ["rope=dyn
 const alone = { by: "reference" }, window = { as: ["label=granite_swa"] }; // its sinks attract nothing: Llama with windows
 await family("llama", [
     [["rope_factors=1"]], [["rope_linear=4"]], [["head_dim=24", "kv=1"]], [["kv=4", "tied=1", "rope_theta=500000"]],
-    [["qkv_bias=1", "o_bias=1", "ffn_bias=1"]], [["rope=none", "rope_factor=4"]], [yarn],
+    [["qkv_bias=1", "o_bias=1", "ffn_bias=1"]], [["qkv_in_one=1", "qkv_bias=1"]], [["rope=none", "rope_factor=4"]], [yarn],
     [["rope=yarn", "rope_factor=8", "rope_ctx=128", "rope_attn=0.9", "rope_factors=1", "head_dim=32"]],
     [["rope=longrope", "rope_ctx=64"]], [["rope=longrope", "rope_ctx=1024", "rope_attn=1.2"]],
     [["window=16"], window], [["window=7", "window_every=3", "layers=4", "kv=1"], window],
@@ -118,6 +118,8 @@ await family("deci", [
     [["layer_heads=4/4/4", "layer_kv=2/1/2", "layer_ff=160/0/96"], alone], [["layer_heads=4/4/4", "layer_kv=2/1/4", "layer_ff=160/96/0"], alone],
     [["layer_heads=0/4/4", "layer_kv=0/1/2", "layer_ff=160/64/96"], alone], [["layer_heads=4/4/0", "layer_kv=2/1/0", "layer_ff=160/96/0"], alone],
 ]);
+await family("phi3", [[["kv=4", "tied=1"]], [["n_rot=12"]], [["rope=longrope", "rope_ctx=64", "rope_attn=1.19"]],
+    [["rope=longrope", "rope_ctx=1024", "n_rot=8"]], [["qkv_bias=1"]], [["window=16"], alone], [["qkv_in_one=0"]]]);
 
 // 200 greedy tokens of stories260K after BOS, one at a time.
 if (!only.length || only.includes("stories260k")) {

@@ -82,7 +82,7 @@ class Rope:
     def __init__(self, key, tensors, dim, n_ctx, reach):
         base = key("rope.freq_base", 10000.0)
         scaling = lambda tail, default=None: key("rope.scaling." + tail, default)
-        kind = scaling("type", "linear")
+        kind = scaling("type", "longrope" if "rope_factors_long.weight" in tensors else "linear")
         factor = scaling("factor") or 1.0
         context = scaling("original_context_length", n_ctx)
         self.scale = scaling("attn_factor", 1.0)
@@ -147,11 +147,25 @@ class Model:
         if isinstance(on, int):
             on = [i % on < on - 1 for i in range(self.n_layers)]
         self.window = [window if o and window else 1 << 60 for o in on]
-        self.interleaved = not arch.startswith("qwen")
+        self.interleaved = not arch.startswith(("qwen", "phi"))
+        for i in range(self.n_layers):
+            self.split(i)
         self.rotates = [arch != "smollm3" or (i + 1) % 4 != 0 for i in range(self.n_layers)]
         self.rope = Rope(key, self.t, key("rope.dimension_count", self.hd), n_ctx, reach)
         self.beta, self.context = key("attention.temperature_scale", 0.0), key("rope.scaling.original_context_length", n_ctx)
         self.cache = [[] for _ in range(self.n_layers)]
+
+    def split(self, layer):
+        """Tensors that hold several matrices one below the other."""
+        rows = [self.heads[layer] * self.hd] + [self.kv[layer] * self.hd] * 2
+        for kind in ("weight", "bias"):
+            whole = self.t.get(f"blk.{layer}.attn_qkv.{kind}")
+            for i, part in enumerate("qkv"):
+                if whole:
+                    self.t[f"blk.{layer}.attn_{part}.{kind}"] = whole[sum(rows[:i]):sum(rows[:i + 1])]
+        up = self.t.get(f"blk.{layer}.ffn_up.weight")
+        if up and len(up) == 2 * self.ff[layer]:
+            self.t[f"blk.{layer}.ffn_gate.weight"], self.t[f"blk.{layer}.ffn_up.weight"] = up[:self.ff[layer]], up[self.ff[layer]:]
 
     def w(self, name, layer=None):
         return self.t.get(name if layer is None else f"blk.{layer}.{name}")

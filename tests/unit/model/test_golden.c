@@ -98,6 +98,10 @@ TEST(deci_f32_logits_equal_the_peers)
 {
     check_f32("deci.json", 9);
 }
+TEST(phi3_f32_logits_equal_the_peers)
+{
+    check_f32("phi3.json", 8);
+}
 
 /* Teacher-forced: the same top token wherever the peer's margin exceeds its own difference between float32 and this type. */
 static void check_types(const char *name)
@@ -160,6 +164,10 @@ TEST(smollm3_types_pick_the_peers_token)
 TEST(deci_types_pick_the_peers_token)
 {
     check_types("deci.json");
+}
+TEST(phi3_types_pick_the_peers_token)
+{
+    check_types("phi3.json");
 }
 
 TEST(stories_200_greedy_tokens)

@@ -194,6 +194,10 @@ TEST(smollm3_keys)
 {
     check_each_key(with_all_keys("smollm3"));
 }
+TEST(phi3_keys)
+{
+    check_each_key(with_all_keys("phi3"));
+}
 
 static void check_each_tensor(const char *arch)
 {
@@ -201,7 +205,7 @@ static void check_each_tensor(const char *arch)
     struct buf b;
     o.tied = false;
     struct modelfile *f = good(&b, &o);
-    CHECK(f && f->n_tensors > 20);
+    CHECK(f && f->n_tensors > 14);
     for (size_t i = 0; i < f->n_tensors; i++) {
         char name[128];
         snprintf(name, sizeof name, "%.*s", (int)f->tensors[i].name.n, f->tensors[i].name.p);
@@ -245,6 +249,10 @@ TEST(smollm3_tensors)
 TEST(deci_tensors)
 {
     check_each_tensor("deci");
+}
+TEST(phi3_tensors)
+{
+    check_each_tensor("phi3");
 }
 
 #define KEY_U(k, v, text)   CHECK(says(f, &(struct edit){.key = k, .u = v}, text))

@@ -176,6 +176,10 @@ TEST(deci)
 {
     check_family("deci", "", KV_F16);
 }
+TEST(phi3)
+{
+    check_family("phi3", "n_rot=12", KV_F16);
+}
 TEST(deci_f32)
 {
     check_family("deci", "layer_heads=4/4/0 layer_kv=2/0/0 layer_ff=0/160/96", KV_F32);
