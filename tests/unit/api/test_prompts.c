@@ -91,7 +91,8 @@ static const char *shown(uint32_t i)
     return text;
 }
 
-static const struct prompts_opts plain = {.param = "prompt", .prompts_max = 3, .tokens_max = 39, .control = true, .add_special = true, .keep_text = true};
+static const struct prompts_opts plain = {
+    .param = "prompt", .prompts_max = 3, .tokens_max = 39, .control = true, .add_special = true, .keep_text = true};
 
 TEST(each_form_is_read)
 {
@@ -153,7 +154,7 @@ TEST(fill_in_the_middle)
         CHECK_MSG(read("\"ab\"", &o, &e) == 0 && !strcmp(shown(0), fim == 1 ? "<1><259>ab<260>zz<261>" : "<259>ab<260>zz<261>"), "%s %s", shown(0),
                   e.msg);
         CHECK(str_eqz(call.prompts[0].text, "ab")); /* echo returns the prompt alone */
-        CHECK(read("\"\"", &o, &e) == 0); /* the beginning of a file */
+        CHECK(read("\"\"", &o, &e) == 0);           /* the beginning of a file */
         CHECK(read("[\"ab\",\"c\"]", &o, &e) == -ERR_BAD_VALUE && !strcmp(e.param, "suffix"));
         CHECK(read("[107]", &o, &e) == -ERR_BAD_VALUE && !strcmp(e.param, "suffix"));
         CHECK(read("\"01234567890123456789012345678901234567\"", &o, &e) == -ERR_CONTEXT && !strcmp(e.param, "prompt"));
