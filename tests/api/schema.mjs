@@ -36,3 +36,15 @@ export function checkSchema(value, name) {
   const found = [...faults(value, spec.components.schemas[name], name)];
   if (found.length) throw new Error(`not as OpenAI describes it: ${found.slice(0, 5).join("; ")}`);
 }
+
+// The same, for what the description's text says is null (usage before a stream's last chunk) and what OpenAI's servers send as null although its
+// schema does not say so: finish_reason of a completion's chunk, the log probability of a prompt's first token.
+export function checkSchemaNulls(value, name) {
+  const v = structuredClone(value);
+  if (v.usage === null) delete v.usage;
+  for (const c of v.choices) {
+    if (c.finish_reason === null && name === "CreateCompletionResponse") c.finish_reason = "stop";
+    if (c.logprobs?.token_logprobs?.[0] === null) [c.logprobs.token_logprobs[0], c.logprobs.top_logprobs[0]] = [0, {}];
+  }
+  checkSchema(v, name);
+}
