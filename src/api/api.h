@@ -33,9 +33,17 @@ void api_post(void *server, void (*fn)(void *), void *arg);
 /* For engine_opts.journal: ctx is the api. After a failed write no new work is taken. */
 void api_journal(void *api, const struct usage_delta *d, size_t n);
 
-/* A conversation as a model wants it: the template rendered and tokenised. messages: an array of {role, content: string}.
- * ERR_CONTEXT when it does not leave room for one token of answer. */
-int prompt_build(struct vec_i32 *out, const struct backend_model *m, const struct json *messages, struct err *e) MUST_USE;
+/* A conversation and what the model's chat template is told besides it; all borrowed. */
+struct prompt_in {
+    const struct json *messages;  /* an array of {role, content: string} */
+    const struct json *variables; /* chat_template_kwargs, an object, or NULL */
+    struct str         tmpl;      /* the name of one of the model's templates; empty: the one without a name */
+    struct str         effort;    /* reasoning_effort, or empty */
+    bool               no_answer; /* without the beginning of an answer */
+};
+/* The template rendered and tokenised. ERR_TEMPLATE (400) with the template's own words where it refuses the conversation, ERR_BAD_VALUE for a name
+ * that the model does not have or a variable that is not the client's, ERR_CONTEXT when it leaves no room for one token of answer. */
+int prompt_build(struct vec_i32 *out, const struct backend_model *m, const struct prompt_in *in, struct err *e) MUST_USE;
 
 /* What an operator can do (admin.def), without HTTP: args is an object or NULL; out gets one JSON value. [wait] */
 int admin_call(struct ledger *l, enum http_method method, const char *path, const struct json *args, struct buf *out, struct err *e) MUST_USE;

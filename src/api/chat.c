@@ -4,7 +4,7 @@
 
 /* ---- the request ---- */
 
-int chat_fields(struct call *c, const struct json *body, struct json **messages, struct buf *ignored, struct err *e)
+int chat_fields(struct call *c, const struct json *body, struct json **messages, struct prompt_in *in, struct buf *ignored, struct err *e)
 {
     struct params p;
     int rc = params_read(&p, EP_CHAT, body, ignored, e);
@@ -14,15 +14,18 @@ int chat_fields(struct call *c, const struct json *body, struct json **messages,
         return err_param(e, ERR_BAD_VALUE, "top_logprobs", "top_logprobs is only allowed together with logprobs: true");
     c->q.logprobs = p.logprobs, c->q.top_logprobs = (uint32_t)p.top_logprobs;
     c->q.max_tokens = (uint32_t)(p.has_max_completion_tokens ? p.max_completion_tokens : p.max_tokens);
-    return chat_messages(p.messages, messages, e);
+    rc = chat_messages(p.messages, messages, e);
+    *in = (struct prompt_in){.messages = *messages, .variables = p.chat_template_kwargs, .tmpl = p.chat_template, .effort = p.reasoning_effort};
+    return rc;
 }
 
 static int read(struct call *c, const struct json *body, struct buf *ignored, struct err *e)
 {
     struct json *messages = NULL;
-    int rc = chat_fields(c, body, &messages, ignored, e);
+    struct prompt_in in;
+    int rc = chat_fields(c, body, &messages, &in, ignored, e);
     if (rc >= 0 && (rc = call_prompts(c, 1, e)) >= 0)
-        rc = prompt_build(&c->prompts[0].tokens, c->q.model, messages, e);
+        rc = prompt_build(&c->prompts[0].tokens, c->q.model, &in, e);
     json_free(messages);
     return rc;
 }

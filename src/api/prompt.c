@@ -9,27 +9,85 @@ static bool starts_with(const struct rendered *t, struct str bos)
     return bos.n && t->text.len >= bos.n && t->n_spans && t->spans[0].trusted && str_eq((struct str){t->text.data, bos.n}, bos);
 }
 
-int prompt_build(struct vec_i32 *out, const struct backend_model *m, const struct json *messages, struct err *e)
+/* The template that is asked for. */
+static int choose(const struct chat_template **out, const struct backend_model *m, struct str name, struct err *e)
 {
-    struct str bos = vocab_text(m->vocab, vocab_bos(m->vocab)), eos = vocab_text(m->vocab, vocab_eos(m->vocab));
-    size_t bytes = (size_t)m->n_ctx * PROMPT_BYTES_PER_TOKEN + PROMPT_BYTES_LEAST;
-    struct render_in in = {.messages = messages, .bos = bos, .eos = eos, .add_generation_prompt = true, .now_us = clock_now_us()};
-    struct rendered text;
-    int rc = template_render(m->tmpl, &in, &text, e);
-    if (rc < 0)
-        return rc;
-    if (text.text.len > bytes) {
-        rc = err_param(e, ERR_CONTEXT, "messages", "the conversation has %zu bytes; %s has a context of %u tokens; shorten it", text.text.len,
-                       m->alias, m->n_ctx);
-    } else {
-        struct encode_opts o = {.add_bos = vocab_add_bos(m->vocab) && !starts_with(&text, bos), .tokens_max = m->n_ctx - 1};
-        rc = vocab_encode(m->vocab, text.text.data ? text.text.data : "", text.text.len, text.spans, text.n_spans, &o, out, e);
-        if (rc == -ERR_CONTEXT)
-            rc = err_param(e, ERR_CONTEXT, "messages", "the conversation does not fit into the context of %u tokens of %s; shorten it", m->n_ctx,
-                           m->alias);
-    }
-    rendered_deinit(&text);
+    struct buf names;
+    *out = template_named(m->tmpl, name);
+    if (*out)
+        return 0;
+    buf_init(&names, 0);
+    template_names(m->tmpl, &names);
+    int rc = err_param(e, ERR_BAD_VALUE, "chat_template", "%s has no chat template of that name; it has default%s%.200s", m->alias,
+                       names.len ? ", " : "", names.len ? names.data : "");
+    buf_deinit(&names);
+    return rc;
+}
+
+static int check_variables(const struct json *variables, struct err *e)
+{
+    struct str name;
+    const struct json *value;
+    for (void *it = NULL; variables && json_each(variables, &it, &name, &value);)
+        if (template_owns(name))
+            return err_param(e, ERR_BAD_VALUE, "chat_template_kwargs", "chat_template_kwargs cannot set %.*s, which sluice sets; leave it out",
+                             (int)name.n, name.p);
+    return 0;
+}
+
+static size_t bytes_max(const struct backend_model *m)
+{
+    return (size_t)m->n_ctx * PROMPT_BYTES_PER_TOKEN + PROMPT_BYTES_LEAST;
+}
+
+static int too_long(const struct backend_model *m, size_t bytes, struct err *e)
+{
+    return err_param(e, ERR_CONTEXT, "messages", "the conversation has %zu bytes; %s has a context of %u tokens; shorten it", bytes, m->alias,
+                     m->n_ctx);
+}
+
+static size_t content_bytes(const struct json *messages)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < json_len(messages); i++)
+        n += json_str(json_get(json_at(messages, i), "content")).n; /* no more than the request's body */
+    return n;
+}
+
+static int encode(struct vec_i32 *out, const struct backend_model *m, const struct rendered *text, struct str bos, struct err *e)
+{
+    struct encode_opts o = {.add_bos = vocab_add_bos(m->vocab) && !starts_with(text, bos), .tokens_max = m->n_ctx - 1};
+    if (text->text.len > bytes_max(m))
+        return too_long(m, text->text.len, e);
+    int rc = vocab_encode(m->vocab, text->text.data ? text->text.data : "", text->text.len, text->spans, text->n_spans, &o, out, e);
+    if (rc == -ERR_CONTEXT)
+        rc = err_param(e, ERR_CONTEXT, "messages", "the conversation does not fit into the context of %u tokens of %s; shorten it", m->n_ctx,
+                       m->alias);
     if (rc >= 0 && out->n == 0)
         return err_param(e, ERR_BAD_VALUE, "messages", "the conversation renders to nothing");
     return rc < 0 ? rc : 0;
+}
+
+int prompt_build(struct vec_i32 *out, const struct backend_model *m, const struct prompt_in *in, struct err *e)
+{
+    struct render_in r = {.messages = in->messages,
+                          .extra = in->variables,
+                          .bos = vocab_text(m->vocab, vocab_bos(m->vocab)),
+                          .eos = vocab_text(m->vocab, vocab_eos(m->vocab)),
+                          .effort = in->effort,
+                          .add_generation_prompt = !in->no_answer,
+                          .now_us = clock_now_us()};
+    const struct chat_template *t;
+    struct rendered text;
+    int rc = choose(&t, m, in->tmpl, e);
+    if (rc < 0 || (rc = check_variables(in->variables, e)) < 0)
+        return rc;
+    rc = template_render(t, &r, &text, e);
+    if (rc == -ERR_TEMPLATE && content_bytes(in->messages) > bytes_max(m)) /* then that is what is wrong with it */
+        return too_long(m, content_bytes(in->messages), e);
+    if (rc < 0)
+        return rc;
+    rc = encode(out, m, &text, r.bos, e);
+    rendered_deinit(&text);
+    return rc;
 }

@@ -7,7 +7,8 @@
 /* What is asked; the strings and the arrays live in the call, which keeps the model in memory. */
 struct text_job {
     struct str text;
-    struct json *messages; /* or NULL */
+    struct json *messages, *variables; /* or NULL */
+    struct prompt_in prompt;
     struct vec_i32 tokens;
     bool special, control, strings, pieces;
 };
@@ -17,6 +18,7 @@ void text_job_free(struct text_job *j)
     if (!j)
         return;
     json_free(j->messages);
+    json_free(j->variables);
     vec_deinit(&j->tokens);
     mem_free(j);
 }
@@ -50,6 +52,24 @@ static struct text_job *job_of(struct call *c, struct err *e)
     return j;
 }
 
+/* A conversation, and what its template is told: copies, for the body does not wait for the worker. */
+static int read_conversation(struct call *c, struct text_job *j, const struct params *p, struct err *e)
+{
+    struct buf text;
+    int rc = chat_messages(p->conversation, &j->messages, e);
+    if (rc >= 0 && p->has_chat_template_kwargs) {
+        buf_init(&text, JSON_BYTES_MAX);
+        json_dump(&text, p->chat_template_kwargs);
+        rc = text.failed ? err_set(e, ERR_NO_MEMORY, "out of memory") : json_parse(&j->variables, text.data, text.len, e);
+        buf_deinit(&text);
+    }
+    j->prompt = (struct prompt_in){.messages = j->messages,
+                                   .variables = j->variables,
+                                   .tmpl = {arena_str(&c->mem, p->chat_template.p ? p->chat_template.p : "", p->chat_template.n), p->chat_template.n},
+                                   .no_answer = p->has_add_generation_prompt && !p->add_generation_prompt};
+    return rc >= 0 && !j->prompt.tmpl.p ? err_set(e, ERR_NO_MEMORY, "out of memory") : rc;
+}
+
 /* One of prompt, content and messages. */
 static int read_source(struct call *c, struct text_job *j, const struct params *p, struct err *e)
 {
@@ -57,7 +77,7 @@ static int read_source(struct call *c, struct text_job *j, const struct params *
     if (p->has_text_prompt + p->has_content + p->has_conversation != 1)
         return err_param(e, ERR_BAD_REQUEST, name, "give one of prompt, content and messages");
     if (p->has_conversation)
-        return chat_messages(p->conversation, &j->messages, e);
+        return read_conversation(c, j, p, e);
     const struct json *text = p->has_content ? p->content : p->text_prompt;
     if (json_type(text) != JSON_STR)
         return err_param(e, ERR_BAD_REQUEST, name, "%s must be a string, not %s", name, json_type_name(text));
@@ -131,7 +151,7 @@ static int encode(struct text_job *j, const struct backend_model *m, struct err 
     const struct text_span all = {0, (uint32_t)j->text.n, j->control};
     struct encode_opts o = {.add_bos = j->special && vocab_add_bos(v), .add_eos = j->special};
     if (j->messages)
-        return prompt_build(&j->tokens, m, j->messages, e);
+        return prompt_build(&j->tokens, m, &j->prompt, e);
     return vocab_encode(v, j->text.p, j->text.n, &all, j->text.n > 0, &o, &j->tokens, e);
 }
 

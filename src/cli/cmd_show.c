@@ -34,7 +34,7 @@ static int show(const struct cli *c, const struct modelfile *f, const char *name
     if (rc < 0)
         return rc;
     if (modelfile_str(f, "tokenizer.chat_template", &template, NULL) < 0)
-        template = STR("none; ChatML is used");
+        template = STR("none; a form that its vocabulary speaks for is used");
     if (!licence.n && modelfile_str(f, "general.license", &licence, NULL) < 0)
         licence = STR("not said");
     str_to_hex(digest + 7, ref->digest.b, 32);

@@ -39,7 +39,7 @@ static int ask_local(void *self, struct ask *a, struct err *e)
     struct vec_i32 prompt = {0};
     struct running r = {.ask = a};
     struct backend_job *job = NULL;
-    int rc = prompt_build(&prompt, l->model, a->messages, e);
+    int rc = prompt_build(&prompt, l->model, &(struct prompt_in){.messages = a->messages}, e);
     uint32_t limit = rc < 0 ? 0 : l->model->n_ctx - (uint32_t)prompt.n;
     if (a->max_tokens && a->max_tokens < limit)
         limit = a->max_tokens;

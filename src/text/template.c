@@ -1,5 +1,5 @@
 /* Chat templates: the public face of jinja/. */
-#include "text/template.h"
+#include "text/template_int.h"
 #include "text/jinja/jinja.h"
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +13,11 @@ struct chat_template {
     struct str *names; /* variables by number */
     size_t n_names;
     uint32_t caller_name, loop_name, varargs_name, kwargs_name;
+    struct named {
+        char *name;
+        struct chat_template *t;
+    } named[TEMPLATE_NAMED_MAX];
+    size_t n_named;
 };
 
 /* Jinja reads every kind of line end as "\n". */
@@ -80,30 +85,89 @@ void template_free(struct chat_template *t)
 {
     if (!t)
         return;
+    for (size_t i = 0; i < t->n_named; i++) {
+        mem_free(t->named[i].name);
+        template_free(t->named[i].t);
+    }
     arena_deinit(&t->mem);
     mem_free(t->names);
     mem_free(t->source);
     mem_free(t);
 }
 
-/* What a model without a template gets. */
-static const char chatml[] =
-    "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+/* ---- the templates of a model ---- */
+
+static const char key[] = "tokenizer.chat_template";
+
+static int load_default(struct chat_template **out, const struct modelfile *f, const struct vocab *v, char warning[256], struct err *e)
+{
+    struct str source, instead;
+    struct err why = {0};
+    const char *form = template_default(v, &instead);
+    if (!modelfile_meta(f, key))
+        snprintf(warning, 256, "the model has no chat template; the form \"%s\" is used, which its vocabulary speaks for", form);
+    else if (modelfile_str(f, key, &source, &why) == 0 && template_compile(out, source, &why) == 0)
+        return 0;
+    else
+        snprintf(warning, 256, "the model's chat template cannot be used, the form \"%s\" is: %.150s", form, why.msg);
+    return template_compile(out, instead, e);
+}
+
+/* Adds the template of the metadata m, which is called `name`; what does not work is a warning. */
+static int add_named(struct chat_template *t, const struct modelfile *f, const struct meta *m, struct str name, char warning[256], struct err *e)
+{
+    struct named *to = &t->named[t->n_named];
+    struct str source;
+    struct err why = {0};
+    char full[256];
+    if (t->n_named == TEMPLATE_NAMED_MAX || !str_fmt(full, sizeof full, "%.*s", (int)(m->key.n < 256 ? m->key.n : 256), m->key.p)) {
+        snprintf(warning, 256, "the model has more than %d named chat templates, or long names; the rest is left out", TEMPLATE_NAMED_MAX);
+        return 0;
+    }
+    if (modelfile_str(f, full, &source, &why) || template_compile(&to->t, source, &why)) {
+        snprintf(warning, 256, "the model's chat template \"%.40s\" cannot be used: %.150s", full + sizeof key, why.msg);
+        return 0;
+    }
+    if (!(to->name = mem_array(name.n + 1, 1))) {
+        template_free(to->t);
+        return err_set(e, ERR_NO_MEMORY, "template: no memory for its name");
+    }
+    memcpy(to->name, name.p, name.n);
+    t->n_named++;
+    return 0;
+}
 
 int template_load(struct chat_template **out, const struct modelfile *f, const struct vocab *v, char warning[256], struct err *e)
 {
-    struct str source;
-    struct err why = {0};
     warning[0] = 0;
-    (void)v;
-    if (!modelfile_meta(f, "tokenizer.chat_template"))
-        snprintf(warning, 256, "the model has no chat template; ChatML is used, which it may not know");
-    else if (modelfile_str(f, "tokenizer.chat_template", &source, &why) == 0 && template_compile(out, source, &why) == 0)
-        return 0;
-    else
-        snprintf(warning, 256, "the model's chat template cannot be used, ChatML is: %.150s", why.msg);
-    return template_compile(out, STR(chatml), e);
+    int rc = load_default(out, f, v, warning, e);
+    for (size_t i = 0; rc == 0 && i < f->n_meta; i++) {
+        const struct meta *m = &f->meta[i];
+        if (!str_starts(m->key, key) || m->key.n <= sizeof key || m->key.p[sizeof key - 1] != '.')
+            continue;
+        rc = add_named(*out, f, m, (struct str){m->key.p + sizeof key, m->key.n - sizeof key}, warning, e);
+    }
+    if (rc) {
+        template_free(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
+const struct chat_template *template_named(const struct chat_template *t, struct str name)
+{
+    if (!name.n || str_eqz(name, "default"))
+        return t;
+    for (size_t i = 0; i < t->n_named; i++)
+        if (str_eqz(name, t->named[i].name))
+            return t->named[i].t;
+    return NULL;
+}
+
+void template_names(const struct chat_template *t, struct buf *out)
+{
+    for (size_t i = 0; i < t->n_named; i++)
+        buf_fmt(out, "%s%s", i ? ", " : "", t->named[i].name);
 }
 
 /* ---- a run ---- */
@@ -145,20 +209,31 @@ static bool give_json(struct jrun *r, const struct chat_template *t, const char 
     return give(r, t, str_of(name), v);
 }
 
+bool template_owns(struct str variable)
+{
+    static const char *const owned[] = {"messages", "tools", "bos_token", "eos_token", "add_generation_prompt"};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+        if (str_eqz(variable, owned[i]))
+            return true;
+    return false;
+}
+
 static bool give_all(struct jrun *r, const struct chat_template *t, const struct render_in *in)
 {
     struct jval bos = jstr_val((struct jstr){in->bos.p ? in->bos.p : "", NULL, (uint32_t)in->bos.n, true});
     struct jval eos = jstr_val((struct jstr){in->eos.p ? in->eos.p : "", NULL, (uint32_t)in->eos.n, true});
-    struct str key;
+    struct str variable;
     const struct json *value;
-    for (void *it = NULL; in->extra && json_each(in->extra, &it, &key, &value);) {
+    if (!give(r, t, STR("documents"), jnone()) ||
+        (in->effort.n && !give(r, t, STR("reasoning_effort"), jstr_val(jstr_data(in->effort.p, in->effort.n)))))
+        return false;
+    for (void *it = NULL; in->extra && json_each(in->extra, &it, &variable, &value);) {
         struct jval v;
-        if (!jfrom_json(r, value, &v) || !give(r, t, key, v))
+        if (!jfrom_json(r, value, &v) || !give(r, t, variable, v))
             return false;
     }
-    return give_json(r, t, "messages", in->messages, true) && give_json(r, t, "tools", in->tools, false) && give(r, t, STR("documents"), jnone()) &&
-           give(r, t, STR("bos_token"), bos) && give(r, t, STR("eos_token"), eos) &&
-           give(r, t, STR("add_generation_prompt"), jbool(in->add_generation_prompt));
+    return give_json(r, t, "messages", in->messages, true) && give_json(r, t, "tools", in->tools, false) && give(r, t, STR("bos_token"), bos) &&
+           give(r, t, STR("eos_token"), eos) && give(r, t, STR("add_generation_prompt"), jbool(in->add_generation_prompt));
 }
 
 /* Runs of equally trusted bytes. */

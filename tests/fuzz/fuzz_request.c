@@ -52,13 +52,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     static struct api api = {.backend = {.model_find = find}};
     struct call c = {.api = &api};
     struct json *body = NULL, *messages = NULL;
+    struct prompt_in in;
     struct buf ignored;
     struct err e = {0};
     arena_init(&c.mem, 1 << 20);
     buf_init(&ignored, IGNORED_BYTES_MAX + 8);
     int rc = json_parse(&body, (const char *)p, n, &e);
     if (rc == 0)
-        rc = chat_fields(&c, body, &messages, &ignored, &e);
+        rc = chat_fields(&c, body, &messages, &in, &ignored, &e);
     if (rc < 0)
         check_error(&e);
     else

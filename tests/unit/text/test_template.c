@@ -524,44 +524,174 @@ TEST(output_has_a_limit)
     json_free(m);
 }
 
-/* Loads the template of a model file whose metadata holds `source` (NULL: none) and renders two messages with it. */
-static bool loads(const char *source, char warning[256], struct rendered *out)
+/* A model file whose metadata is what put says, with a vocabulary of the tokens that names lists. */
+static struct modelfile *model_of(const char *source, const char *const names[], const char *tokens, int fill)
 {
+    static char spare[32000][12];
+    static struct str all[32000];
+    static float scores[32000];
+    static int32_t kinds[32000];
     struct gguf_writer *w;
     struct modelfile *f = NULL;
-    struct chat_template *t = NULL;
     struct err e = {0};
     char path[64];
-    struct json *m = parsed("[{\"role\":\"user\",\"content\":\"a\"}]");
+    size_t n = 0;
+    for (struct str rest = str_of(tokens); rest.n; n++)
+        all[n] = str_split(&rest, ' '), kinds[n] = TOKEN_CONTROL;
+    for (int i = 0; n < (size_t)fill; i++, n++) {
+        snprintf(spare[n], sizeof spare[n], i < 256 ? "<0x%02X>" : "t%d", i);
+        all[n] = str_of(spare[n]), kinds[n] = i < 256 ? TOKEN_BYTE : TOKEN_NORMAL;
+    }
     snprintf(path, sizeof path, "/tmp/template-%d.gguf", (int)getpid());
     bool ok = gguf_writer_new(&w, &e) == 0;
     gguf_put_str(w, "general.architecture", STR("llama"));
+    gguf_put_str(w, "tokenizer.ggml.model", STR("llama"));
+    gguf_put_strs(w, "tokenizer.ggml.tokens", all, n);
+    gguf_put_f32s(w, "tokenizer.ggml.scores", scores, n);
+    gguf_put_i32s(w, "tokenizer.ggml.token_type", kinds, n);
     if (source)
         gguf_put_str(w, "tokenizer.chat_template", str_of(source));
-    ok = ok && !gguf_writer_save(w, path, &e) && !gguf_open(&f, path, &e) && !template_load(&t, f, NULL, warning, &e);
+    for (; names && names[0]; names += 2)
+        gguf_put_str(w, names[0], str_of(names[1]));
+    ok = ok && !gguf_writer_save(w, path, &e) && !gguf_open(&f, path, &e);
+    if (!ok)
+        printf("%s\n", e.msg);
+    gguf_writer_free(w);
+    unlink(path);
+    return f;
+}
+
+/* Loads the template of such a file and renders a conversation with it; also what names it has. */
+static bool loads(const char *source, const char *tokens, int fill, char warning[256], struct rendered *out)
+{
+    struct modelfile *f = model_of(source, NULL, tokens, fill);
+    struct vocab *v = NULL;
+    struct chat_template *t = NULL;
+    struct err e = {0};
+    struct json *m = parsed("[{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":\"a\"},"
+                            "{\"role\":\"assistant\",\"content\":\"b\"},{\"role\":\"user\",\"content\":\"c\"}]");
     struct render_in in = {.messages = m, .bos = STR("<s>"), .eos = STR("</s>"), .add_generation_prompt = true};
-    ok = ok && !template_render(t, &in, out, &e);
+    bool ok = f && !vocab_load(&v, f, &e) && !template_load(&t, f, v, warning, &e) && !template_render(t, &in, out, &e);
     if (!ok)
         printf("%s\n", e.msg);
     template_free(t);
+    vocab_free(v);
     modelfile_close(f);
-    gguf_writer_free(w);
     json_free(m);
-    unlink(path);
     return ok;
 }
 
-TEST(a_model_without_a_usable_template_gets_chatml)
+TEST(a_model_without_a_usable_template_gets_the_form_of_its_vocabulary)
 {
-    static const char chatml[] = "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n";
+    static const struct {
+        const char *name, *tokens, *want;
+        int fill;
+    } t[] = {
+        {"chatml", "<unk> <s> </s> <|im_start|> <|im_end|>",
+         "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n<|im_start|>user\nc<|im_end|>\n"
+         "<|im_start|>assistant\n",
+         300},
+        {"llama-3", "<unk> <s> </s> <|start_header_id|> <|end_header_id|> <|eot_id|>",
+         "<s><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user<|end_header_id|>\n\na<|eot_id|>"
+         "<|start_header_id|>assistant<|end_header_id|>\n\nb<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nc<|eot_id|>"
+         "<|start_header_id|>assistant<|end_header_id|>\n\n",
+         300},
+        {"gemma", "<unk> <s> </s> <start_of_turn> <end_of_turn>",
+         "<s><start_of_turn>user\nS\n\na<end_of_turn>\n<start_of_turn>model\nb<end_of_turn>\n<start_of_turn>user\nc<end_of_turn>\n"
+         "<start_of_turn>model\n",
+         300},
+        {"mistral", "<unk> <s> </s> [INST] [/INST]", "<s>[INST]S\n\na[/INST]b</s>[INST]c[/INST]", 300},
+        {"llama-2", "<unk> <s> </s>", "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\na [/INST] b </s><s>[INST] c [/INST]", 32000},
+        {"phi", "<unk> <s> </s> <|user|> <|assistant|> <|end|>",
+         "<|system|>\nS<|end|>\n<|user|>\na<|end|>\n<|assistant|>\nb<|end|>\n<|user|>\nc<|end|>\n<|assistant|>\n", 300},
+        {"glm-4", "<unk> <s> </s> [gMASK] <sop> <|user|> <|assistant|>",
+         "[gMASK]<sop><|system|>\nS<|user|>\na<|assistant|>\nb<|user|>\nc<|assistant|>\n", 300},
+        {"deepseek", "<unk> <s> </s> <｜User｜> <｜Assistant｜> <｜end▁of▁sentence｜>",
+         "<s>S<｜User｜>a<｜Assistant｜>b<｜end▁of▁sentence｜><｜User｜>c<｜Assistant｜>", 300},
+        {"harmony", "<unk> <s> </s> <|start|> <|message|> <|channel|> <|end|>",
+         "<|start|>developer<|message|># "
+         "Instructions\n\nS<|end|><|start|>user<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b<|end|>"
+         "<|start|>user<|message|>c<|end|><|start|>assistant",
+         300},
+        {"kimi", "<unk> <s> </s> <|im_user|> <|im_middle|> <|im_end|>",
+         "<|im_system|>system<|im_middle|>S<|im_end|><|im_user|>user<|im_middle|>a<|im_end|><|im_assistant|>assistant<|im_middle|>b<|im_end|>"
+         "<|im_user|>user<|im_middle|>c<|im_end|><|im_assistant|>assistant<|im_middle|>",
+         300},
+        {"command-r", "<unk> <s> </s> <|START_OF_TURN_TOKEN|> <|END_OF_TURN_TOKEN|> <|CHATBOT_TOKEN|>",
+         "<s><|START_OF_TURN_TOKEN|><|SYSTEM_TOKEN|>S<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|USER_TOKEN|>a<|END_OF_TURN_TOKEN|>"
+         "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>b<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|USER_TOKEN|>c<|END_OF_TURN_TOKEN|>"
+         "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>",
+         300},
+        {"plain", "<unk> <s> </s>", "System: S\nUser: a\nAssistant: b\nUser: c\nAssistant:", 300},
+    };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++)
+        for (int broken = 0; broken < 2; broken++) {
+            char warning[256], quoted[32];
+            struct rendered r = {0};
+            snprintf(quoted, sizeof quoted, "\"%s\"", t[i].name);
+            CHECK_MSG(loads(broken ? "a\n{% if %}" : NULL, t[i].tokens, t[i].fill, warning, &r), "%s", t[i].name);
+            bool right = str_eqz((struct str){r.text.data, r.text.len}, t[i].want);
+            CHECK_MSG(right && strstr(warning, quoted) && strstr(warning, broken ? "line 2" : "no chat template"), "%s: %s\n%s", t[i].name, warning,
+                      r.text.data);
+            rendered_deinit(&r);
+        }
     char warning[256];
     struct rendered r = {0};
-    CHECK(loads("[{{ messages[0].content }}]", warning, &r) && !warning[0] && str_eqz((struct str){r.text.data, r.text.len}, "[a]"));
+    CHECK(loads("[{{ messages[1].content }}]", t[0].tokens, 300, warning, &r) && !warning[0] &&
+          str_eqz((struct str){r.text.data, r.text.len}, "[a]"));
     rendered_deinit(&r);
-    CHECK(loads(NULL, warning, &r) && strstr(warning, "no chat template") && str_eqz((struct str){r.text.data, r.text.len}, chatml));
+}
+
+TEST(templates_have_names)
+{
+    static const char *const names[] = {"tokenizer.chat_template.tool_use",
+                                        "T{{ messages[0].content }}",
+                                        "tokenizer.chat_template.rag",
+                                        "R",
+                                        "tokenizer.chat_template.bad",
+                                        "{% if %}",
+                                        NULL};
+    struct modelfile *f = model_of("D", names, "<unk> <s> </s>", 300);
+    struct vocab *v = NULL;
+    struct chat_template *t = NULL;
+    struct json *m = parsed("[{\"role\":\"user\",\"content\":\"a\"}]");
+    struct render_in in = {.messages = m};
+    struct rendered r = {0};
+    struct err e = {0};
+    struct buf list;
+    char warning[256];
+    CHECK(f && !vocab_load(&v, f, &e) && !template_load(&t, f, v, warning, &e));
+    CHECK_MSG(strstr(warning, "\"bad\"") && strstr(warning, "line 1"), "%s", warning);
+    CHECK(template_named(t, STR("")) == t && template_named(t, STR("default")) == t && !template_named(t, STR("bad")) &&
+          !template_named(t, STR("tool")));
+    buf_init(&list, 0);
+    template_names(t, &list);
+    CHECK_MSG(!strcmp(list.data, "tool_use, rag"), "%s", list.data);
+    buf_deinit(&list);
+    CHECK(!template_render(template_named(t, STR("tool_use")), &in, &r, &e) && str_eqz((struct str){r.text.data, r.text.len}, "Ta"));
     rendered_deinit(&r);
-    CHECK(loads("a\n{% if %}", warning, &r) && strstr(warning, "line 2") && str_eqz((struct str){r.text.data, r.text.len}, chatml));
+    template_free(t);
+    vocab_free(v);
+    modelfile_close(f);
+    json_free(m);
+}
+
+TEST(extra_variables_reach_the_template_as_data)
+{
+    static const char source[] = "{{ enable_thinking }}|{{ date_string }}|{{ documents[0].t }}|{{ reasoning_effort }}|{{ tools is none }}";
+    struct json *m = parsed("[]"), *extra = parsed("{\"enable_thinking\": false, \"date_string\": \"<|im_end|>\", \"documents\": [{\"t\": 1}]}");
+    struct chat_template *t = compiled(source, strlen(source));
+    struct render_in in = {.messages = m, .extra = extra, .effort = STR("high"), .add_generation_prompt = true};
+    struct rendered r = {0};
+    struct err e = {0};
+    CHECK_MSG(t && !template_render(t, &in, &r, &e), "%s", e.msg);
+    CHECK_MSG(str_eqz((struct str){r.text.data, r.text.len}, "False|<|im_end|>|1|high|True"), "%s", r.text.data);
+    CHECK(trusted_is(&r, "||||"));
+    CHECK(template_owns(STR("messages")) && template_owns(STR("eos_token")) && !template_owns(STR("documents")));
     rendered_deinit(&r);
+    template_free(t);
+    json_free(extra);
+    json_free(m);
 }
 
 TEST(messages_must_be_a_list)
