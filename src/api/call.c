@@ -201,6 +201,13 @@ void call_stop_all(struct call *c)
             c->api->backend.stop(c->api->backend.self, c->choices[i].job, SEQ_END_CANCEL);
 }
 
+static void fail(struct call *c, const char *why)
+{
+    if (c->err.code == ERR_OK)
+        err_set(&c->err, ERR_INTERNAL, "%s", why);
+    call_stop_all(c);
+}
+
 static void start_more(struct call *c);
 
 static void on_done(struct choice *ch, const struct backend_event *ev)
@@ -212,6 +219,8 @@ static void on_done(struct choice *ch, const struct backend_event *ev)
         c->err = ev->err;
         call_stop_all(c);
     }
+    if (c->q.kind == SEQ_EMBED && !ch->vector && ev->end != SEQ_END_CANCEL)
+        fail(c, "the model gave no embedding");
     start_more(c);
     if (c->n_live) {
         if (c->r && c->err.code == ERR_OK)
@@ -244,13 +253,6 @@ static bool add_vector(struct choice *ch, const struct backend_event *ev)
         ch->vector[i] = ev->vector[i];
     }
     return ch->vector != NULL;
-}
-
-static void fail(struct call *c, const char *why)
-{
-    if (c->err.code == ERR_OK)
-        err_set(&c->err, ERR_INTERNAL, "%s", why);
-    call_stop_all(c);
 }
 
 static void on_text(struct choice *ch, const struct backend_event *ev)

@@ -125,6 +125,65 @@ test("credit that comes while a stream runs is used", async () => {
   await server.stop();
 });
 
+test("several answers and prompts are one hold and one row: held is every token that may come, billed is every one that came", async () => {
+  const server = await startFake("1", "5", "10"), openai = client(server);
+  const row = async (id) => JSON.parse((await cli(["usage", "--group", "request", "--json"], { data: server.data })).out).find((r) => r.request === id);
+  const waiting = open(server, body("hold", { max_tokens: 50, n: 4 }));
+  await until("four run", async () => (await metric(server, "sluice_engine_running")) === 4);
+  same((await balance(server)).held, "0.0025", "100 prompt tokens at 5 and 4 x 50 at 10 per million");
+  waiting.close();
+  await until("all is released", async () => (await balance(server)).held === "0.00");
+  same((await balance(server)).balance, "0.9995", "the prompt was computed, once");
+  const { data, response } = await openai.completions.create({ model: "count", prompt: [content, "y".repeat(30)], n: 3, max_tokens: 20 }).withResponse();
+  same([data.usage.prompt_tokens, data.usage.completion_tokens], [130, 120]);
+  same(nano(data.usage.sluice.cost), 130n * 5000n + 120n * 10000n, "cost");
+  const { request_id, input, output, ...rest } = await (async () => { let r; await until("the row is there", async () => (r = await row(response.headers.get("x-request-id")))); return { ...r, request_id: r.request }; })();
+  same([input, output, nano(rest.cost)], [130, 120, nano(data.usage.sluice.cost)], "the usage row");
+  await server.stop();
+});
+
+test("without max_tokens the credit ends several answers, each says so, and none is given away", async () => {
+  const server = await startFake("0.004", "1", "1"), openai = client(server);
+  const texts = ["", "", ""], ends = [];
+  let usage;
+  for await (const c of await openai.chat.completions.create(body("count", { n: 3, stream: true, stream_options: { include_usage: true } }))) {
+    usage = c.usage ?? usage;
+    for (const { index, delta, finish_reason, finish_details } of c.choices) {
+      texts[index] += delta.content ?? "";
+      if (finish_reason) ends[index] = [finish_reason, finish_details?.type];
+    }
+  }
+  same(ends, Array(3).fill(["length", "budget"]));
+  same(texts.reduce((n, t) => n + t.trim().split(" ").length, 0), usage.completion_tokens, "tokens delivered and billed");
+  same(nano(usage.sluice.cost), BigInt(100 + usage.completion_tokens) * 1000n, "cost");
+  check(usage.completion_tokens > 3900 - 3 * 16 && nano(usage.sluice.balance) >= 0n, `${usage.completion_tokens} tokens, ${usage.sluice.balance} left`);
+  await server.stop();
+});
+
+test("a killed server bills several answers to the token", async () => {
+  const server = await startFake("1", "1", "1"), openai = client(server);
+  const texts = ["", "", ""];
+  const read = (async () => {
+    for await (const c of await openai.chat.completions.create(body("slow", { n: 3, stream: true, max_tokens: 100 }))) for (const { index, delta } of c.choices) texts[index] += delta.content ?? "";
+  })().catch(() => {});
+  await until("tokens come", () => texts.every((t) => t.length > 3));
+  server.stopped = true;
+  server.child.kill("SIGKILL");
+  await Promise.all([server.ended, read]);
+  const audit = await cli(["audit"], { data: server.data });
+  same(audit.code, 0, audit.out + audit.err);
+  const rows = JSON.parse((await cli(["usage", "--group", "request", "--json"], { data: server.data })).out), came = texts.reduce((n, t) => n + t.trim().split(" ").length, 0);
+  same([rows.length, rows[0].input, nano(rows[0].cost)], [1, 100, BigInt(100 + rows[0].output) * 1000n], "one row");
+  check(rows[0].output >= came && rows[0].output <= came + 3, `${rows[0].output} billed, ${came} arrived`);
+});
+
+test("an embedding that no model gives is an error, and what was computed is billed", async () => {
+  const server = await startFake("1", "1", "1");
+  const r = await request(server, "POST", "/v1/embeddings", { body: { model: "count", input: ["a", "b"] } });
+  same([r.status, r.body.error.code], [500, "internal_error"]);
+  await server.stop();
+});
+
 test("money on the wire is a decimal string", async () => {
   const server = await startFake("3", "0.000001", "0.123456789");
   const { data, response } = await client(server).chat.completions.create(body("count", { max_tokens: 10 })).withResponse();
