@@ -10,7 +10,10 @@
 enum { NO_RULE = -1 };
 
 /* GPT-2 writes each byte as a printable character: printable Latin-1 bytes as themselves, the other 68 from U+0100 on. */
-static bool printable(uint32_t b) { return (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || (b >= 0xae && b <= 0xff); }
+static bool printable(uint32_t b)
+{
+    return (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || (b >= 0xae && b <= 0xff);
+}
 
 static uint32_t cp_of_byte(uint32_t byte)
 {
@@ -36,7 +39,7 @@ size_t bpe_byte_of(uint32_t cp)
 /* Numbers for the strings of merge rules that are no tokens. */
 struct symbols {
     struct vocab *v;
-    struct map    extra;
+    struct map extra;
 };
 
 static bool symbol_of(struct symbols *s, struct str text, uint32_t *out)
@@ -61,8 +64,9 @@ static struct merge_rule *rule_slot(const struct vocab *v, uint32_t left, uint32
     uint64_t h = (((uint64_t)left << 32 | right) ^ v->merge_key) * 0x9e3779b97f4a7c15ull;
     h = (h ^ (h >> 29)) * (v->merge_key | 1);
     size_t i = (h >> 20) & (v->merges_cap - 1);
-    while (v->merges[i].left != UINT32_MAX && (v->merges[i].left != left || v->merges[i].right != right))
-        i = (i + 1) & (v->merges_cap - 1);
+    for (; v->merges[i].left != UINT32_MAX && (v->merges[i].left != left || v->merges[i].right != right); i = (i + 1) & (v->merges_cap - 1))
+        work(1);
+    work(1);
     return &v->merges[i];
 }
 
@@ -74,7 +78,7 @@ static int bad_merge(uint64_t i, struct str m, struct err *e)
 
 static int load_merge(struct symbols *s, uint64_t i, struct str m, struct err *e)
 {
-    char        both[2 * TOKEN_TEXT_MAX];
+    char both[2 * TOKEN_TEXT_MAX];
     const char *gap = m.n > 2 ? memchr(m.p + 1, ' ', m.n - 1) : NULL;
     if (!gap || m.n > sizeof both)
         return bad_merge(i, m, e);
@@ -114,12 +118,14 @@ static int load_merges(struct symbols *s, const struct meta *m, struct err *e)
 /* The symbol and, where it is a token, the token of each byte. */
 static bool load_bytes(struct symbols *s)
 {
+    s->v->all_bytes = true;
     for (uint32_t b = 0; b < 256; b++) {
-        char   c[4];
+        char c[4];
         size_t n = utf8_encode(c, cp_of_byte(b));
         if (!symbol_of(s, (struct str){c, n}, &s->v->byte_symbol[b]))
             return false;
         s->v->byte_token[b] = s->v->byte_symbol[b] < (uint32_t)s->v->n ? (int32_t)s->v->byte_symbol[b] : TOKEN_NONE;
+        s->v->all_bytes &= s->v->byte_token[b] != TOKEN_NONE;
     }
     return true;
 }
@@ -127,7 +133,7 @@ static bool load_bytes(struct symbols *s)
 int bpe_load(struct vocab *v, const struct modelfile *f, struct err *e)
 {
     const struct meta *m = modelfile_meta(f, "tokenizer.ggml.merges");
-    struct symbols     s = {.v = v};
+    struct symbols s = {.v = v};
     if (!m || m->type != META_ARR || m->elem != META_STR || m->n > VOCAB_MERGES_MAX)
         return err_set(e, ERR_FORMAT, "vocab: tokenizer.ggml.merges is missing or no array of up to %d strings; convert the model again",
                        VOCAB_MERGES_MAX);
@@ -140,14 +146,15 @@ int bpe_load(struct vocab *v, const struct modelfile *f, struct err *e)
 /* One piece while it is merged. A symbol is named by the offset of its first byte. */
 struct node {
     uint32_t sym, prev, next;
-    int32_t  rank; /* of the rule that merges this symbol with the next one, or NO_RULE */
+    int32_t rank; /* of the rule that merges this symbol with the next one, or NO_RULE */
     uint32_t made;
 };
 struct word {
     const struct vocab *v;
-    struct node        *node; /* (cap) */
-    size_t              cap;
-    struct merge_heap   heap;
+    struct node *node; /* (cap) */
+    size_t cap;
+    struct merge_heap heap;
+    struct buf known; /* the piece without bytes that are no token */
 };
 
 static bool word_pair(struct word *w, uint32_t i, uint32_t n)
@@ -189,7 +196,7 @@ static bool word_merge(struct word *w, const char *p, uint32_t n)
     return true;
 }
 
-/* A symbol that is no token goes byte by byte; a byte without a token is <unk>, or nothing where there is none. */
+/* A symbol that is no token goes byte by byte. */
 static int word_put(const struct word *w, const char *p, uint32_t n, struct token_sink *s)
 {
     int rc = 0;
@@ -198,13 +205,8 @@ static int word_put(const struct word *w, const char *p, uint32_t n, struct toke
             rc = token_put(s, (int32_t)w->node[i].sym);
             continue;
         }
-        for (uint32_t b = i; b < w->node[i].next && !rc; b++) {
-            int32_t t = w->v->byte_token[(uint8_t)p[b]];
-            if (t == TOKEN_NONE)
-                t = w->v->unk;
-            if (t != TOKEN_NONE)
-                rc = token_put(s, t);
-        }
+        for (uint32_t b = i; b < w->node[i].next && !rc; b++)
+            rc = token_put(s, w->v->byte_token[(uint8_t)p[b]]);
     }
     return rc;
 }
@@ -212,7 +214,7 @@ static int word_put(const struct word *w, const char *p, uint32_t n, struct toke
 /* The token whose text is the whole piece, where the vocabulary takes such tokens without asking the merges. */
 static int32_t whole(const struct vocab *v, struct str piece)
 {
-    char   text[2 * TOKEN_TEXT_MAX];
+    char text[2 * TOKEN_TEXT_MAX];
     size_t n = 0;
     if (!v->ignore_merges || piece.n > TOKEN_TEXT_MAX)
         return TOKEN_NONE;
@@ -222,13 +224,28 @@ static int32_t whole(const struct vocab *v, struct str piece)
     return token_is_plain(v, t) ? t : TOKEN_NONE;
 }
 
+/* Bytes that are no token are left out before anything merges, as in Hugging Face's tokenizers: their neighbours become neighbours. */
+static bool leave_out(struct word *w, struct str *piece)
+{
+    if (w->v->all_bytes)
+        return true;
+    buf_clear(&w->known);
+    for (size_t i = 0; i < piece->n; i++)
+        if (w->v->byte_token[(uint8_t)piece->p[i]] != TOKEN_NONE)
+            buf_char(&w->known, piece->p[i]);
+    *piece = (struct str){w->known.data, w->known.len};
+    return !w->known.failed;
+}
+
 static int piece_encode(struct word *w, struct str piece, struct token_sink *s)
 {
+    if (!leave_out(w, &piece))
+        return err_set(s->e, ERR_NO_MEMORY, "text: no memory to merge %zu bytes", piece.n);
     int32_t t = whole(w->v, piece);
     if (t != TOKEN_NONE)
         return token_put(s, t);
     if (piece.n > w->cap) {
-        size_t       cap = piece.n < 64 ? 64 : piece.n;
+        size_t cap = piece.n < 64 ? 64 : piece.n;
         struct node *bigger = mem_resize(w->node, cap, sizeof *bigger);
         if (!bigger)
             return err_set(s->e, ERR_NO_MEMORY, "text: no memory to merge %zu bytes", piece.n);
@@ -242,14 +259,16 @@ static int piece_encode(struct word *w, struct str piece, struct token_sink *s)
 
 static int pieces_encode(const struct vocab *v, const char *p, size_t n, struct token_sink *s)
 {
-    struct word        w = {.v = v};
+    struct word w = {.v = v};
     struct pretok_walk walk;
-    struct str         piece;
-    int                rc = 0;
+    struct str piece;
+    int rc = 0;
+    buf_init(&w.known, 0);
     pretok_start(&walk, v->pre, p, n);
     while (!rc && pretok_next(&walk, &piece))
         rc = piece_encode(&w, piece, s);
     mem_free(w.node);
+    buf_deinit(&w.known);
     vec_deinit(&w.heap.v);
     return rc;
 }
@@ -260,8 +279,8 @@ int bpe_encode(const struct vocab *v, const char *p, size_t n, struct token_sink
     if (!v->nfc || unicode_is_nfc(p, n))
         return pieces_encode(v, p, n, s);
     buf_init(&nfc, (size_t)ENCODE_BYTES_MAX * 4);
-    int rc = unicode_nfc(p, n, &nfc) ? pieces_encode(v, nfc.data, nfc.len, s)
-                                     : err_set(s->e, ERR_NO_MEMORY, "text: no memory to normalise %zu bytes", n);
+    int rc =
+        unicode_nfc(p, n, &nfc) ? pieces_encode(v, nfc.data, nfc.len, s) : err_set(s->e, ERR_NO_MEMORY, "text: no memory to normalise %zu bytes", n);
     buf_deinit(&nfc);
     return rc;
 }

@@ -1,5 +1,6 @@
 #include "text/charsmap.h"
 #include "base/mem.h"
+#include "text/work.h"
 #include <string.h>
 
 static uint32_t label(uint32_t unit)
@@ -77,6 +78,7 @@ size_t charsmap_match(const struct charsmap *m, const char *p, size_t n, const c
     size_t longest = 0;
     uint32_t value = 0, at = m->n_units ? offset(m->unit[0]) : 0;
     for (size_t i = 0; i < n && i < CHARSMAP_KEY_MAX && p[i]; i++) {
+        work(1);
         at ^= (uint8_t)p[i];
         if (at >= m->n_units || label(m->unit[at]) != (uint8_t)p[i])
             break;

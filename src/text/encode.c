@@ -2,6 +2,8 @@
 #include "text/text_int.h"
 #include "text/unicode.h"
 
+_Thread_local uint64_t text_work;
+
 /* Walks the spans beside the text. Neighbouring trusted spans are one. */
 struct trust {
     const struct text_span *spans;

@@ -2,6 +2,7 @@
 #pragma once
 #include "text/pretok.h"
 #include "text/unicode.h"
+#include "text/work.h"
 
 static inline bool is_newline(uint32_t cp)
 {
@@ -17,7 +18,7 @@ size_t digits_of(const char *p, size_t n, int max); /* `\p{N}{1,max}` at p, or 0
 /* Every stage, as pretok.def names them. */
 pretok_stage gpt2, llama3, qwen2, qwen35, minicpm5, ufakzeka, seed_coder, exaone_moe;
 pretok_stage o200k, tekken, o200k_digit, kimi;
-pretok_stage digit, digits, three_numbers, three_digits, thousands_head, thousands, grouped_digits;
+pretok_stage digit, digits, three_numbers, three_digits, grouped_digits, thousands_head, thousands, numbers_head, numbers_by_three;
 pretok_stage punctuation, punctuation_grave, newline, newline_runs, space_steps, han, bloom_words, trailing_blanks;
 pretok_stage deepseek_letters, deepseek_punctuation, deepseek_cjk, deepseek3_cjk, deepseek3, spark, coder_letters, coder_punctuation;
 pretok_stage youtu_scripts, afmoe_scripts;

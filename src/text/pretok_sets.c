@@ -88,6 +88,7 @@ size_t three_digits(const char *p, size_t n)
 {
     size_t run = 0;
     for (size_t at = 0; at < n; at++) {
+        work(1);
         run = p[at] >= '0' && p[at] <= '9' ? run + 1 : 0;
         if (run == 3)
             return at == 2 ? 3 : at - 2;
@@ -112,23 +113,54 @@ size_t grouped_digits(const char *p, size_t n)
     return n;
 }
 
-size_t thousands_head(const char *p, size_t n)
+static int is_digit(struct uchar c)
 {
-    size_t at = 0, head = 0, count = 0;
-    for (struct uchar c; at < n && (c = uchar_at(p + at, n - at)).is == U_NUMBER; at += c.n)
+    return unicode_is_digit(c.cp);
+}
+
+/* The length of the first characters of p, at most `max`. */
+static size_t chars(const char *p, size_t n, size_t max)
+{
+    size_t at = 0;
+    for (; max && at < n; max--)
+        at += uchar_at(p + at, n - at).n;
+    return at;
+}
+
+static size_t head(const char *p, size_t n, set_of *set)
+{
+    size_t at = 0, count = 0;
+    for (struct uchar c; at < n && set(c = uchar_at(p + at, n - at)); at += c.n)
         count++;
-    if (at == n)
-        head = digits_of(p, n, (int)(count % 3));
-    return head ? head : n;
+    return at == n && count % 3 ? chars(p, n, count % 3) : n;
 }
 
 /* A piece that begins and ends with a digit is digits throughout: the stages before see to that. */
-size_t thousands(const char *p, size_t n)
+static size_t by_three(const char *p, size_t n, set_of *set)
 {
     size_t last = n - 1;
     while (last > 0 && ((uint8_t)p[last] & 0xc0) == 0x80)
         last--;
-    return uchar_at(p, n).is == U_NUMBER && uchar_at(p + last, n - last).is == U_NUMBER ? digits_of(p, n, 3) : n;
+    return set(uchar_at(p, n)) && set(uchar_at(p + last, n - last)) ? chars(p, n, 3) : n;
+}
+
+size_t thousands_head(const char *p, size_t n)
+{
+    return head(p, n, is_digit);
+}
+size_t thousands(const char *p, size_t n)
+{
+    return by_three(p, n, is_digit);
+}
+
+/* `\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))` inside rows of numbers */
+size_t numbers_head(const char *p, size_t n)
+{
+    return head(p, n, is_number);
+}
+size_t numbers_by_three(const char *p, size_t n)
+{
+    return by_three(p, n, is_number);
 }
 
 /* ---- punctuation and blanks ---- */
@@ -158,6 +190,7 @@ size_t newline(const char *p, size_t n)
     size_t at = 0;
     while (at < n && !is_newline((uint8_t)p[at]))
         at++;
+    work(at + 1);
     return at ? at : 1;
 }
 
@@ -167,6 +200,7 @@ size_t newline_runs(const char *p, size_t n)
     size_t at = 1;
     while (at < n && (p[at] == '\n') == (p[0] == '\n'))
         at++;
+    work(at);
     return at;
 }
 

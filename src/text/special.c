@@ -151,6 +151,7 @@ int32_t special_match(const struct vocab *v, const char *p, size_t n, bool with_
     size_t lo = 0, hi = v->n_special;
     for (size_t depth = 0; depth < n && lo < hi; depth++) {
         int c = (uint8_t)p[depth];
+        work(1);
         lo = lower(v, lo, hi, depth, c);
         hi = lower(v, lo, hi, depth, c + 1);
         /* The shortest text of the range stands first; where two are equal both stand there. */

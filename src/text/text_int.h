@@ -8,6 +8,8 @@
 #include "text/trie.h"
 #include "text/vocab.h"
 
+#include "text/work.h"
+
 /* Limits of a vocabulary file. */
 enum { VOCAB_TOKENS_MAX = 1 << 21, VOCAB_MERGES_MAX = 1 << 22, TOKEN_TEXT_MAX = 4096, ENCODE_BYTES_MAX = 1 << 28 };
 
@@ -36,7 +38,7 @@ struct vocab {
     uint8_t hash_key[16];
     int32_t bos, eos, unk;
     int32_t fim[3]; /* prefix, suffix, middle, as the file says; TOKEN_NONE */
-    bool add_bos, add_eos, add_space_prefix, ignore_merges, nfc, remove_blanks;
+    bool add_bos, add_eos, add_space_prefix, ignore_merges, nfc, remove_blanks, all_bytes;
     struct charsmap charsmap; /* SentencePiece's replacements; empty: none */
     struct trie trie;         /* unigram: the tokens by their bytes */
     double unk_score;

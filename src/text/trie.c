@@ -1,6 +1,7 @@
 #include "text/trie.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "text/work.h"
 
 bool trie_init(struct trie *t, size_t bytes_max)
 {
@@ -26,8 +27,9 @@ static struct trie_edge *slot(const struct trie *t, uint32_t from, uint8_t byte)
     uint64_t h = (((uint64_t)from << 8 | byte) ^ t->key) * 0x9e3779b97f4a7c15ull;
     h = (h ^ h >> 29) * (t->key | 1);
     size_t i = (h >> 20) & (t->cap - 1);
-    while (t->edges[i].node && (t->edges[i].from != from || t->edges[i].byte != byte))
-        i = (i + 1) & (t->cap - 1);
+    for (; t->edges[i].node && (t->edges[i].from != from || t->edges[i].byte != byte); i = (i + 1) & (t->cap - 1))
+        work(1);
+    work(1);
     return &t->edges[i];
 }
 

@@ -1,6 +1,7 @@
 /* The only file that sees utf8proc. */
 #include "text/unicode.h"
 #include "base/str.h"
+#include "text/work.h"
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -46,6 +47,7 @@ static struct uchar made(uint32_t cp, uint8_t n, uint8_t is)
 
 struct uchar uchar_at(const char *p, size_t n)
 {
+    work(1);
     uint8_t b = (uint8_t)p[0];
     if (b < 0x80)
         return made(b, 1, ascii[b] == U_PUNCT && strchr("$+<=>^`|~", b) ? U_SYMBOL : ascii[b]);
@@ -96,7 +98,9 @@ bool unicode_is_digit(uint32_t cp)
 bool unicode_is_word(uint32_t cp)
 {
     int c = category(cp);
-    return (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_ND) || c == UTF8PROC_CATEGORY_PC;
+    if (c == UTF8PROC_CATEGORY_NO)
+        return cp < 0x100; /* Oniguruma's table for Latin-1 has them, its table for the rest has not */
+    return (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_NL) || c == UTF8PROC_CATEGORY_PC;
 }
 
 bool unicode_is_upper(uint32_t cp)
@@ -148,6 +152,7 @@ bool unicode_is_nfc(const char *p, size_t n)
 /* One run: a character and those behind it that may join with it. */
 static bool nfc_run(const char *p, size_t n, struct buf *out)
 {
+    work(n);
     utf8proc_uint8_t *made = NULL;
     utf8proc_ssize_t len = utf8proc_map((const utf8proc_uint8_t *)p, (utf8proc_ssize_t)n, &made, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
     if (len >= 0)

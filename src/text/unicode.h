@@ -37,7 +37,7 @@ bool unicode_is_lower(uint32_t cp);  /* \p{Ll} */
 bool unicode_is_space(uint32_t cp);  /* White_Space */
 bool unicode_is_han(uint32_t cp);    /* \p{Han} */
 bool unicode_is_digit(uint32_t cp);  /* \d: \p{Nd} */
-bool unicode_is_word(uint32_t cp);   /* \w: letters, marks, digits, \p{Pc} */
+bool unicode_is_word(uint32_t cp);   /* Oniguruma's \w: \p{L}\p{M}\p{Nd}\p{Nl}\p{Pc} */
 uint32_t unicode_lower(uint32_t cp);
 uint32_t unicode_upper(uint32_t cp);
 uint32_t unicode_title(uint32_t cp);

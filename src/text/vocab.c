@@ -53,6 +53,7 @@ int32_t vocab_find_n(const struct vocab *v, const char *p, size_t n)
 {
     if (n == 0 || n > v->text_longest)
         return TOKEN_NONE;
+    work(n);
     struct str key = {p, n};
     for (size_t i = hash_of(v, p, n) & (v->index_cap - 1); v->index[i]; i = (i + 1) & (v->index_cap - 1)) {
         int32_t token = (int32_t)(v->index[i] - 1);

@@ -1,7 +1,7 @@
 /* Vocabularies: control tokens only from trusted text, streaming detokenization, hostile files, linear time on a small stack. */
 #include "test.h"
-#include "base/clock.h"
 #include "tiny_vocab.h"
+#include "text/work.h"
 #include "vocab_files.h"
 #include <pthread.h>
 
@@ -397,15 +397,16 @@ TEST(bad_files_are_named_errors)
     }
 }
 
-/* ---- time and stack ---- */
+/* ---- work and stack ---- */
 
-static const char *const rows[] = {"a", " ", "\n", "1", "\xcc\x81", "你", "🚀", "\xff", "_", "<", "'", "hello ", "é", "\t", "<|im_start|"};
+static const char *const rows[] = {"a", "A",  " ", "\n",          "1",  "\xcc\x81", "你", "🚀",         "\xff",         "_",          "<", "hello ",
+                                   "é", "\t", "'", "<|im_start|", "aB", "\n ",      "1a", "A\xcc\x81", "\xe2\x96\x81", "👩‍👧"};
 
 struct job {
     const struct vocab *v;
     const char *unit;
     size_t bytes;
-    double seconds;
+    uint64_t work;
     bool ok;
 };
 
@@ -418,64 +419,71 @@ static void *job_run(void *arg)
         buf_str(&b, j->unit);
     struct text_span span = {0, (uint32_t)b.len, true};
     struct vec_i32 ids;
-    struct timespec from, to;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    uint64_t before = text_work;
     j->ok = encode(j->v, (struct str){b.data, b.len}, &span, 1, &ids);
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
-    j->seconds = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) * 1e-9;
+    j->work = text_work - before;
     vec_deinit(&ids);
     buf_deinit(&b);
     return NULL;
 }
 
-/* Once more on a stack of 64 KiB; j->seconds keeps the best so far, for the machine has other work. */
-static bool job_time(struct job *j)
+/* On a stack of 64 KiB. */
+static bool job_do(struct job *j)
 {
-    double best = j->seconds;
     pthread_t t;
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, 64 << 10);
     bool ok = !pthread_create(&t, &attr, job_run, j) && !pthread_join(t, NULL) && j->ok;
     pthread_attr_destroy(&attr);
-    if (best > 0 && best < j->seconds)
-        j->seconds = best;
     return ok;
 }
 
-/* Whether twice the text takes less than 2.6 times the time. A quadratic way takes 4 times however often it is tried, so that a noisy
- * machine is given ten tries and a slow algorithm fails them all. */
-static bool grows_linearly(struct job *half, struct job *whole, bool *ran)
+/* Twice the text is at most 2.6 times the work (n log n is 2.2 times), and no character is much work. What is counted stands in text/work.h. */
+static void check_work(const struct vocab *v, const char *name, size_t half)
 {
-    for (int i = 0; i < 10; i++) {
-        if (!(*ran = job_time(half) && job_time(whole)) || whole->seconds < 2.6 * half->seconds)
-            return true;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct job one = {v, rows[i], half, 0, false}, two = {v, rows[i], 2 * half, 0, false};
+        CHECK_MSG(job_do(&one) && job_do(&two), "%s, rows of %s", name, rows[i]);
+        CHECK_MSG(one.work >= half / strlen(rows[i]), "%s, rows of %s: only %llu counted", name, rows[i], (unsigned long long)one.work);
+        CHECK_MSG((double)two.work < 2.6 * (double)one.work, "%s, rows of %s: %llu, then %llu", name, rows[i], (unsigned long long)one.work,
+                  (unsigned long long)two.work);
+        CHECK_MSG(two.work < 400 * two.bytes, "%s, rows of %s: %llu for %zu bytes", name, rows[i], (unsigned long long)two.work, two.bytes);
     }
-    return false;
 }
 
-/* A sanitizer's own work is no measure of ours: its builds only prove the stack. */
+TEST(every_pretokenizer_is_linear)
+{
+    static const char *const names[] = {
+#define PRETOK(id, names, flags, ...) names,
+#include "text/pretok.def"
+#undef PRETOK
+    };
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        char name[32];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(names[k], " "), names[k]);
+        struct vocab *v = tiny_bpe(name);
+        CHECK_MSG(v, "%s", name);
+        check_work(v, name, 8 << 10);
+        vocab_free(v);
+    }
+}
+
+/* A megabyte; sanitizers take a smaller one, for they make it a matter of minutes. */
 #ifdef __SANITIZE_ADDRESS__
 enum { HALF = 16 << 10 };
 #else
 enum { HALF = 512 << 10 };
 #endif
 
-TEST(time_is_linear_on_a_small_stack)
+TEST(a_megabyte_is_linear_on_a_small_stack)
 {
-    static const char *const some[] = {"qwen2", "default", "llama"};
-    for (size_t k = 0; k < 3; k++) {
-        struct vocab *v = k == 2 ? tiny_spm(true) : tiny_bpe(some[k]);
-        CHECK(v);
-        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-            struct job half = {v, rows[i], HALF, 0, false}, whole = {v, rows[i], 2 * HALF, 0, false};
-            bool ran, linear = grows_linearly(&half, &whole, &ran);
-            if (!ran || !linear)
-                vocab_free(v);
-            CHECK_MSG(ran, "%s, rows of %s", some[k], rows[i]);
-            CHECK_MSG(linear, "%s, rows of %s: %.3f s, then %.3f s", some[k], rows[i], half.seconds, whole.seconds);
-        }
-        vocab_free(v);
+    struct vocab *v[] = {tiny_bpe("qwen2"), tiny_bpe("gpt-4o"), tiny_spm(true), tiny_unigram(true)};
+    static const char *const names[] = {"qwen2", "gpt-4o", "llama", "t5"};
+    for (size_t k = 0; k < 4; k++) {
+        CHECK(v[k]);
+        check_work(v[k], names[k], HALF);
+        vocab_free(v[k]);
     }
 }
 

@@ -27,16 +27,16 @@ static inline int32_t tiny_add(struct tiny *t, const char *text, int32_t type, f
 }
 
 /* Saves what w holds, loads it and forgets it. NULL: the error is in e. */
-static inline struct vocab *tiny_done(struct tiny *t, bool bpe, struct err *e)
+static inline struct vocab *tiny_done(struct tiny *t, const char *model, struct err *e)
 {
     char path[64];
     struct modelfile *f = NULL;
     struct vocab *v = NULL;
     snprintf(path, sizeof path, "/tmp/tiny-%d.gguf", (int)getpid());
-    gguf_put_str(t->w, "tokenizer.ggml.model", bpe ? STR("gpt2") : STR("llama"));
+    gguf_put_str(t->w, "tokenizer.ggml.model", str_of(model));
     gguf_put_strs(t->w, "tokenizer.ggml.tokens", t->text, t->n);
     gguf_put_i32s(t->w, "tokenizer.ggml.token_type", t->type, t->n);
-    if (bpe)
+    if (strcmp(model, "gpt2") == 0)
         gguf_put_strs(t->w, "tokenizer.ggml.merges", t->merges, t->n_merges);
     else
         gguf_put_f32s(t->w, "tokenizer.ggml.scores", t->score, t->n);
@@ -87,14 +87,37 @@ static inline struct vocab *tiny_bpe(const char *pre)
     }
     tiny_add(t, "zq", TOKEN_NORMAL, 0);  /* no merge makes it */
     tiny_add(t, "he", TOKEN_CONTROL, 0); /* a second "he", which must not hide the first */
-    struct vocab *v = tiny_done(t, true, &e);
+    struct vocab *v = tiny_done(t, "gpt2", &e);
     if (!v)
         printf("%s\n", e.msg);
     mem_free(t);
     return v;
 }
 
-static inline struct vocab *tiny_spm(bool bytes)
+/* A charsmap of two rules, "A" to "a" and the ligature U+FB01 to "fi", written by hand: units at root ^ label. */
+enum { TINY_UNITS = 512 };
+static uint8_t tiny_charsmap[4 + 4 * TINY_UNITS + 5];
+
+static inline void tiny_unit(uint32_t at, uint32_t unit)
+{
+    memcpy(tiny_charsmap + 4 + 4 * at, &unit, 4);
+}
+
+static inline void tiny_charsmap_init(void)
+{
+    uint32_t bytes = 4 * TINY_UNITS;
+    memcpy(tiny_charsmap, &bytes, 4);
+    tiny_unit(0, 256u << 10);                                         /* the root's children begin at 256 */
+    tiny_unit(256 ^ 'A', 'A' | 1u << 8 | (256u ^ 'A' ^ 1) << 10);     /* "A" ends here: its value stands at 1 */
+    tiny_unit(1, 1u << 31 | 0);                                       /* "a" */
+    tiny_unit(256 ^ 0xef, 0xefu | (256u ^ 0xef) << 10);               /* children at 0 ^ label */
+    tiny_unit(0xac, 0xacu | (0xacu ^ 256) << 10);                     /* children at 256 ^ label */
+    tiny_unit(256 ^ 0x81, 0x81u | 1u << 8 | (256u ^ 0x81 ^ 2) << 10); /* the value stands at 2 */
+    tiny_unit(2, 1u << 31 | 2);                                       /* "fi" */
+    memcpy(tiny_charsmap + 4 + bytes, "a\0fi\0", 5);
+}
+
+static inline struct vocab *tiny_pieces(const char *model, bool bytes, bool normalise)
 {
     static const char *const words[] = {"▁",      "h",  "e",  "l",    "o",  "w", "a", "he", "ll", "hell", "hello",
                                         "▁hello", "▁w", "aa", "aaaa", "▁▁", "<", "/", "s",  ">",  "</",   "</s"};
@@ -112,9 +135,25 @@ static inline struct vocab *tiny_spm(bool bytes)
     }
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         tiny_add(t, words[i], TOKEN_NORMAL, -(float)i);
-    struct vocab *v = tiny_done(t, false, &e);
+    if (normalise) {
+        gguf_put_bool(t->w, "tokenizer.ggml.add_space_prefix", true);
+        gguf_put_bool(t->w, "tokenizer.ggml.remove_extra_whitespaces", true);
+        gguf_put_u8s(t->w, "tokenizer.ggml.precompiled_charsmap", tiny_charsmap, sizeof tiny_charsmap);
+    }
+    struct vocab *v = tiny_done(t, model, &e);
     if (!v)
         printf("%s\n", e.msg);
     mem_free(t);
     return v;
+}
+
+static inline struct vocab *tiny_spm(bool bytes)
+{
+    return tiny_pieces("llama", bytes, false);
+}
+
+static inline struct vocab *tiny_unigram(bool bytes)
+{
+    tiny_charsmap_init();
+    return tiny_pieces("t5", bytes, true);
 }

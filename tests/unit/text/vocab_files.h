@@ -296,6 +296,18 @@ static inline size_t last_cut(const struct map *ranks, const uint8_t *p, size_t 
     return parts == 2 ? cut[1] : 0;
 }
 
+/* One rank: its token, and the merge that makes it. */
+static inline void rank_add(struct draft *d, struct map *ranks, uint64_t rank, const uint8_t *p, size_t n)
+{
+    map_set(ranks, (struct str){(const char *)p, n}, (union map_value){.u64 = rank});
+    draft_set(d, (int64_t)rank, byte_level(d, p, n), TOKEN_NORMAL);
+    size_t cut = n > 1 && n < 500 ? last_cut(ranks, p, n, rank) : 0;
+    if (cut) {
+        struct str left = byte_level(d, p, cut), right = byte_level(d, p + cut, n - cut);
+        d->merges[d->n_merges++] = str_of(arena_fmt(&d->mem, "%.*s %.*s", (int)left.n, left.p, (int)right.n, right.p));
+    }
+}
+
 /* tiktoken's "base64 rank" lines, and the added tokens of a tokenizer_config.json. */
 static inline struct vocab *vocab_of_ranks(const char *rel, const char *config_rel, const char *pre)
 {
@@ -315,18 +327,11 @@ static inline struct vocab *vocab_of_ranks(const char *rel, const char *config_r
     d.n_merges = 0;
     while (rest.n) {
         uint8_t bytes[1024];
-        uint64_t i;
+        uint64_t rank;
         struct str line = str_split(&rest, '\n');
         size_t len = base64(str_split(&line, ' '), bytes);
-        if (!len || !str_u64(line, &i))
-            continue;
-        map_set(&ranks, (struct str){(char *)bytes, len}, (union map_value){.u64 = i});
-        draft_set(&d, (int64_t)i, byte_level(&d, bytes, len), TOKEN_NORMAL);
-        size_t cut = len > 1 && len < 500 ? last_cut(&ranks, bytes, len, i) : 0;
-        if (cut) {
-            struct str left = byte_level(&d, bytes, cut), right = byte_level(&d, bytes + cut, len - cut);
-            d.merges[d.n_merges++] = str_of(arena_fmt(&d.mem, "%.*s %.*s", (int)left.n, left.p, (int)right.n, right.p));
-        }
+        if (len && str_u64(line, &rank))
+            rank_add(&d, &ranks, rank, bytes, len);
     }
     for (void *it = NULL; added && json_each(added, &it, &key, &a);) {
         int64_t id;
@@ -338,6 +343,33 @@ static inline struct vocab *vocab_of_ranks(const char *rel, const char *config_r
     arena_deinit(&d.mem);
     buf_deinit(&b);
     json_free(config);
+    return v;
+}
+
+/* Tekken's ranks in one line, "! 0 base64 base64 ...". Their special tokens have the ids before them, which are left out here. */
+static inline struct vocab *vocab_of_tekken(const char *rel)
+{
+    struct json *j = json_data(rel);
+    if (!j)
+        return NULL;
+    const struct json *config = json_get(j, "config");
+    size_t n = (size_t)(json_int(json_get(config, "default_vocab_size")) - json_int(json_get(config, "default_num_special_tokens")));
+    struct str rest = json_str(json_get(j, "bpe_ranks"));
+    struct map ranks;
+    struct draft d;
+    draft_init(&d, "gpt2", "tekken", n, n);
+    map_init(&ranks);
+    d.n_merges = 0;
+    str_split(&rest, ' ');
+    str_split(&rest, ' ');
+    for (uint64_t rank = 0; rank < n && rest.p; rank++) {
+        uint8_t bytes[1024];
+        rank_add(&d, &ranks, rank, bytes, base64(str_split(&rest, ' '), bytes));
+    }
+    struct vocab *v = draft_load(&d);
+    map_deinit(&ranks);
+    arena_deinit(&d.mem);
+    json_free(j);
     return v;
 }
 
@@ -461,7 +493,7 @@ static inline struct vocab *vocab_of_unigram_json(const char *rel)
     for (size_t i = 0; i < d.n; i++) {
         struct str t = json_str(json_at(json_at(vocab, i), 0));
         bool is_byte = t.n == 6 && str_starts(t, "<0x") && str_hex((struct str){t.p + 3, 2}, &byte, 1);
-        bool       unused = t.n > 1 && memmem(t.p + 1, t.n - 1, "\xe2\x96\x81", 3);
+        bool unused = t.n > 1 && memmem(t.p + 1, t.n - 1, "\xe2\x96\x81", 3);
         draft_set(&d, (int64_t)i, t, is_byte ? TOKEN_BYTE : unused ? TOKEN_UNUSED : TOKEN_NORMAL);
         d.score[i] = (float)json_num(json_at(json_at(vocab, i), 1));
     }
@@ -477,15 +509,15 @@ static inline struct vocab *vocab_of_unigram_json(const char *rel)
 /* A GGUF vocabulary whose converter forgot that its text has no extra blanks (tokenizer.ggml.remove_extra_whitespaces). */
 static inline struct vocab *vocab_of_gguf_without_extra_blanks(const char *rel)
 {
-    const char       *path = test_data(rel);
+    const char *path = test_data(rel);
     struct modelfile *f = NULL;
-    struct err        e = {0};
+    struct err e = {0};
     if (!path || gguf_open(&f, path, &e))
         return NULL;
     const struct meta *text = modelfile_meta(f, "tokenizer.ggml.tokens"), *type = modelfile_meta(f, "tokenizer.ggml.token_type"),
                       *score = modelfile_meta(f, "tokenizer.ggml.scores");
     struct draft d;
-    bool         ok = text && type && score;
+    bool ok = text && type && score;
     draft_init(&d, "llama", NULL, ok ? text->n : 0, 0);
     d.unk = 0, d.bos = 1, d.eos = 2, d.remove_blanks = true;
     for (size_t i = 0; i < d.n; i++) {
