@@ -1,5 +1,6 @@
 #include "base/os.h"
 #include "base/mem.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -174,6 +175,36 @@ int os_mkdirs(const char *path, mode_t mode, struct err *e)
     if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
         return err_set(e, ERR_IO, "create folder %s: something else has that name", path);
     return 0;
+}
+
+static int remove_in(int dir, const char *name, int depth)
+{
+    struct stat st;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? 0 : -1;
+    if (!S_ISDIR(st.st_mode) || depth == 0)
+        return unlinkat(dir, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
+    int  fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), rc = 0;
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    for (struct dirent *x; rc == 0 && (x = readdir(d));)
+        if (strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0)
+            rc = remove_in(fd, x->d_name, depth - 1);
+    closedir(d);
+    return rc == 0 ? unlinkat(dir, name, AT_REMOVEDIR) : rc;
+}
+
+int os_remove_tree(const char *path, struct err *e) { return remove_in(AT_FDCWD, path, 16) == 0 ? 0 : fail(e, "remove", path); }
+
+int os_rename_folder(const char *from, const char *to, struct err *e)
+{
+    if (rename(from, to) != 0)
+        return fail(e, "rename to", to);
+    return sync_folder(to, e);
 }
 
 bool os_exists(const char *path) { return access(path, F_OK) == 0; }

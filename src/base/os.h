@@ -15,6 +15,9 @@ int  os_write_file(const char *path, const void *p, size_t n, mode_t mode, struc
 int  os_mkdirs(const char *path, mode_t mode, struct err *e) MUST_USE;
 bool os_exists(const char *path);
 int  os_copy_file(const char *from, const char *to, mode_t mode, struct err *e) MUST_USE; /* reflink or copy; synced */
+int  os_remove_tree(const char *path, struct err *e) MUST_USE; /* a file or a folder with all that is in it; links are not followed */
+/* Renames a folder to a name that is free, or that of an empty folder; the parent is synced. */
+int  os_rename_folder(const char *from, const char *to, struct err *e) MUST_USE;
 /* Takes an exclusive lock on a file that it makes; -1 with ERR_CONFLICT when another process has it. */
 int      os_lock_file(int *fd, const char *path, struct err *e) MUST_USE;
 uint64_t os_rss_bytes(void);

@@ -56,3 +56,12 @@ int ledger_backup(struct ledger *l, const char *dir, struct err *e)
     atomic_store(&l->no_rotate, false);
     return rc;
 }
+
+int ledger_stage(struct ledger *l, struct err *e)
+{
+    char path[1000];
+    if (!str_fmt(path, sizeof path, "%s/" LEDGER_STAGE, l->dir))
+        return err_set(e, ERR_IO, "ledger: the path of the data folder is too long");
+    int rc = os_remove_tree(path, e);
+    return rc < 0 ? rc : ledger_backup(l, path, e);
+}

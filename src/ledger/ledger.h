@@ -137,3 +137,6 @@ int ledger_report_usage(struct ledger *l, const struct usage_filter *f, struct b
 int ledger_audit(struct ledger *l, struct buf *out, uint64_t *n_diff, struct err *e) MUST_USE;
 /* A consistent copy of the store, journal and secret into a new folder. [wait] */
 int ledger_backup(struct ledger *l, const char *dir, struct err *e) MUST_USE;
+/* The same into LEDGER_STAGE of the data folder, which an earlier, killed backup may have left: whoever asked takes it from there. [wait] */
+#define LEDGER_STAGE "backup.stage"
+int ledger_stage(struct ledger *l, struct err *e) MUST_USE;
