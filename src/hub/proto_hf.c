@@ -81,4 +81,5 @@ const struct proto proto_hf = {.name = "huggingface",
                                .default_revision = "main",
                                .token_hint = "set HF_TOKEN (or log in with `hf auth login`)",
                                .list = list,
+                               .read_page = read_page,
                                .file_url = file_url};

@@ -28,22 +28,28 @@ static int read_envelope(const struct remote *r, const struct json *j, const str
     return 0;
 }
 
-static int list(struct remote *r, struct err *e)
+static int read_page(struct remote *r, const struct json *j, struct err *e)
 {
-    char rev[3 * sizeof r->revision], url[URL_LEN_MAX];
-    struct json *j;
     const struct json *files = NULL;
-    if (!url_escape(rev, sizeof rev, r->revision, false) ||
-        !str_fmt(url, sizeof url, "%s/api/v1/models/%s/%s/repo/files?Revision=%s&Recursive=True", r->endpoint, r->org, r->name, rev))
-        return err_set(e, ERR_BAD_VALUE, "hub: the name of the model is too long");
-    int rc = remote_json(r, url, &j, NULL, e);
-    if (!rc)
-        rc = read_envelope(r, j, &files, e);
+    int rc = read_envelope(r, j, &files, e);
     for (size_t i = 0; !rc && i < json_len(files); i++) {
         const struct json *f = json_at(files, i), *size = json_get(f, "Size");
         if (str_eqz(json_str(json_get(f, "Type")), "blob") && json_type(size) == JSON_INT && json_int(size) >= 0)
             rc = remote_add_file(r, json_str(json_get(f, "Path")), (uint64_t)json_int(size), json_str(json_get(f, "Sha256")), STR(""), e);
     }
+    return rc;
+}
+
+static int list(struct remote *r, struct err *e)
+{
+    char rev[3 * sizeof r->revision], url[URL_LEN_MAX];
+    struct json *j;
+    if (!url_escape(rev, sizeof rev, r->revision, false) ||
+        !str_fmt(url, sizeof url, "%s/api/v1/models/%s/%s/repo/files?Revision=%s&Recursive=True", r->endpoint, r->org, r->name, rev))
+        return err_set(e, ERR_BAD_VALUE, "hub: the name of the model is too long");
+    int rc = remote_json(r, url, &j, NULL, e);
+    if (!rc)
+        rc = read_page(r, j, e);
     json_free(j);
     return rc;
 }
@@ -59,5 +65,6 @@ const struct proto proto_modelscope = {.name = "modelscope",
                                        .default_revision = "master",
                                        .token_hint = "set MODELSCOPE_API_TOKEN",
                                        .list = list,
+                                       .read_page = read_page,
                                        .file_url = file_url,
                                        .auth_cookie = "m_session_id"};

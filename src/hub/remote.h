@@ -35,6 +35,7 @@ struct proto {
     const char *default_revision, *token_hint; /* "set HF_TOKEN": how to mend a 401 */
     /* Fills r->files, r->commit and r->licence; asks with remote_json. */
     int (*list)(struct remote *r, struct err *e);
+    int (*read_page)(struct remote *r, const struct json *j, struct err *e); /* one answer of list: its files go to r */
     bool (*file_url)(const struct remote *r, const struct remote_file *f, char out[URL_LEN_MAX]);
     const char *auth_cookie; /* the token is sent under this cookie name too; NULL: none */
 };
