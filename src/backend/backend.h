@@ -119,6 +119,8 @@ struct backend_source { /* a file, or bytes that outlive the backend (the embedd
     const char   *alias, *source;
     struct sha256 digest;
     const char   *path;
+    const char *const *parts; /* of a model in several files: all of them, and path is not read */
+    size_t        n_parts;
     const void   *bytes;
     size_t        n_bytes;
     int64_t       created_us;

@@ -25,7 +25,8 @@ bool mailbox_leave(struct mailbox *x, struct backend_wait *w); /* takes w out ag
 enum title_state { TITLE_COLD, TITLE_WANTED, TITLE_LOADING, TITLE_READY, TITLE_UNLOADING };
 struct title { /* one name */
     struct backend_model  pub; /* the first member */
-    char                 *path;
+    char                **paths; /* n_paths files; none: bytes */
+    size_t                n_paths;
     const void           *bytes;
     size_t                n_bytes;
     struct modelfile     *file;

@@ -4,12 +4,22 @@
 #include "base/mem.h"
 #include <string.h>
 
+static bool paths_copy(struct title *t, const char *const *paths, size_t n)
+{
+    if (n && !(t->paths = mem_array(n, sizeof *t->paths)))
+        return false;
+    for (; t->n_paths < n; t->n_paths++)
+        if (!(t->paths[t->n_paths] = mem_str(paths[t->n_paths], strlen(paths[t->n_paths]))))
+            return false;
+    return true;
+}
+
 int title_new(struct title **out, const struct backend_source *q, struct err *e)
 {
     struct title *t = mem_new(sizeof *t);
     *out = NULL;
-    if (!t || (q->path && !(t->path = mem_str(q->path, strlen(q->path))))) {
-        mem_free(t);
+    if (!t || !(q->n_parts ? paths_copy(t, q->parts, q->n_parts) : paths_copy(t, &q->path, q->path != NULL))) {
+        title_free(t);
         return err_set(e, ERR_NO_MEMORY, "backend: no memory for a model's name; free some and start again");
     }
     t->bytes = q->bytes;
@@ -47,7 +57,8 @@ int title_open(struct title *t, uint64_t rows, uint64_t *need, struct err *e)
 {
     int rc = 0;
     if (!t->file)
-        rc = t->path ? gguf_open(&t->file, t->path, e) : gguf_parse(&t->file, t->bytes, t->n_bytes, e);
+        rc = t->n_paths ? modelfile_open_parts(&t->file, (const char *const *)t->paths, t->n_paths, e)
+                        : gguf_parse(&t->file, t->bytes, t->n_bytes, e);
     if (rc >= 0)
         rc = measure(t, rows, need, e);
     if (rc < 0) {
@@ -111,7 +122,11 @@ void title_unload(struct title *t, struct engine *g)
 
 void title_free(struct title *t)
 {
+    if (!t)
+        return;
     title_unload(t, NULL);
-    mem_free(t->path);
+    for (size_t i = 0; i < t->n_paths; i++)
+        mem_free(t->paths[i]);
+    mem_free(t->paths);
     mem_free(t);
 }

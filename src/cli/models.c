@@ -25,8 +25,8 @@ static int add_ref(struct backend_local *b, const struct store *s, const struct 
     const struct ref *found = &m->ref;
     if ((rc = hub_model_hold(m, s, e)) >= 0) {
         str_fmt(source, sizeof source, "%s%s%s:%s", found->repository, *found->revision ? "@" : "", found->revision, found->file);
-        struct backend_source q = {
-            .alias = found->name, .source = source, .digest = found->digest, .path = m->path[0], .created_us = found->created_us};
+        struct backend_source q = {.alias = found->name, .source = source, .digest = found->digest, .created_us = found->created_us,
+                                   .parts = (const char *const *)m->path, .n_parts = m->n};
         rc = add(b, &q, e);
     }
     if (rc < 0)

@@ -49,6 +49,38 @@ static void check(const char *level)
     json_free(j);
 }
 
+/* A model of a mix of types in three files computes what it computes in one, and one of its files alone is no model. */
+TEST(in_parts)
+{
+    struct tiny o = tiny_default("qwen2");
+    char dir[] = "/tmp/parts.XXXXXX", whole[64], stem[64], part[64], cmd[80];
+    int32_t token[40], want = 39;
+    float logits[2][384];
+    CHECK(mkdtemp(dir));
+    snprintf(whole, sizeof whole, "%s/w.gguf", dir), snprintf(stem, sizeof stem, "%s/p", dir);
+    snprintf(part, sizeof part, "%s/p-00002-of-00003.gguf", dir);
+    o.type = QUANT_Q4_K, o.embd_type = QUANT_Q6_K, o.n_embd = 256, o.n_ff = 512;
+    for (int i = 0; i < 40; i++)
+        token[i] = i * 9;
+    for (int i = 0; i < 2; i++) {
+        struct modelfile *f;
+        struct err e = {0};
+        struct run r;
+        o.parts = i ? 3 : 0;
+        CHECK_MSG(!tiny_save(&o, i ? stem : whole, &e), "%s", e.msg);
+        CHECK_MSG(!modelfile_open(&f, i ? part : whole, &e) && run_open(&r, f, KV_F16, NULL, &e), "%s", e.msg);
+        CHECK(model_shape(r.model)->n_vocab == 384);
+        run_feed(&r, token, 40, &want, 1, logits[i]);
+        run_close(&r);
+        if (i) {
+            CHECK(!gguf_open(&f, part, &e) && !run_open(&r, f, KV_F16, NULL, &e));
+        }
+    }
+    CHECK(memcmp(logits[0], logits[1], sizeof logits[0]) == 0);
+    snprintf(cmd, sizeof cmd, "rm -r '%s'", dir);
+    CHECK(system(cmd) == 0);
+}
+
 TEST(best_level)
 {
     check(NULL);
