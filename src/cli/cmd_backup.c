@@ -75,6 +75,19 @@ static int take_ledger(struct backup *b, const struct cli *c, struct err *e)
     return os_remove_tree(stage, rc < 0 ? &ignored : e) < 0 && rc >= 0 ? -(int)ERR_IO : rc;
 }
 
+static int take_blobs(struct backup *b, struct err *e)
+{
+    char hub[PATH_LEN], blobs[STORE_PATH_MAX];
+    struct store *s = NULL;
+    int rc;
+    if ((rc = join(hub, b->data, "hub", e)) < 0 || (rc = store_open(&s, hub, e)) < 0)
+        return rc;
+    store_blobs(s, blobs);
+    rc = take_folder(b, blobs, "blobs", e);
+    store_close(s);
+    return rc;
+}
+
 static int take_all(struct backup *b, const struct cli *c, struct err *e)
 {
     char path[PATH_LEN];
@@ -84,7 +97,7 @@ static int take_all(struct backup *b, const struct cli *c, struct err *e)
         return rc;
     if (!args_flag(c, "models"))
         return 0;
-    return (rc = join(path, b->data, "hub/blobs/sha256", e)) < 0 ? rc : take_folder(b, path, "blobs", e);
+    return take_blobs(b, e);
 }
 
 static int finish(struct backup *b, struct err *e)

@@ -11,6 +11,7 @@
 
 struct restore {
     char from[PATH_LEN], data[PATH_LEN], part[PATH_LEN];
+    char blobs[STORE_PATH_MAX];
     struct manifest files;
     bool has_ledger;
 };
@@ -37,7 +38,12 @@ static int place(const struct restore *r, const char *name, char to[PATH_LEN], m
     static const struct {
         const char *in, *out;
         mode_t mode;
-    } places[] = {{"ledger/", "", 0600}, {"refs/", "hub/refs/", 0644}, {"blobs/", "hub/blobs/sha256/", 0444}, {"sluice.conf", "sluice.conf", 0600}};
+    } places[] = {{"ledger/", "", 0600}, {"refs/", "hub/refs/", 0644}, {"sluice.conf", "sluice.conf", 0600}};
+    if (str_starts(str_of(name), "blobs/")) {
+        *mode = 0444;
+        if (str_fmt(to, PATH_LEN, "%s/%s", r->blobs, name + 6))
+            return 0;
+    }
     *mode = 0600;
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
         if (str_starts(str_of(name), places[i].in)) {
@@ -92,27 +98,29 @@ static int audit(const struct restore *r, struct err *e)
 }
 
 /* The folders of a hub are there also when nothing lies in them. */
-static int make_hub(const struct restore *r, struct err *e)
+static int make_hub(struct restore *r, struct err *e)
 {
     char hub[PATH_LEN];
     struct store *s = NULL;
     int rc = data_file(hub, r->part, "hub", e);
     if (rc >= 0)
         rc = store_open(&s, hub, e);
+    if (rc >= 0)
+        store_blobs(s, r->blobs);
     store_close(s);
     return rc;
 }
 
 static int fill(struct restore *r, struct err *e)
 {
-    int rc = 0;
+    int rc = make_hub(r, e);
     for (size_t i = 0; i < r->files.n && rc >= 0; i++) {
         rc = put_file(r, &r->files.p[i], e);
         r->has_ledger = r->has_ledger || strcmp(r->files.p[i].path, "ledger/ledger.db") == 0;
     }
     if (rc >= 0 && !r->has_ledger)
         rc = err_set(e, ERR_FORMAT, "restore: the backup has no ledger; take another");
-    if (rc < 0 || (rc = make_hub(r, e)) < 0 || (rc = audit(r, e)) < 0)
+    if (rc < 0 || (rc = audit(r, e)) < 0)
         return rc;
     return os_rename_folder(r->part, r->data, e);
 }
@@ -144,8 +152,7 @@ int cmd_restore(const struct cli *c, struct err *e)
     if (rc >= 0 && (rc = read_manifest(&r, e)) >= 0 && (rc = os_mkdirs(r.part, 0700, e)) >= 0 && (rc = fill(&r, e)) < 0)
         (void)!os_remove_tree(r.part, &ignored);
     if (rc >= 0)
-        printf("%s: %zu files restored, checksums and audit are right. Models that the backup does not hold: sluice doctor --data %s names them\n",
-               r.data, r.files.n, r.data);
+        printf("%s: %zu files restored, checksums and audit are right\n", r.data, r.files.n);
     manifest_deinit(&r.files);
     return rc;
 }

@@ -164,6 +164,11 @@ static int copy_hashed(int in, int to, uint64_t total, void (*progress)(void *, 
     return rc;
 }
 
+void store_blobs(const struct store *s, char out[STORE_PATH_MAX])
+{
+    (void)str_fmt(out, STORE_PATH_MAX, "%s/blobs/sha256", s->dir);
+}
+
 bool store_has(const struct store *s, const struct sha256 *digest, uint64_t size)
 {
     char path[STORE_PATH_MAX];
@@ -180,7 +185,7 @@ int store_publish(const struct store *s, int fd, const char *tmp, const struct s
         return unlink(tmp) == 0 ? 0 : fail(e, "remove", tmp);
     if (fchmod(fd, 0444) != 0 || fsync(fd) != 0 || rename(tmp, to) != 0)
         return fail(e, "put in place", to);
-    (void)str_fmt(dir, sizeof dir, "%s/blobs/sha256", s->dir);
+    store_blobs(s, dir);
     int dfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int rc = dfd >= 0 && fsync(dfd) == 0 ? 0 : fail(e, "sync", dir);
     if (dfd >= 0)

@@ -33,6 +33,7 @@ int store_add(struct store *s, const char *path, void (*progress)(void *, uint64
               uint64_t *size, struct err *e) MUST_USE;
 /* The path of a blob, for gguf_open: the only function that makes one. ERR_NOT_FOUND when the blob is not there. */
 int store_path(const struct store *s, const struct sha256 *digest, char out[STORE_PATH_MAX], struct err *e) MUST_USE;
+void store_blobs(const struct store *s, char out[STORE_PATH_MAX]); /* the folder of all blobs: for a backup of them */
 bool store_has(const struct store *s, const struct sha256 *digest, uint64_t size); /* the blob is there, of that size */
 /* Makes the finished file at path (open as fd, on the store's file system, hashed and checked by the caller) a blob: synced, made read-only,
  * renamed. A blob that is there already stays, and the file goes. */
