@@ -272,6 +272,7 @@ int template_render(const struct chat_template *t, const struct render_in *in, s
     arena_init(&r.mem, JINJA_MEMORY_MAX);
     jout_init(&o, r.output_max);
     int rc = give_all(&r, t, in) && jexec(&r, t->root) ? spans_of(out, &o.taint, &own) : -(int)own.code;
+    out->steps = r.steps, out->memory = r.mem.used;
     arena_deinit(&r.mem);
     if (rc) {
         jout_deinit(&o);

@@ -8,8 +8,8 @@
 struct chat_template;
 enum { TEMPLATE_SOURCE_MAX = 256 << 10, TEMPLATE_STEPS_MAX = 5000000, TEMPLATE_DEPTH_MAX = 64, TEMPLATE_NAMED_MAX = 16 };
 
-int  template_compile(struct chat_template **out, struct str source, struct err *e) MUST_USE; /* ERR_TEMPLATE with line and mend */
-void template_free(struct chat_template *t); /* and those that it holds by name */
+int template_compile(struct chat_template **out, struct str source, struct err *e) MUST_USE; /* ERR_TEMPLATE with line and mend */
+void template_free(struct chat_template *t);                                                 /* and those that it holds by name */
 
 /* The template of a model file (tokenizer.chat_template), with those that it has by name (tokenizer.chat_template.NAME). When it has none, or
  * one that does not compile, a default that its vocabulary speaks for (docs/using/templates.md) and in `warning` what is wrong and which default
@@ -26,15 +26,16 @@ struct render_in {
     const struct json *extra;    /* object of further variables, or NULL; it cannot set those that sluice sets (template_owns) */
     struct str bos, eos;         /* bos_token, eos_token */
     struct str effort;           /* reasoning_effort; empty: undefined, unless extra has it */
-    bool       add_generation_prompt;
-    int64_t    now_us;           /* for strftime_now */
-    size_t     output_max;       /* bytes; 0: 4 MiB */
+    bool add_generation_prompt;
+    int64_t now_us;    /* for strftime_now */
+    size_t output_max; /* bytes; 0: 4 MiB */
 };
 struct rendered {
-    struct buf        text;
+    struct buf text;
     struct text_span *spans;
-    size_t            n_spans;
+    size_t n_spans;
+    uint64_t steps, memory; /* what the run cost, also one that failed; memory in bytes */
 };
 bool template_owns(struct str variable); /* messages, tools, bos_token, eos_token, add_generation_prompt */
-int  template_render(const struct chat_template *t, const struct render_in *in, struct rendered *out, struct err *e) MUST_USE; /* ERR_TEMPLATE: 400 */
+int template_render(const struct chat_template *t, const struct render_in *in, struct rendered *out, struct err *e) MUST_USE; /* ERR_TEMPLATE: 400 */
 void rendered_deinit(struct rendered *r);

@@ -3,7 +3,6 @@
 #include "test.h"
 #include "base/os.h"
 #include "text/template.h"
-#include <time.h>
 #include <unistd.h>
 
 /* ASan's memmem looks at the whole text on each call, which makes linear searches quadratic. */
@@ -384,21 +383,9 @@ TEST(escapes_from_the_sandbox_are_errors)
         CHECK(refused(payloads[i], "template: line 1: "));
 }
 
-#ifdef __SANITIZE_ADDRESS__
-enum { SLOWER = 5 };
-#else
-enum { SLOWER = 1 };
-#endif
-
-/* Of this thread alone, for the machine has other work. */
-static double cpu_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-TEST(bombs_end_soon)
+/* Each is refused within the budget: no time is taken, work is counted. A step is a node or 32 bytes, and one operation goes past the budget at most
+ * by what the largest text and the longest list cost. */
+TEST(bombs_are_refused_within_the_budget)
 {
     static const struct {
         const char *source, *word;
@@ -428,14 +415,61 @@ TEST(bombs_end_soon)
         {"{% set x = range(100000) | list %}{% for i in range(1000) %}{% if 'a' in x %}{% endif %}{% endfor %}", "steps"},
         {"{{ tojson }}{{ {'a': namespace()} | tojson }}", "JSON"},
         {"{{ [1, 'a'] | sort }}", "order"},
+        {"{% for x in [1] recursive %}{{ loop([x]) }}{% endfor %}", "deeply"},
+        {"{% for x in [1] recursive %}{{ loop([x, x]) }}{{ loop([x, x]) }}{% endfor %}", "deeply"},
+        {"{{ '%999999999d' % 1 }}", "width"},
+        {"{{ '%*d' % (999999999, 1) }}", "width"},
+        {"{{ '%.999d' % 1 }}{{ '%.999f' % 1 }}", "places"},
+        {"{{ '{:999999999}'.format(1) }}", "width"},
+        {"{{ '{:{}}'.format(1, 999999999) }}", "width"},
+        {"{{ '{:{:{}}}'.format(1, 2, 3) }}", "deeply"},
+        {"{{ '{:60000}' * 100 }}{% set f = '{0:60000}' * 100 %}{{ f.format('x') }}", "longer"},
+        {"{{ 'x'.center(999999999) }}", "longer"},
+        {"{{ 'x' | center(999999999) }}", "longer"},
+        {"{{ 'x'.ljust(9223372036854775807) }}", "longer"},
+        {"{{ '-5'.zfill(9223372036854775807) }}", "longer"},
+        {"{{ ('\\t' * 4000000).expandtabs(1000) }}", "longer"},
+        {"{{ 'a' | indent(9223372036854775807) }}", "width"},
+        {"{{ [1] | tojson(indent=9223372036854775807) }}", "indent"},
+        {"{{ [1] | batch(9223372036854775807, 0) }}", "rows"},
+        {"{{ [1] | slice(9223372036854775807) }}", "slices"},
+        {"{{ [1] * 9223372036854775807 }}", "items"},
+        {"{{ (1, 2) * 1000000 }}", "items"},
+        {"{% set x = [1] * 100000 %}{% for i in range(1000) %}{% set y = x | unique | list %}{% endfor %}", ""},
+        {"{{ range(50000) | unique | list | length }}", "steps"},
+        {"{% set x = range(100000) | list %}{% for i in range(100000) %}{% set y = x | sort %}{% endfor %}", ""},
+        {"{% set x = [[1]] * 10000 %}{{ x | sum(start=[]) | length }}", ""},
+        {"{% set ns = namespace(s='') %}{% for i in range(100000) %}{% set ns.s = ns.s ~ 'xxxxxxxxxxxxxxxx' %}{% endfor %}", ""},
+        {"{% set ns = namespace(s='') %}{% for i in range(100000) %}{% set ns.s = ns.s + messages[0].content %}{% endfor %}{{ ns.s }}", ""},
+        {"{% macro m(a) %}{{ m(a ~ a) }}{% endmacro %}{{ m('xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx') }}", ""},
+        {"{% macro m() %}{{ caller() }}{% endmacro %}{% macro n() %}{% call m() %}{{ n() }}{% endcall %}{% endmacro %}{{ n() }}", "deeply"},
+        {"{% set x = range(60) | list %}{{ dict(*x) }}", ""},
+        {"{% set x = range(65) | list %}{{ namespace(*x) }}", "arguments"},
+        {"{% set x = ('a ' * 1000000).split() %}{{ x | length }}{% set y = ('a ' * 1999999).split() %}", "MiB"},
+        {"{% set x = 'ab' * 1000000 %}{% for i in range(10000) %}{{ x.count('ab') }}{% endfor %}", "steps"},
+        {"{% set x = '&' * 1000000 %}{{ x | escape | length }}", "longer"},
+        {"{% set x = '<' * 1000000 %}{% for i in range(1000) %}{{ (x ~ '>') | striptags }}{% endfor %}", ""},
+        {"{% set x = 'ß' * 1500000 %}{{ x | upper | length }}", ""},
+        {"{% set c = cycler('a' * 3000000) %}{% for i in range(100000) %}{{ c.next() }}{% endfor %}", "longer"},
+        {"{% set j = joiner('a' * 3000000) %}{% for i in range(100000) %}{{ j() }}{% endfor %}", "longer"},
+        {"{% set x = range(100000) | list %}{% for i in range(100000) %}{% set y = x[::-1] %}{% endfor %}", ""},
+        {"{% set x = ('a' * 3000000) %}{% for i in range(100000) %}{% set y = x[i] %}{% endfor %}", "steps"},
+        {"{% for i in range(100000) %}{% for k in range(100) %}{% set y = 10 ** 18 %}{% endfor %}{% endfor %}", "steps"},
+        {"{% with x = 'a' * 3000000 %}{% for i in range(9) %}{{ x | title }}{% endfor %}{% endwith %}", "longer"},
     };
+    struct json *m = parsed(conversation);
     int bad = 0;
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
-        double from = cpu_seconds();
-        bad += !refused(t[i].source, t[i].word);
-        if (cpu_seconds() - from > 2 * SLOWER)
-            printf("%s took %.1f s\n", t[i].source, cpu_seconds() - from), bad++;
+        struct rendered r = {0};
+        struct err e;
+        bool ok = renders(t[i].source, m, &r, &e), right = !ok && strstr(e.msg, t[i].word) && e.code == ERR_TEMPLATE;
+        if (*t[i].word ? !right : !ok && !right)
+            printf("%.200s: %s\n", t[i].source, ok ? "it rendered" : e.msg), bad++;
+        if (r.steps > 2 * TEMPLATE_STEPS_MAX || r.memory > 96u << 20)
+            printf("%s: %llu steps, %llu bytes\n", t[i].source, (unsigned long long)r.steps, (unsigned long long)r.memory), bad++;
+        rendered_deinit(&r);
     }
+    json_free(m);
     CHECK(bad == 0);
 }
 
