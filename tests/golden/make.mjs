@@ -65,10 +65,10 @@ async function oneCase(args, at, { by = "peer", as = [], reach = N, start = 0 } 
 }
 
 const all = tokens.map((_, i) => i);
-async function types(name, base) {
-    const out = [];
-    for (const type of ["f16", "bf16", "q8_0", "q4_0"]) {
-        const args = [`arch=${name}`, `type=${type}`];
+async function types(recipe, list) {
+    const out = [], base = await byPeer(recipe, all);
+    for (const type of list) {
+        const args = [...recipe, ...type.split(" ").map((t, i) => (i ? "embd_type=" : "type=") + t)];
         const rows = await byPeer(args, all), top = [], margin = [], diff = [];
         rows.forEach((row, i) => {
             const order = row.map((_, k) => k).sort((a, b) => row[b] - row[a]);
@@ -85,7 +85,10 @@ async function family(name, variants) {
     if (only.length && !only.includes(name)) return;
     const arch = `arch=${name}`, out = { peer: peer.name, tokens, cases: [await oneCase([arch], want)] };
     for (const [args, how] of variants) out.cases.push(await oneCase([arch, ...args], how?.start ? [40, N - 1] : [5, N - 1], how));
-    out.types = await types(name, await byPeer([arch], all));
+    out.types = await types([arch], ["f16", "bf16", "q8_0", "q4_0"]);
+    if (name === "llama") // blocks of 256 need wider rows; at q2_k nothing is sure
+        out.types.push(...await types([arch, "embd=256", "ff=512"],
+            ["q4_1", "q5_0", "q5_1", "q3_k", "q4_k", "q5_k", "q6_k", "q4_k q6_k"]));
     writeFileSync(path.join(here, `${name}.json`), JSON.stringify(out).replaceAll('{"args"', '\n{"args"').replaceAll("],[", "],\n[") + "\n");
 }
 
