@@ -76,6 +76,7 @@ suite-hub: $(OUT)/tool/tinymodel
 suite-api suite-crash suite-guide suite-hub suite-operate: suite-%: $(OUT)/sluice
 	@SLUICE=$(OUT)/sluice OUT=$(OUT) tests/$*/run.sh
 suite-crash suite-operate: $(OUT)/tool/tinymodel
+suite-crash: $(OUT)/test/fake_server
 # SOAK_SECONDS says how long; the progress is shown as it comes, build/soak gets the figures.
 SOAK_SECONDS ?= 3600
 suite-soak: $(OUT)/sluice $(OUT)/tool/tinymodel

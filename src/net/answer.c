@@ -168,6 +168,7 @@ void http_stream_open(struct http *r, int status, const char *content_type)
         conn_doom(r->c);
     else
         conn_send(r->c, &iov, 1);
+    conn_stream_begin(r->c);
     buf_deinit(&r->headers);
 }
 

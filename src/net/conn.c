@@ -12,18 +12,28 @@
 #include <unistd.h>
 
 #define MS UINT64_C(1000000)
+enum { OWED_MAX = 4096 };
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 size_t conn_unsent(const struct conn *c) { return evbuffer_get_length(bufferevent_get_output(c->be)); }
 
-/* Bytes of answers that the client has taken (TLS: about). The kernel's queue counts as not taken: a slow reader moves it by less than the
- * third that makes the socket writable again. */
-static uint64_t taken(const struct conn *c)
+/* Bytes of answers that wait for the client, the kernel's queue included: a slow reader moves it by less than the third that makes the socket
+ * writable again, and a thin stream that nobody reads fits into it for minutes. */
+static uint64_t waiting_for(const struct conn *c)
 {
     int queued = 0;
     (void)ioctl(bufferevent_getfd(c->be), SIOCOUTQ, &queued);
-    return c->given - conn_unsent(c) - (uint64_t)queued;
+    return conn_unsent(c) + (uint64_t)queued;
+}
+
+/* Within write_stall_ms a client takes all that waits for it, or OWED_MAX bytes: from now on. (A dead reader's kernel still takes a few bytes
+ * with each probe of its window, so that any progress at all would be too little to ask.) Bytes taken are about right for TLS. */
+static void stall_begin(struct conn *c, uint64_t now)
+{
+    uint64_t waiting = waiting_for(c);
+    c->taken = c->given - waiting, c->taken_at = now;
+    c->owed = (uint32_t)least(waiting, OWED_MAX);
 }
 
 static bool head_begun(const struct conn *c) { return c->handshaking || http1_begun(&c->reader); }
@@ -50,7 +60,7 @@ static uint64_t state_deadline(const struct conn *c)
 static void conn_arm(struct conn *c)
 {
     uint64_t now = clock_ns(), want = state_deadline(c);
-    if (conn_unsent(c) > 0) {
+    if (conn_unsent(c) > 0 || c->state == CONN_ANSWER) {
         uint64_t look = now + (c->s->opts.limits.write_stall_ms / 4 + 1) * MS;
         want = want ? least(want, look) : look;
     }
@@ -66,6 +76,12 @@ static void state_set(struct conn *c, enum conn_state state)
 {
     c->state = (uint8_t)state;
     c->since = clock_ns();
+    conn_arm(c);
+}
+
+void conn_stream_begin(struct conn *c)
+{
+    stall_begin(c, clock_ns());
     conn_arm(c);
 }
 
@@ -203,8 +219,7 @@ void conn_send(struct conn *c, const struct iovec *iov, int n)
         return;
     }
     if (waiting == 0) {
-        c->taken = taken(c);
-        c->taken_at = clock_ns();
+        stall_begin(c, clock_ns());
         conn_arm(c);
     }
 }
@@ -387,15 +402,12 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
     struct conn                *c = arg;
     const struct server_limits *l = &c->s->opts.limits;
     uint64_t                    now = clock_ns(), end = state_deadline(c);
-    size_t                      unsent = conn_unsent(c);
     (void)fd, (void)what;
     c->armed = 0;
-    if (unsent > 0) {
-        uint64_t was = c->taken;
-        c->taken = taken(c);
-        if (c->taken != was)
-            c->taken_at = now;
-        else if (now >= c->taken_at + l->write_stall_ms * MS) {
+    if (conn_unsent(c) > 0 || c->state == CONN_ANSWER) {
+        if (c->given - waiting_for(c) - c->taken >= c->owed) {
+            stall_begin(c, now);
+        } else if (now >= c->taken_at + l->write_stall_ms * MS) {
             conn_free(c);
             return;
         }

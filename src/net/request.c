@@ -101,6 +101,7 @@ void request_dispatch(struct http *r)
 {
     struct conn *c = r->c;
     c->state = CONN_ANSWER;
+    c->owed = 0;
     c->dispatching = true;
     r->route->fn(r, c->s->opts.app);
     c->dispatching = false;

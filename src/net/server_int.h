@@ -89,7 +89,8 @@ struct conn {
     uint64_t            since;  /* when the state's clock began */
     uint64_t            armed;  /* when the timer fires; 0: not armed */
     uint64_t            given;  /* bytes of answers in all */
-    uint64_t            taken, taken_at; /* by the client, and when that number last changed; looked at while some wait */
+    uint64_t            taken, taken_at; /* by the client when its present time to take `owed` began, and when that was */
+    uint32_t            owed;
     int                 tag;
     uint8_t             state;
     bool                kicked, doomed, eof, paused, dispatching, tls, handshaking;
@@ -124,6 +125,7 @@ void conn_refuse(struct conn *c, enum errcode code, const char *why);
 /* Sends at once what the socket takes, queues the rest. */
 void   conn_send(struct conn *c, const struct iovec *iov, int n);
 size_t conn_unsent(const struct conn *c);
+void   conn_stream_begin(struct conn *c); /* from now on it is looked whether the client takes what it gets */
 /* The request's answer is complete: goes on with the connection. */
 void conn_answered(struct conn *c);
 void conn_kicked(struct server *s);
