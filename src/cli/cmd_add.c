@@ -13,11 +13,11 @@ static void progress(void *arg, uint64_t done, uint64_t total)
 }
 
 /* Refuses what could not be served. */
-static int check(void *arg, int fd, struct err *e)
+static int check(void *arg, const int *fds, size_t n, struct err *e)
 {
     struct probe_facts facts;
     (void)arg;
-    return probe_file(&facts, fd, e);
+    return probe_files(&facts, fds, n, e);
 }
 
 int cmd_add(const struct cli *c, struct err *e)

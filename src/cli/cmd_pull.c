@@ -147,7 +147,7 @@ int cmd_pull(const struct cli *c, struct err *e)
     char dir[PATH_LEN], hub[PATH_LEN];
     struct store *s = NULL;
     struct view v = {.tty = isatty(2), .quiet = args_flag(c, "json") != NULL, .began_ns = clock_ns()};
-    struct pull_opts o = {.progress = on_progress, .note = on_note, .arg = &v, .probe = probe_file};
+    struct pull_opts o = {.progress = on_progress, .note = on_note, .arg = &v, .probe = probe_files};
     struct pull_done done;
     int rc;
     if ((rc = args_count(c, 1, 1, e)) < 0 || (rc = data_dir(c, dir, e)) < 0 || (rc = data_file(hub, dir, "hub", e)) < 0 ||

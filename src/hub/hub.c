@@ -4,24 +4,65 @@
 #include <string.h>
 #include <unistd.h>
 
+static int check_parts(const struct store *s, const struct ref_part *parts, size_t n, struct err *e)
+{
+    struct sha256 digest[REF_PARTS_MAX];
+    for (size_t i = 0; i < n; i++)
+        digest[i] = parts[i].digest;
+    return store_check_parts(s, digest, n, e);
+}
+
+/* Under the exclusive lock: blobs that no ref names go, and those that a process holds stay. */
+static int drop_unnamed(struct store *s, const struct ref_part *parts, size_t n, bool force, uint64_t *freed, struct err *e)
+{
+    int rc = 0;
+    for (size_t i = 0; i < n && !rc; i++) {
+        bool used;
+        if ((rc = ref_uses(s, &parts[i].digest, &used, e)) || used || !store_has(s, &parts[i].digest, parts[i].size))
+            continue;
+        if (!force && store_idle(s, &parts[i].digest, NULL))
+            continue;
+        if (!(rc = store_delete(s, &parts[i].digest, e)))
+            *freed += parts[i].size;
+    }
+    return rc;
+}
+
+void hub_drop(struct store *s, const struct ref_part *parts, size_t n)
+{
+    int lock;
+    uint64_t freed = 0;
+    if (store_lock(s, true, &lock, NULL))
+        return;
+    (void)drop_unnamed(s, parts, n, false, &freed, NULL);
+    store_unlock(lock);
+}
+
+int hub_name_free(const struct store *s, const struct ref *r, const struct sha256 *digest, bool replace, struct err *e)
+{
+    struct ref old;
+    bool named = !ref_get(s, str_of(r->name), &old, NULL), same = named && !memcmp(&old.digest, digest, sizeof *digest);
+    bool ours = named && strcmp(old.repository, "local") && !strcmp(old.repository, r->repository); /* a pull moves its own name on */
+    if (!named || same || replace || ours)
+        return 0;
+    return err_set(e, ERR_CONFLICT, "hub: the name \"%s\" belongs to another file already (%s); give another --name, or --replace it", r->name,
+                   old.file);
+}
+
 int hub_name(struct store *s, struct ref *r, const struct ref_part *parts, size_t n, bool replace, bool *was_new, struct err *e)
 {
     struct ref old;
     struct sha256 digest;
-    int lock, rc = store_lock(s, false, &lock, e);
-    if (rc)
+    int lock, rc = check_parts(s, parts, n, e);
+    if (rc || (rc = store_lock(s, false, &lock, e)))
         return rc;
     ref_digest(&digest, parts, n);
-    bool named = !ref_get(s, str_of(r->name), &old, NULL), same = named && !memcmp(&old.digest, &digest, sizeof digest);
-    bool ours = named && strcmp(old.repository, "local") && !strcmp(old.repository, r->repository); /* a pull moves its own name on */
-    if (named && !same && !replace && !ours)
-        rc = err_set(e, ERR_CONFLICT, "hub: the name \"%s\" belongs to another file already (%s); give another --name, or --replace it", r->name,
-                     old.file);
+    bool same = !ref_get(s, str_of(r->name), &old, NULL) && !memcmp(&old.digest, &digest, sizeof digest);
     if (same)
         r->created_us = old.created_us;
     if (was_new)
         *was_new = !same;
-    if (!rc)
+    if (!(rc = hub_name_free(s, r, &digest, replace, e)))
         rc = ref_set_parts(s, r, parts, n, e);
     store_unlock(lock);
     return rc;
@@ -78,9 +119,10 @@ int hub_add(struct store *s, const char *path, struct str name, bool replace, vo
         return err_set(e, ERR_TOO_LARGE, "hub: a model of %u parts; at most %d are read, join some", n, REF_PARTS_MAX);
     memcpy(r.name, name.p, name.n);
     memcpy(r.file, file.p, file.n);
-    if ((rc = add_parts(s, path, split ? n : 1, stem, &sum, parts, e)) || (rc = hub_name(s, &r, parts, split ? n : 1, replace, NULL, e)) || !out)
-        return rc;
-    return ref_get(s, name, out, e);
+    memset(parts, 0, sizeof parts);
+    if ((rc = add_parts(s, path, split ? n : 1, stem, &sum, parts, e)) || (rc = hub_name(s, &r, parts, split ? n : 1, replace, NULL, e)))
+        hub_drop(s, parts, split ? n : 1);
+    return rc || !out ? rc : ref_get(s, name, out, e);
 }
 
 int hub_model_open(struct hub_model *out, const struct store *s, struct str name, struct err *e)
@@ -153,13 +195,8 @@ static int remove_locked(struct store *s, struct str name, bool force, uint64_t 
         rc = store_idle(s, &parts[i].digest, e);
     if (!rc)
         rc = ref_delete(s, name, e);
-    for (size_t i = 0; i < n && !rc; i++) {
-        bool used;
-        if ((rc = ref_uses(s, &parts[i].digest, &used, e)) || used || !store_has(s, &parts[i].digest, parts[i].size))
-            continue;
-        if (!(rc = store_delete(s, &parts[i].digest, e)))
-            *freed += parts[i].size;
-    }
+    if (!rc)
+        rc = drop_unnamed(s, parts, n, true, freed, e);
     mem_free(parts);
     return rc;
 }

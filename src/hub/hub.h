@@ -34,5 +34,10 @@ void hub_model_keep(struct hub_model *m);
 /* Takes the name away, and its blobs when no other name leads to them. freed: bytes of removed blobs. ERR_NO_MODEL; ERR_CONFLICT while a server
  * holds the model, unless force: then the server sees the name go, and what it has mapped stays until it lets go. */
 int hub_remove(struct store *s, struct str name, bool force, uint64_t *freed, struct err *e) MUST_USE;
-/* Sets a ref under the store's lock after the rule of hub_add about aliases; r->created_us stays when the content stays. *was_new may be NULL. */
+/* Sets a ref under the store's lock after the rule of hub_add about aliases (and a pull moves its own repository's name on); r->created_us stays
+ * when the content stays. The parts of a split model are checked together first. *was_new may be NULL. */
 int hub_name(struct store *s, struct ref *r, const struct ref_part *parts, size_t n, bool replace, bool *was_new, struct err *e) MUST_USE;
+/* ERR_CONFLICT when r->name means other content than digest, and may not be taken. */
+int hub_name_free(const struct store *s, const struct ref *r, const struct sha256 *digest, bool replace, struct err *e) MUST_USE;
+/* Removes those of the blobs that no ref names and no process holds: what was added for a name that was then not set. */
+void hub_drop(struct store *s, const struct ref_part *parts, size_t n);

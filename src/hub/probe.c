@@ -96,8 +96,17 @@ int probe_answer_read(struct probe_facts *out, const char *p, size_t n, struct e
 
 int probe_file(struct probe_facts *out, int fd, struct err *e)
 {
-    static const char *const argv[] = {"sluice", "probe", NULL};
-    struct sandbox_child c = {.argv = argv, .files = &fd, .n_files = 1, .timeout_ms = PROBE_TIMEOUT_MS};
+    return probe_files(out, &fd, 1, e);
+}
+
+int probe_files(struct probe_facts *out, const int *fds, size_t n, struct err *e)
+{
+    char count[16];
+    const char *argv[] = {"sluice", "probe", n > 1 ? count : NULL, NULL};
+    struct sandbox_child c = {.argv = argv, .files = fds, .n_files = n, .timeout_ms = PROBE_TIMEOUT_MS};
+    (void)str_fmt(count, sizeof count, "%zu", n);
+    if (n < 1 || n > SANDBOX_FILES_MAX)
+        return err_set(e, ERR_TOO_LARGE, "hub: a model in %zu files, where 1 to %d are read", n, SANDBOX_FILES_MAX);
     struct sandbox_end end;
     struct buf b;
     buf_init(&b, SANDBOX_OUTPUT_MAX);
@@ -116,54 +125,76 @@ int probe_file(struct probe_facts *out, int fd, struct err *e)
     return rc;
 }
 
-static uint64_t data_start(const struct modelfile *f)
+/* Where the first tensor of the first file begins; the whole file's length when it has none. */
+static uint64_t data_start(const struct os_map *map, const struct modelfile *f)
 {
-    uint64_t first = f->map.n;
+    uint64_t first = map->n;
     for (size_t i = 0; i < f->n_tensors; i++) {
-        uint64_t at = (uint64_t)((const uint8_t *)f->tensors[i].data - f->map.p);
+        uint64_t at = (uint64_t)((const uint8_t *)f->tensors[i].data - map->p);
         first = at < first ? at : first;
     }
     return first;
 }
 
-static int look_at(struct probe_facts *facts, const void *p, size_t n, probe_look_fn look, struct err *e)
+static int map_file(struct os_map *out, int fd, struct err *e)
 {
-    struct modelfile *f = NULL;
-    int rc = sandbox_enter(PROBE_MEMORY_MAX, PROBE_CPU_SECONDS, e);
-    if (!rc)
-        rc = gguf_parse(&f, p, n, e);
-    if (!rc) {
-        *facts = (struct probe_facts){.parts = 1, .data_start = data_start(f)};
-        rc = look(facts, f, e);
-    }
-    return rc; /* f stays: the process ends */
+    struct stat st;
+    *out = (struct os_map){(const uint8_t *)"", 0};
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return err_set(e, ERR_USAGE, "probe: descriptor %d is not a regular file; usage: sluice probe < FILE", fd);
+    if (!st.st_size)
+        return 0;
+    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED)
+        return err_set(e, ERR_IO, "probe: the file cannot be mapped");
+    *out = (struct os_map){p, (size_t)st.st_size};
+    return 0;
 }
 
-int probe_child(probe_look_fn look)
+/* In the sandbox. Nothing is freed: the process ends. */
+static int look_at(struct probe_facts *facts, const struct os_map *map, size_t n, probe_look_fn look, struct err *e)
+{
+    struct modelfile **file = mem_array(n, sizeof *file), *all = NULL;
+    *facts = (struct probe_facts){.parts = 1};
+    int rc = file ? sandbox_enter(PROBE_MEMORY_MAX, PROBE_CPU_SECONDS, e) : err_set(e, ERR_NO_MEMORY, "probe: no memory");
+    for (size_t i = 0; i < n && !rc; i++)
+        rc = gguf_parse(&file[i], map[i].p, map[i].n, e);
+    if (rc)
+        return rc;
+    facts->data_start = data_start(&map[0], file[0]);
+    if (n > 1 && (rc = modelfile_join(&all, file, n, e)))
+        return rc;
+    return look(facts, n > 1 ? all : file[0], e);
+}
+
+static void write_all(const struct buf *b)
+{
+    for (size_t at = 0; at < b->len;) {
+        ssize_t k = write(1, b->data + at, b->len - at);
+        if (k <= 0)
+            return;
+        at += (size_t)k;
+    }
+}
+
+void probe_child(size_t n, probe_look_fn look)
 {
     struct probe_facts facts = {0};
+    struct os_map map[SANDBOX_FILES_MAX];
     struct err e = {0};
-    struct stat st;
     struct buf b;
-    int rc = 0;
-    void *p = NULL;
+    int rc = n < 1 || n > SANDBOX_FILES_MAX ? err_set(&e, ERR_USAGE, "probe: 1 to %d files are read", SANDBOX_FILES_MAX) : 0;
     buf_init(&b, PROBE_FACTS_MAX);
-    if (fstat(0, &st) != 0 || !S_ISREG(st.st_mode))
-        rc = err_set(&e, ERR_USAGE, "probe: standard input is not a regular file; usage: sluice probe < FILE");
-    else if (st.st_size && (p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, 0, 0)) == MAP_FAILED)
-        rc = err_set(&e, ERR_IO, "probe: the file cannot be mapped");
+    for (size_t i = 0; i < n && !rc; i++)
+        rc = map_file(&map[i], i ? (int)i + 2 : 0, &e);
     if (!rc)
-        rc = look_at(&facts, p ? p : "", (size_t)st.st_size, look, &e);
+        rc = look_at(&facts, map, n, look, &e);
     if (rc)
         error_write(&b, &e, facts.data_start);
     else
         probe_facts_write(&b, &facts);
     buf_char(&b, '\n');
-    for (size_t at = 0; !b.failed && at < b.len;) {
-        ssize_t k = write(1, b.data + at, b.len - at);
-        if (k <= 0)
-            break;
-        at += (size_t)k;
-    }
-    _exit(b.failed || rc ? (rc == -ERR_USAGE ? 2 : 1) : 0); /* at once: nothing that runs at exit may call what the sandbox forbids */
+    if (!b.failed)
+        write_all(&b);
+    _exit(rc == -ERR_USAGE ? 2 : rc || b.failed); /* at once: nothing that runs at exit may call what the sandbox forbids */
 }

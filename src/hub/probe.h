@@ -21,10 +21,12 @@ struct probe_facts {
 /* What the child does with a parsed file: checks it and fills the facts. */
 typedef int (*probe_look_fn)(struct probe_facts *out, const struct modelfile *f, struct err *e);
 
-/* The descriptor of an open model file in the child; ERR_FORMAT when the file is unsound, and when its reader crashed, hung or wrote nonsense. */
+/* Looks at an open model file in the child, or at a model in n files (in order). ERR_FORMAT when it is unsound, and when its reader crashed,
+ * hung or wrote nonsense. */
+int probe_files(struct probe_facts *out, const int *fds, size_t n, struct err *e) MUST_USE;
 int probe_file(struct probe_facts *out, int fd, struct err *e) MUST_USE;
-/* The child's main function; the exit status. */
-int probe_child(probe_look_fn look);
+/* The child's main function, for n files; it does not return. */
+_Noreturn void probe_child(size_t n, probe_look_fn look);
 
 /* The child's answer: written by one, read by the other. */
 void probe_facts_write(struct buf *b, const struct probe_facts *f);

@@ -30,7 +30,14 @@ static void on_progress(void *arg, const struct fetch_progress *p)
 
 static int judge(struct pull *t, struct partial *p, struct probe_facts *facts, struct err *e)
 {
-    return t->o->probe ? t->o->probe(facts, partial_fd(p), e) : store_check(t->s, partial_fd(p), partial_path(p), e);
+    int fd = partial_fd(p);
+    return t->o->probe ? t->o->probe(facts, &fd, 1, e) : store_check(t->s, fd, partial_path(p), e);
+}
+
+static int probe_check(void *arg, const int *fds, size_t n, struct err *e)
+{
+    struct pull *t = arg;
+    return t->o->probe(&t->facts, fds, n, e);
 }
 
 /* Whether the file begins as GGUF does: then a fault may be that the header is not all there yet. */
@@ -110,11 +117,29 @@ static int pull_part(struct pull *t, const struct remote_file *file, struct ref_
     return rc;
 }
 
+/* A name that is another's already is told before gigabytes move. */
+static int early_conflict(struct pull *t, const struct pick *pick, const struct spec *spec, struct pull_done *out, struct err *e)
+{
+    struct ref_part parts[PICK_PARTS_MAX];
+    struct sha256 digest;
+    bool known = true;
+    for (size_t i = 0; i < pick->n; i++) {
+        parts[i] = (struct ref_part){pick->file[i]->sha256, pick->file[i]->size};
+        known = known && pick->file[i]->has_sha256;
+    }
+    if (!str_fmt(out->ref.repository, sizeof out->ref.repository, "%s/%s", spec->org, spec->name))
+        return err_set(e, ERR_BAD_VALUE, "hub: the name of the repository is too long");
+    if (!known)
+        return 0;
+    ref_digest(&digest, parts, pick->n);
+    return hub_name_free(t->s, &out->ref, &digest, t->o->replace, e);
+}
+
 static int pull_all(struct pull *t, const struct pick *pick, const struct spec *spec, struct pull_done *out, struct err *e)
 {
     struct ref_part parts[PICK_PARTS_MAX];
     struct ref *r = &out->ref;
-    int rc = 0;
+    int rc = early_conflict(t, pick, spec, out, e);
     for (size_t i = 0; i < pick->n && !rc; i++) {
         struct probe_facts facts = {0};
         rc = pull_part(t, pick->file[i], &parts[i], &facts, e);
@@ -124,13 +149,17 @@ static int pull_all(struct pull *t, const struct pick *pick, const struct spec *
     out->moved = t->moved, out->parts = pick->n;
     if (rc)
         return rc;
+    if (t->o->probe)
+        store_check_set(t->s, probe_check, t);
     bool fits = str_fmt(r->repository, sizeof r->repository, "%s/%s", spec->org, spec->name) &&
                 str_fmt(r->file, sizeof r->file, "%s", pick->file[0]->path) &&
                 str_fmt(r->revision, sizeof r->revision, "%s", *t->remote.commit ? t->remote.commit : t->remote.revision);
     if (!fits)
         return err_set(e, ERR_BAD_VALUE, "hub: the names of repository, revision and file are too long for a ref");
     (void)str_fmt(r->licence, sizeof r->licence, "%s", *t->remote.licence ? t->remote.licence : t->facts.licence);
-    return hub_name(t->s, r, parts, pick->n, t->o->replace, &out->was_new, e);
+    if ((rc = hub_name(t->s, r, parts, pick->n, t->o->replace, &out->was_new, e)) == -ERR_FORMAT || rc == -ERR_CONFLICT)
+        hub_drop(t->s, parts, pick->n);
+    return rc;
 }
 
 /* The name of the ref: checked before anything moves. */

@@ -19,8 +19,8 @@ struct pull_opts {
     void (*progress)(void *arg, const char *file, const struct fetch_progress *p);
     void (*note)(void *arg, const char *text); /* any thread */
     void *arg;
-    /* Reads a file in a sandbox: probe_file, or a test's. */
-    int (*probe)(struct probe_facts *out, int fd, struct err *e);
+    /* Reads a file in a sandbox: probe_files, or a test's. */
+    int (*probe)(struct probe_facts *out, const int *fds, size_t n, struct err *e);
 };
 struct pull_done {
     struct ref ref;

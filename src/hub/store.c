@@ -1,6 +1,7 @@
 #include "hub/store.h"
 #include "base/mem.h"
 #include "base/os.h"
+#include "base/sandbox.h"
 #include "base/str.h"
 #include "format/modelfile.h"
 #include "hub/hub_int.h"
@@ -202,10 +203,34 @@ int store_check(const struct store *s, int fd, const char *path, struct err *e)
 {
     struct modelfile *f;
     if (s->check)
-        return s->check(s->check_arg, fd, e);
+        return s->check(s->check_arg, &fd, 1, e);
     int rc = gguf_open(&f, path, e);
     if (!rc)
         modelfile_close(f);
+    return rc;
+}
+
+int store_check_parts(const struct store *s, const struct sha256 *digest, size_t n, struct err *e)
+{
+    int fd[SANDBOX_FILES_MAX], rc = 0;
+    size_t open_n = 0;
+    if (n < 2 || !s->check)
+        return 0;
+    if (n > SANDBOX_FILES_MAX)
+        return err_set(e, ERR_TOO_LARGE, "hub: a model in %zu files, where 1 to %d are read", n, SANDBOX_FILES_MAX);
+    for (; open_n < n && !rc; open_n++) {
+        char path[STORE_PATH_MAX];
+        if ((rc = store_path(s, &digest[open_n], path, e)))
+            break;
+        if ((fd[open_n] = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
+            rc = fail(e, "open", path);
+            break;
+        }
+    }
+    if (!rc)
+        rc = s->check(s->check_arg, fd, n, e);
+    for (size_t i = 0; i < open_n; i++)
+        close(fd[i]);
     return rc;
 }
 

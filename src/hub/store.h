@@ -21,11 +21,13 @@ enum { STORE_PATH_MAX = 4096 };
 int  store_open(struct store **out, const char *dir, struct err *e) MUST_USE;
 void store_close(struct store *s);
 
-/* What a file must pass before it becomes a blob; fd is open for reading. NULL (the default): its GGUF is parsed in this process. The
- * program sets one that reads in a sandbox (probe.h). */
-typedef int (*store_check_fn)(void *arg, int fd, struct err *e);
+/* What a file must pass before it becomes a blob, and the files of a split model together before a name leads to them; fds are open for
+ * reading. NULL (the default): one GGUF file is parsed in this process. The program sets one that reads in a sandbox (probe.h). */
+typedef int (*store_check_fn)(void *arg, const int *fds, size_t n, struct err *e);
 void store_check_set(struct store *s, store_check_fn check, void *arg);
 int  store_check(const struct store *s, int fd, const char *path, struct err *e) MUST_USE;
+/* Blobs, together; of one alone nothing is left to check. */
+int  store_check_parts(const struct store *s, const struct sha256 *digest, size_t n, struct err *e) MUST_USE;
 
 /* Copies a GGUF file into the store and says its digest and size. The file is parsed first: what is not a sound GGUF file is ERR_FORMAT and
  * never becomes a blob. Adding what is there already is success. progress (may be NULL) is called with bytes done and their total. */

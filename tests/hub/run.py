@@ -612,19 +612,55 @@ def which_file(s):
     b.refuses(2, "--connections is a number", REPO, "--connections", "0")
 
 
+def split(folder, name, parts, **keys):
+    """A tiny model in `parts` files; their paths."""
+    subprocess.run([os.path.join(os.environ.get("OUT", "build"), "tool/tinymodel"), os.path.join(folder, name), f"parts={parts}",
+                    *(f"{k}={v}" for k, v in keys.items())], check=True)
+    return [os.path.join(folder, f"{name}-{i + 1:05}-of-{parts:05}.gguf") for i in range(parts)]
+
+
+def content_of(path):
+    with open(path, "rb") as f:
+        return Content(f.read())
+
+
 @test
 def split_models_are_pulled_whole(s):
-    parts = [f"sub/m-Q4_0-{i:05}-of-00003.gguf" for i in (1, 2, 3)]
-    b = Box(s, {p: Content(GUIDE + bytes([i])) for i, p in enumerate(parts)})
-    got = b.pull(REPO + ":Q4_0")
-    same([got["parts"], got["bytes"], got["moved"], len(b.blobs())], [3, 3 * len(GUIDE) + 3, 3 * len(GUIDE) + 3, 3])
-    same(b.pull(REPO + ":m-Q4_0-00002-of-00003.gguf")["moved"], 0, "any part names the whole")
-    b.run("rm", REPO + ":Q4_0", code=0)
+    d = s.enter_context(tempfile.TemporaryDirectory())
+    paths = split(d, "m-Q8_0", 3, type="q8_0")
+    files = {"sub/" + os.path.basename(p): content_of(p) for p in paths}
+    b, size, names = Box(s, files), sum(c.size for c in files.values()), list(files)
+    got = b.pull(REPO + ":Q8_0")
+    same([got["parts"], got["bytes"], got["moved"], len(b.blobs())], [3, size, size, 3])
+    same(got["digest"], "sha256:" + hashlib.sha256("".join(f"sha256:{c.sha256}\n" for c in files.values()).encode()).hexdigest())
+    shown = json.loads(b.run("show", REPO + ":Q8_0", "--json", code=0).stdout)
+    same([shown["architecture"], shown["parts"], shown["bytes"], shown["quantisation"]], ["llama", 3, size, "Q8_0"])
+    same(b.pull(REPO + ":" + os.path.basename(names[1]))["moved"], 0, "any part names the whole")
+    b.run("rm", REPO + ":Q8_0", code=0)
     same(len(b.blobs()), 3, "another name leads to them")
-    b.run("rm", REPO + ":m-Q4_0-00002-of-00003.gguf", code=0)
+    b.run("rm", REPO + ":" + os.path.basename(names[1]), code=0)
     same(b.blobs(), [])
-    del b.hub.repos[REPO][parts[1]]
+    taken = files.pop(names[1])
     b.refuses(5, ["part 2 of 3", "incomplete"])
+    files[names[1]] = content_of(split(d, "other", 3, type="q8_0", seed=5)[2])  # a part that is not what its name says
+    b.refuses(8, "part")
+    files[names[1]] = taken
+    alien = content_of(split(d, "alien", 3, label="alien")[0])
+    files[names[0]] = alien
+    b.refuses(8, 'the architecture "alien"')
+
+
+@test
+def a_split_model_is_served(s):
+    d = s.enter_context(tempfile.TemporaryDirectory())
+    b = Box(s, {os.path.basename(p): content_of(p) for p in split(d, "m", 2)})
+    b.pull(REPO, "--name", "m")
+    got = b.run("run", "m", "a", "--local", "--max-tokens", "3", "--temperature", "0", code=0).stdout
+    d2 = s.enter_context(tempfile.TemporaryDirectory())
+    whole = os.path.join(d2, "whole.gguf")
+    subprocess.run([os.path.join(os.environ.get("OUT", "build"), "tool/tinymodel"), whole], check=True)
+    b.run("add", whole, "--name", "w", code=0)
+    same(b.run("run", "w", "a", "--local", "--max-tokens", "3", "--temperature", "0", code=0).stdout, got, "the same model in one file")
 
 
 @test
@@ -632,7 +668,9 @@ def names(s):
     b = Box(s)
     b.pull()
     b.hub.repos["other/m"] = {"m.gguf": Content(GUIDE + b"x")}
+    asked = b.hub.bytes_asked()
     b.refuses(6, "belongs to another file", "other/m", "--name", REPO, empty=False)
+    same(b.hub.bytes_asked(), asked, "told before anything moves")
     b.pull("other/m", "--name", REPO, "--replace")
     b.hub.repos["other/m"] = {"m.gguf": Content(GUIDE + b"y")}
     got = b.pull("other/m", "--name", REPO)
@@ -645,17 +683,21 @@ def names(s):
 def add_show_and_rm(s):
     b = Box(s)
     d = s.enter_context(tempfile.TemporaryDirectory())
-    for i in (1, 2):
-        with open(os.path.join(d, f"m-{i:05}-of-00002.gguf"), "wb") as f:
-            f.write(GUIDE + bytes([i]))
-    got = json.loads(b.run("add", os.path.join(d, "m-00002-of-00002.gguf"), "--json", code=0).stdout)
-    same([got["name"], got["bytes"], len(b.blobs())], ["m", 2 * len(GUIDE) + 2, 2])
-    os.unlink(os.path.join(d, "m-00001-of-00002.gguf"))
-    assert "part 1 of 2 is missing" in b.run("add", os.path.join(d, "m-00002-of-00002.gguf"), "--name", "n", code=4).stderr
+    one, two = split(d, "m", 2)
+    got = json.loads(b.run("add", two, "--json", code=0).stdout)
+    same([got["name"], got["bytes"], len(b.blobs())], ["m", os.path.getsize(one) + os.path.getsize(two), 2])
+    assert "belongs to another file" in b.run("add", "models/guide.gguf", "--name", "m", code=6).stderr
+    same(len(b.blobs()), 2, "what got no name is not kept")
     b.run("rm", "m", code=0)
-    with open(os.path.join(d, "m-00001-of-00002.gguf"), "wb") as f:
+    os.rename(one, one + ".aside")
+    assert "part 1 of 2 is missing" in b.run("add", two, code=4).stderr
+    with open(one, "wb") as f:
         f.write(GUIDE[:5000])
-    assert "incomplete" in b.run("add", os.path.join(d, "m-00001-of-00002.gguf"), code=8).stderr
+    assert "incomplete" in b.run("add", two, code=8).stderr
+    with open(one, "wb") as f:
+        f.write(GUIDE)  # sound, and no part
+    b.run("add", two, code=8)
+    same(b.blobs(), [])
     b.run("rm", "absent", code=4)
     b.run("show", "absent", code=4)
     same([r["name"] for r in json.loads(b.run("list", "--json", code=0).stdout)], ["guide"])

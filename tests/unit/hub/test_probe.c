@@ -214,7 +214,7 @@ TEST(it_is_started_from_a_threaded_process)
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "probe") == 0)
-        return probe_child(look);
+        probe_child(1, look);
     while (argc > 1 && strcmp(argv[1], "hang") == 0)
         pause();
     return test_run(argc > 1 ? argv[1] : NULL);
