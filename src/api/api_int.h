@@ -70,6 +70,7 @@ struct work {
     struct err     err;
     void          *ctx; /* fn's; freed on the loop thread with the work */
     void         (*ctx_free)(void *ctx);
+    void         (*then)(struct work *w); /* instead of an answer: what the loop thread does next; r is NULL */
     struct work   *next;
 };
 int  worker_new(struct worker **out, struct err *e) MUST_USE;

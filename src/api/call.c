@@ -4,7 +4,11 @@
 #include <string.h>
 
 /* A call's memory: its strings and tables, and no more than a large request's. */
-enum { CALL_MEM_MAX = 64 << 20, CALL_TEXT_MAX = 64 << 20 };
+enum {
+    CALL_MEM_MAX = 64 << 20,
+    CALL_TEXT_MAX = 64 << 20,
+    ENCODE_INLINE_MAX = 16 << 10 /* bytes of a body whose texts the loop thread encodes itself: about a millisecond */
+};
 
 struct call *call_new(struct api *a, struct http *r, const struct call_wire *wire)
 {
@@ -44,6 +48,7 @@ void call_free(struct call *c)
         mem_free(ch->vector);
     }
     text_job_free(c->text_job);
+    json_free(c->messages), json_free(c->body);
     arena_deinit(&c->mem);
     if (c->q.model && c->api->backend.put)
         c->api->backend.put(c->api->backend.self, c->q.model);
@@ -419,18 +424,26 @@ int call_allowed(struct api *a, const struct backend_model *m, struct err *e)
     return 0;
 }
 
+static void link_call(struct call *c)
+{
+    struct api *a = c->api;
+    if (c->state != CALL_NEW)
+        return;
+    c->next = a->calls;
+    if (a->calls)
+        a->calls->prev = c;
+    a->calls = c;
+    http_on_gone(c->r, on_gone, c);
+}
+
 int call_begin(struct call *c, struct err *e)
 {
     struct api *a = c->api;
     int rc = call_allowed(a, c->q.model, e);
     if (rc < 0 || (rc = make_choices(c, e)) < 0)
         return rc;
+    link_call(c);
     c->state = CALL_HOLDING;
-    c->next = a->calls;
-    if (a->calls)
-        a->calls->prev = c;
-    a->calls = c;
-    http_on_gone(c->r, on_gone, c);
     credit_hold(c);
     return 0;
 }
@@ -451,24 +464,66 @@ static int read_json(const struct http *r, struct json **out, struct err *e)
     return json_parse(out, http_body(r).p, http_body(r).n, e);
 }
 
+/* ---- texts to tokens ---- */
+
+static int encode(struct call *c, struct err *e)
+{
+    int rc = c->encode(c, e);
+    json_free(c->messages), json_free(c->body);
+    c->messages = c->body = NULL;
+    return rc;
+}
+
+static int encode_work(struct work *w, struct err *e)
+{
+    return encode(w->ctx, e);
+}
+
+static void encoded(struct work *w)
+{
+    struct call *c = w->ctx;
+    const struct err *why = c->err.code != ERR_OK ? &c->err : &w->err;
+    struct err e = {0};
+    if (!c->api->ledger) /* the server has ended */
+        call_free(c);
+    else if (!c->r || why->code != ERR_OK) /* left, or cancelled, meanwhile; or the texts are at fault */
+        refuse(c, why);
+    else if (call_begin(c, &e) < 0)
+        refuse(c, &e);
+}
+
+/* Long texts are encoded beside the loop, so that no stream waits for them. */
+static int begin(struct call *c, size_t bytes, struct err *e)
+{
+    int rc;
+    if (bytes <= ENCODE_INLINE_MAX)
+        return (rc = encode(c, e)) < 0 ? rc : call_begin(c, e);
+    struct work *w = work_new(c->api, NULL, c->wire->route, encode_work);
+    if (!w)
+        return err_set(e, ERR_NO_MEMORY, "out of memory");
+    w->ctx = c, w->then = encoded;
+    link_call(c);
+    c->state = CALL_ENCODING;
+    worker_run(c->api->texts, w);
+    return 0;
+}
+
 void call_route(struct api *a, struct http *r, const struct call_wire *wire, call_read_fn read)
 {
     struct err e = {0};
-    struct json *body = NULL;
     struct buf ignored;
     struct call *c = call_new(a, r, wire);
     int rc = c ? 0 : err_set(&e, ERR_NO_MEMORY, "out of memory");
     buf_init(&ignored, IGNORED_BYTES_MAX + 8);
     if (rc >= 0)
-        rc = read_json(r, &body, &e);
+        rc = read_json(r, &c->body, &e);
     if (rc >= 0)
-        rc = read(c, body, &ignored, &e);
+        rc = read(c, c->body, &ignored, &e);
     struct gate *gate = c ? c->gate : NULL;
     if (ignored.len && !gate)
         http_header_add(r, "x-sluice-ignored", ignored.data);
     if (rc >= 0)
-        rc = wire->begin ? wire->begin(c, &e) : call_begin(c, &e);
-    json_free(body);
+        rc = wire->begin ? wire->begin(c, &e) : begin(c, http_body(r).n, &e);
     buf_deinit(&ignored);
     if (rc < 0) {
         if (c)

@@ -1,8 +1,8 @@
 /* One request that computes something, from its hold to its bill, whatever the endpoint: a small state machine.
  *
- *   call_new -> (the endpoint fills c->q and adds prompts) -> call_begin -> HOLDING: ledger_hold is asked for -> RUNNING: the backend answers,
- *   slices of credit are held ahead of it -> ENDING: the backend is done but a slice is still being asked for -> ledger_finish, exactly
- *   once, on every path -> the endpoint's last word -> freed.
+ *   call_new -> (the endpoint fills c->q) -> ENCODING: texts to tokens -> call_begin -> HOLDING: ledger_hold is asked for -> RUNNING: the
+ *   backend answers, slices of credit are held ahead of it -> ENDING: the backend is done but a slice is still being asked for ->
+ *   ledger_finish, exactly once, on every path -> the endpoint's last word -> freed.
  *
  * A call has one or more prompts (completions and embeddings take arrays) and for each prompt one or more choices; each choice is a job of the
  * backend. All of them together are one hold and one usage row. The client may leave at any point: c->r becomes NULL, the work is stopped,
@@ -71,7 +71,7 @@ struct choice {
 
 struct call_wire { /* never called without c->r; done and fail end the request */
     const char *route; /* for the log */
-    int (*begin)(struct call *c, struct err *e);                 /* NULL: call_begin */
+    int (*begin)(struct call *c, struct err *e);                 /* instead of encoding and call_begin; NULL: those */
     void (*open)(struct call *c);                                /* the answer begins: held, queued */
     void (*text)(struct choice *ch, const char *p, size_t n);
     void (*ended)(struct choice *ch);                            /* it has ended and others go on: not called for the last one */
@@ -79,7 +79,7 @@ struct call_wire { /* never called without c->r; done and fail end the request *
     void (*fail)(struct call *c, const struct err *e);
 };
 
-enum call_state { CALL_NEW, CALL_HOLDING, CALL_RUNNING, CALL_ENDING };
+enum call_state { CALL_NEW, CALL_ENCODING, CALL_HOLDING, CALL_RUNNING, CALL_ENDING };
 
 struct call {
     struct api             *api;
@@ -103,6 +103,10 @@ struct call {
     struct hold_id hold;
     struct money   held, balance;
 
+    /* Its texts, until they are tokens: by encode, on the loop thread or, when they are long, on the worker for texts. */
+    struct json *body, *messages;
+    int (*encode)(struct call *c, struct err *e);
+    void        *source; /* encode's, in mem */
     struct text_job *text_job;     /* of /tokenize and /detokenize */
 
     struct token_counts counts;    /* of all choices, told by their events */
@@ -122,7 +126,8 @@ int call_prompts(struct call *c, uint32_t n, struct err *e) MUST_USE;
 /* Takes the request over; on an error the caller answers it and frees c. */
 int  call_begin(struct call *c, struct err *e) MUST_USE;
 void call_cancel(struct call *c, enum errcode code, const char *why);
-/* The handler of an endpoint: reads the body with `read`, which fills c->q and the prompts, begins the call, answers an error. */
+/* The handler of an endpoint: reads the body with `read`, which fills c->q and sets c->encode, begins the call, answers an error. What `read`
+ * keeps may be borrowed from body. */
 typedef int (*call_read_fn)(struct call *c, const struct json *body, struct buf *ignored, struct err *e);
 void call_route(struct api *a, struct http *r, const struct call_wire *wire, call_read_fn read);
 

@@ -4,7 +4,7 @@
 
 /* ---- the request ---- */
 
-int chat_fields(struct call *c, const struct json *body, struct json **messages, struct prompt_in *in, struct buf *ignored, struct err *e)
+int chat_fields(struct call *c, const struct json *body, struct prompt_in *in, struct buf *ignored, struct err *e)
 {
     struct params p;
     int rc = params_read(&p, EP_CHAT, body, ignored, e);
@@ -14,20 +14,22 @@ int chat_fields(struct call *c, const struct json *body, struct json **messages,
         return err_param(e, ERR_BAD_VALUE, "top_logprobs", "top_logprobs is only allowed together with logprobs: true");
     c->q.logprobs = p.logprobs, c->q.top_logprobs = (uint32_t)p.top_logprobs;
     c->q.max_tokens = (uint32_t)(p.has_max_completion_tokens ? p.max_completion_tokens : p.max_tokens);
-    rc = chat_messages(p.messages, messages, e);
-    *in = (struct prompt_in){.messages = *messages, .variables = p.chat_template_kwargs, .tmpl = p.chat_template, .effort = p.reasoning_effort};
+    rc = chat_messages(p.messages, &c->messages, e);
+    *in = (struct prompt_in){.messages = c->messages, .variables = p.chat_template_kwargs, .tmpl = p.chat_template, .effort = p.reasoning_effort};
     return rc;
+}
+
+static int encode(struct call *c, struct err *e)
+{
+    int rc = call_prompts(c, 1, e);
+    return rc < 0 ? rc : prompt_build(&c->prompts[0].tokens, c->q.model, c->source, e);
 }
 
 static int read(struct call *c, const struct json *body, struct buf *ignored, struct err *e)
 {
-    struct json *messages = NULL;
-    struct prompt_in in;
-    int rc = chat_fields(c, body, &messages, &in, ignored, e);
-    if (rc >= 0 && (rc = call_prompts(c, 1, e)) >= 0)
-        rc = prompt_build(&c->prompts[0].tokens, c->q.model, &in, e);
-    json_free(messages);
-    return rc;
+    struct prompt_in *in = c->source = arena_new(&c->mem, sizeof *in);
+    c->encode = encode;
+    return in ? chat_fields(c, body, in, ignored, e) : err_set(e, ERR_NO_MEMORY, "out of memory");
 }
 
 /* ---- a plain answer ---- */

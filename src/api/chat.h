@@ -2,7 +2,7 @@
 #pragma once
 #include "api/call.h"
 
-/* Fills c->q and *in, which borrows from body and *messages. *messages is the caller's to free (also NULL). */
-int chat_fields(struct call *c, const struct json *body, struct json **messages, struct prompt_in *in, struct buf *ignored, struct err *e) MUST_USE;
+/* Fills c->q, c->messages and *in, which borrows from both and from body. */
+int chat_fields(struct call *c, const struct json *body, struct prompt_in *in, struct buf *ignored, struct err *e) MUST_USE;
 /* The messages in the one form that templates see: role and content, both strings. The caller frees *out. */
 int chat_messages(const struct json *in, struct json **out, struct err *e) MUST_USE;

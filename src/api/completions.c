@@ -35,8 +35,8 @@ static int read(struct call *c, const struct json *body, struct buf *ignored, st
                              .control = true,
                              .add_special = true,
                              .keep_text = p.echo,
-                             .suffix = p.has_suffix && p.suffix.n ? &p.suffix : NULL};
-    return prompts_read(c, p.prompt, &o, e);
+                             .suffix = p.suffix};
+    return prompts_plan(c, p.prompt, &o, e);
 }
 
 /* ---- the answers ---- */

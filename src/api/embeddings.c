@@ -26,7 +26,7 @@ static int read(struct call *c, const struct json *body, struct buf *ignored, st
         return rc;
     c->q.kind = SEQ_EMBED;
     struct prompts_opts o = {.param = "input", .prompts_max = INPUTS_MAX, .tokens_max = c->q.model->n_ctx, .add_special = true};
-    return prompts_read(c, p.input, &o, e);
+    return prompts_plan(c, p.input, &o, e);
 }
 
 static void put_vector(struct jw *w, const struct choice *ch)

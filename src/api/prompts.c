@@ -43,7 +43,7 @@ static int encode_middle(const struct call *c, const struct prompts_opts *o, str
         return rc;
     if (!vec_push(out, t.suffix))
         return err_set(e, ERR_NO_MEMORY, "out of memory");
-    if ((rc = encode(c, o, *o->suffix, false, out, e)) < 0)
+    if ((rc = encode(c, o, o->suffix, false, out, e)) < 0)
         return rc;
     if (!vec_push(out, t.middle))
         return err_set(e, ERR_NO_MEMORY, "out of memory");
@@ -52,13 +52,13 @@ static int encode_middle(const struct call *c, const struct prompts_opts *o, str
 
 static int read_text(struct call *c, struct call_prompt *p, struct str text, const struct prompts_opts *o, const char *at, struct err *e)
 {
-    size_t bytes = text.n + (o->suffix ? o->suffix->n : 0), most = (size_t)c->q.model->n_ctx * BYTES_PER_TOKEN + BYTES_LEAST;
-    if (!text.n && !o->suffix)
+    size_t bytes = text.n + (o->suffix.n), most = (size_t)c->q.model->n_ctx * BYTES_PER_TOKEN + BYTES_LEAST;
+    if (!text.n && !o->suffix.n)
         return err_param(e, ERR_BAD_VALUE, at, "%s is an empty string; give it some text", at);
-    const char *blame = o->suffix && o->suffix->n > text.n ? "suffix" : at;
+    const char *blame = o->suffix.n > text.n ? "suffix" : at;
     if (bytes > most)
         return too_long(c, o, blame, e);
-    int rc = o->suffix ? encode_middle(c, o, text, &p->tokens, e) : encode(c, o, text, o->add_special, &p->tokens, e);
+    int rc = o->suffix.n ? encode_middle(c, o, text, &p->tokens, e) : encode(c, o, text, o->add_special, &p->tokens, e);
     if (rc == -ERR_CONTEXT)
         return too_long(c, o, blame, e);
     if (rc < 0)
@@ -93,7 +93,7 @@ static int read_tokens(struct call *c, struct call_prompt *p, const struct json 
         return err_param(e, ERR_BAD_VALUE, at, "%s is an empty array; give it some tokens", at);
     if (json_len(ids) > o->tokens_max)
         return too_long(c, o, at, e);
-    if (o->suffix)
+    if (o->suffix.n)
         return err_param(e, ERR_BAD_VALUE, "suffix", "suffix is only allowed with one string as the prompt");
     for (size_t i = 0; i < json_len(ids); i++) {
         const struct json *id = json_at(ids, i);
@@ -120,7 +120,7 @@ int prompts_read(struct call *c, const struct json *in, const struct prompts_opt
     size_t n = many ? json_len(in) : 1;
     if (n > o->prompts_max)
         return err_param(e, ERR_BAD_VALUE, o->param, "%s has %zu elements; at most %u are taken in one request", o->param, n, o->prompts_max);
-    if (many && o->suffix)
+    if (many && o->suffix.n)
         return err_param(e, ERR_BAD_VALUE, "suffix", "suffix is only allowed with one string as the prompt");
     int rc = call_prompts(c, (uint32_t)n, e);
     for (size_t i = 0; i < n && rc >= 0; i++) {
@@ -132,4 +132,25 @@ int prompts_read(struct call *c, const struct json *in, const struct prompts_opt
             rc = json_type(one) == JSON_STR ? read_text(c, &c->prompts[i], json_str(one), o, at, e) : read_tokens(c, &c->prompts[i], one, o, at, e);
     }
     return rc;
+}
+
+struct plan {
+    struct prompts_opts o;
+    const struct json *in;
+};
+
+static int encode_plan(struct call *c, struct err *e)
+{
+    const struct plan *p = c->source;
+    return prompts_read(c, p->in, &p->o, e);
+}
+
+int prompts_plan(struct call *c, const struct json *in, const struct prompts_opts *o, struct err *e)
+{
+    struct plan *p = c->source = arena_new(&c->mem, sizeof *p);
+    if (!p)
+        return err_set(e, ERR_NO_MEMORY, "out of memory");
+    *p = (struct plan){*o, in};
+    c->encode = encode_plan;
+    return 0;
 }

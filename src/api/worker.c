@@ -34,8 +34,13 @@ void work_free(struct work *w)
 static void answer(void *arg)
 {
     struct work *w = arg;
+    if (w->then) {
+        w->then(w);
+        work_free(w);
+        return;
+    }
     if (w->out.failed && w->err.code == ERR_OK)
-        err_set(&w->err, ERR_TOO_LARGE, "the report is too large; limit it to fewer days or rows");
+        err_set(&w->err, ERR_TOO_LARGE, "the answer is too large to be sent; ask for less");
     if (w->r && w->err.code != ERR_OK) {
         errors_reply(w->r, &w->err);
     } else if (w->r) {
@@ -73,7 +78,8 @@ static void run(void *arg)
 
 void worker_run(struct worker *q, struct work *w)
 {
-    http_on_gone(w->r, gone, w);
+    if (w->r)
+        http_on_gone(w->r, gone, w);
     mutex_lock(&q->lock);
     *q->last = w, q->last = &w->next;
     cond_signal(&q->wake);

@@ -67,7 +67,7 @@ test("405: a model is not deleted, changed or made through this endpoint", async
 
 test("401: without a key, with a wrong one, for list, one and delete", async () => {
   const stranger = client(server, { apiKey: "sk-sluice-aaaaaaaaaa-bbbbbbbb-cccccc" });
-  for (const call of [stranger.models.list(), stranger.models.retrieve("tiny"), stranger.models.retrieve("none")]) await refused(call, 401, "invalid_api_key");
+  for (const call of [() => stranger.models.list(), () => stranger.models.retrieve("tiny"), () => stranger.models.retrieve("none")]) await refused(call(), 401, "invalid_api_key");
   same((await request(server, "GET", "/v1/models", { key: null })).headers["www-authenticate"]?.split(" ")[0] ?? "Bearer", "Bearer", "the scheme that is asked for");
 });
 

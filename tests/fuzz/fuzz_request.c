@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
     static struct api api = {.backend = {.model_find = find}};
     struct call c = {.api = &api};
-    struct json *body = NULL, *messages = NULL;
+    struct json *body = NULL;
     struct prompt_in in;
     struct buf ignored;
     struct err e = {0};
@@ -59,15 +59,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     buf_init(&ignored, IGNORED_BYTES_MAX + 8);
     int rc = json_parse(&body, (const char *)p, n, &e);
     if (rc == 0)
-        rc = chat_fields(&c, body, &messages, &in, &ignored, &e);
+        rc = chat_fields(&c, body, &in, &ignored, &e);
     if (rc < 0)
         check_error(&e);
     else
-        check_request(&c.q, messages);
+        check_request(&c.q, c.messages);
     for (size_t i = 0; i < ignored.len; i++)
         ASSERT(ignored.data[i] >= ' ' && ignored.data[i] < 127);
     ASSERT(!ignored.failed && ignored.len <= IGNORED_BYTES_MAX);
-    json_free(messages);
+    json_free(c.messages);
     json_free(body);
     buf_deinit(&ignored);
     arena_deinit(&c.mem);

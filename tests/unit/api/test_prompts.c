@@ -146,9 +146,8 @@ TEST(what_is_wrong_is_named)
 TEST(fill_in_the_middle)
 {
     struct err e;
-    struct str suffix = STR("zz");
     struct prompts_opts o = plain;
-    o.suffix = &suffix;
+    o.suffix = STR("zz");
     for (int fim = 1; fim <= 2; fim++) {
         CHECK(open_vocab(fim == 1, fim));
         CHECK_MSG(read("\"ab\"", &o, &e) == 0 && !strcmp(shown(0), fim == 1 ? "<1><259>ab<260>zz<261>" : "<259>ab<260>zz<261>"), "%s %s", shown(0),
