@@ -36,15 +36,16 @@ from serving import Serving
 
 GAUGES = ["sluice_chats", "sluice_engine_running", "sluice_engine_waiting", "sluice_engine_paused", "sluice_kv_pages_used"]
 BOUNDED = ["sluice_store_memory_bytes", "sluice_kv_backed_bytes", "sluice_models_memory_bytes"]  # memory that is kept on purpose
-LOADS, UNLOADS = "sluice_model_loads_total", "sluice_model_unloads_total"
+LOADED, LOADS, UNLOADS = "sluice_models_loaded", "sluice_model_loads_total", "sluice_model_unloads_total"
 COLUMNS = ["time_s", "life", "life_s", "quiet", "rss_kb", "bounded_kb", "descriptors", "threads", "requests", "delivered", "billed", "connections", "loads", "unloads", *GAUGES]
 RICH, POOR = ["acme", "globex", "initech"], "pauper"
 FAULTS_SHOWN = 60
 REST_PATIENCE_S = 4  # before a rest clients wait so long for their answers, then they leave
 # Name: options of tools/tinymodel.c. One has a context that its conversations pass, one computes long enough to be killed in the middle.
 MADE = {"tiny/llama": ["arch=llama", "ctx=1024"], "tiny/short": ["arch=qwen2", "seed=2", "ctx=256"],
-        "tiny/wide": ["arch=qwen2", "embd=256", "layers=4", "ff=512", "ctx=2048", "type=q8_0"], "tiny/qwen3": ["arch=qwen3", "embd=128", "ctx=1024", "type=q4_0"],
-        "tiny/window": ["arch=mistral3", "embd=128", "ctx=1024", "type=bf16"], "tiny/smol": ["arch=smollm3", "embd=128", "layers=4", "ctx=1024"]}
+        "tiny/wide": ["arch=qwen2", "embd=256", "layers=4", "ff=512", "ctx=2048", "type=q4_k"], "tiny/qwen3": ["arch=qwen3", "embd=128", "ctx=1024", "type=q4_0"],
+        "tiny/window": ["arch=mistral3", "embd=128", "ctx=1024", "type=bf16"], "tiny/smol": ["arch=smollm3", "embd=128", "layers=4", "ctx=1024"],
+        "tiny/split": ["arch=llama", "embd=128", "ctx=1024", "type=q5_1", "parts=3"]}
 
 
 class Soak:
@@ -57,7 +58,7 @@ class Soak:
         log = os.path.join(args.out, "server.log")
         open(log, "w").close()
         program = shutil.copy(args.sluice, os.path.join(args.out, "sluice"))  # a build during the soak does not change it
-        self.server = Serving(program, self.data, log, {"threads": args.threads, "memory": args.memory, **({"kv-memory": args.kv_memory} if args.kv_memory else {})})
+        self.server = Serving(program, self.data, log, {"threads": args.threads, "memory": args.memory, "keep": 1, **({"kv-memory": args.kv_memory} if args.kv_memory else {})})
         self.faults, self.samples, self.seen = [], [], []
         self.count = {"requests": 0, "200": 0, "4xx": 0, "429": 0, "503": 0, "left": 0, "malformed": 0, "kills": 0, "rests": 0, "billed": 0}
         self.unloads = 0
@@ -78,7 +79,10 @@ class Soak:
         files = {}
         for name, options in MADE.items():
             files[name] = os.path.join(made, name.replace("/", "-") + ".gguf")
-            subprocess.run([self.a.tinymodel, files[name], *options], check=True)
+            if "parts=3" in options:
+                stem = files[name].removesuffix(".gguf")
+                files[name] = stem + "-00001-of-00003.gguf"
+            subprocess.run([self.a.tinymodel, stem if "parts=3" in options else files[name], *options], check=True)
         story = os.path.join(self.a.models, "stories260K-f32.gguf")
         if os.path.exists(story):
             files["stories"] = story
@@ -165,11 +169,11 @@ class Soak:
         end, m = time.monotonic() + 20, {}
         while time.monotonic() < end:
             m = await asyncio.to_thread(self.server.metrics)
-            if not any(m.get(g) for g in GAUGES) and m.get("sluice_connections") == 1:
+            if not any(m.get(g) for g in [*GAUGES, LOADED]) and m.get("sluice_connections") == 1:
                 break
             await asyncio.sleep(0.1)
         self.count["rests"] += 1
-        for g in GAUGES:
+        for g in [*GAUGES, LOADED]:  # models are unloaded after a second without work
             if m.get(g) != 0:
                 self.fault(f"at rest {g} is {m.get(g)}")
         if m.get("sluice_connections") != 1:  # the one that asks

@@ -39,6 +39,10 @@ def sampling(rnd):
         body["top_k"] = rnd.choice([1, 5, 40])
     if rnd.random() < 0.2:
         body["stop"] = rnd.choice(["e", ["zz", "the"], "."])
+    if rnd.random() < 0.2:
+        body.update(rnd.choice([{"presence_penalty": 1.5}, {"frequency_penalty": -0.5}, {"repetition_penalty": 1.2}, {"logit_bias": {"65": 5, "66": -100}}]))
+    if rnd.random() < 0.15:
+        body["n"] = rnd.choice([2, 3, 8])
     return body
 
 
@@ -49,16 +53,16 @@ def generating(path, rnd, model, more):
         body["max_tokens"] = limit
     if stream and rnd.random() < 0.8:
         body["stream_options"] = {"include_usage": True}
-    return path, body, limit, stream
+    return path, body, limit and limit * body.get("n", 1), stream
 
 
 def chat(rnd, model):
     turns = [{"role": r, "content": prompt(rnd)} for r in rnd.choice([["user"], ["system", "user"], ["user", "assistant", "user"]])]
-    return generating("/v1/chat/completions", rnd, model, {"messages": turns})
+    return generating("/v1/chat/completions", rnd, model, {"messages": turns, **({"logprobs": True, "top_logprobs": rnd.choice([0, 5])} if rnd.random() < 0.1 else {})})
 
 
 def completions(rnd, model):
-    return generating("/v1/completions", rnd, model, {"prompt": prompt(rnd)})
+    return generating("/v1/completions", rnd, model, {"prompt": prompt(rnd), **rnd.choice([{}, {}, {"echo": True}, {"logprobs": 3}])})
 
 
 def embeddings(rnd, model):
