@@ -73,6 +73,9 @@ struct models_opts {
     const char               *only;
 };
 int models_open(struct backend_local **out, const struct models_opts *o, struct err *e) MUST_USE;
+/* Bytes for loaded models and for KV pages, by the settings memory and kv-memory and this machine's memory. */
+struct models_budget { uint64_t models, kv; };
+int models_budget(const struct settings *s, struct models_budget *out, struct err *e) MUST_USE;
 /* The model that is meant when none is named: guide, else the first. NULL: there is none. */
 const struct backend_model *models_default(const struct backend *b);
 

@@ -57,24 +57,21 @@ static void preload(struct serving *s)
 
 static int model_opts(struct serving *s, struct models_opts *o, struct err *e)
 {
-    uint64_t threads, kv, memory, keep, wait, waits, seqs, queue, all = os_memory_bytes();
+    uint64_t threads, keep, wait, waits, seqs, queue;
+    struct models_budget bytes;
     const char *cpu = settings_get(s->settings, "cpu");
     int rc;
-    if ((rc = settings_u64(s->settings, "threads", 1024, &threads, e)) < 0 || (rc = settings_u64(s->settings, "kv-memory", 1 << 24, &kv, e)) < 0 ||
-        (rc = settings_u64(s->settings, "memory", 1 << 24, &memory, e)) < 0 || (rc = settings_u64(s->settings, "keep", 1 << 30, &keep, e)) < 0 ||
-        (rc = settings_u64(s->settings, "load-wait", 86400, &wait, e)) < 0 ||
+    if ((rc = models_budget(s->settings, &bytes, e)) < 0 || (rc = settings_u64(s->settings, "threads", 1024, &threads, e)) < 0 ||
+        (rc = settings_u64(s->settings, "keep", 1 << 30, &keep, e)) < 0 || (rc = settings_u64(s->settings, "load-wait", 86400, &wait, e)) < 0 ||
         (rc = settings_u64(s->settings, "load-queue", 1 << 20, &waits, e)) < 0 ||
         (rc = settings_u64(s->settings, "sequences", ENGINE_SEQS_MAX, &seqs, e)) < 0 ||
         (rc = settings_u64(s->settings, "queue", ENGINE_QUEUE_MAX, &queue, e)) < 0)
         return rc;
-    kv = kv ? kv << 20 : all / 4 < 8ull << 30 ? all / 4 : 8ull << 30;
     *o = (struct models_opts){.dir = s->dir};
     o->local = (struct backend_local_opts){
         .device = {.n_threads = (int)threads, .cpu_mask = *cpu ? cpu : NULL},
-        .engine = {.kv_bytes = kv, .seqs_max = (uint32_t)seqs, .queue_max = (uint32_t)queue, .journal = api_journal, .journal_ctx = s->api},
-        .memory = memory             ? memory << 20
-                  : all / 5 * 4 > kv ? all / 5 * 4 - kv
-                                     : all / 5,
+        .engine = {.kv_bytes = bytes.kv, .seqs_max = (uint32_t)seqs, .queue_max = (uint32_t)queue, .journal = api_journal, .journal_ctx = s->api},
+        .memory = bytes.models,
         .keep_s = (uint32_t)keep,
         .wait_ms = (uint32_t)wait * 1000,
         .waits_max = (uint32_t)waits,

@@ -89,6 +89,17 @@ int models_open(struct backend_local **out, const struct models_opts *o, struct 
     return rc;
 }
 
+int models_budget(const struct settings *s, struct models_budget *out, struct err *e)
+{
+    uint64_t kv, models, all = os_memory_bytes(), most = 8ull << 30;
+    int rc;
+    if ((rc = settings_u64(s, "kv-memory", 1 << 24, &kv, e)) < 0 || (rc = settings_u64(s, "memory", 1 << 24, &models, e)) < 0)
+        return rc;
+    out->kv = kv ? kv << 20 : all / 4 < most ? all / 4 : most;
+    out->models = models ? models << 20 : all / 5 * 4 > out->kv ? all / 5 * 4 - out->kv : all / 5;
+    return 0;
+}
+
 const struct backend_model *models_default(const struct backend *b)
 {
     const struct backend_model *m = b->model_find(b->self, STR(GUIDE_NAME));

@@ -132,6 +132,15 @@ int ledger_report_grants(struct ledger *l, const char *account, struct buf *out,
 int ledger_report_prices(struct ledger *l, struct buf *out, struct err *e) MUST_USE;
 int ledger_report_usage(struct ledger *l, const struct usage_filter *f, struct buf *out, struct err *e) MUST_USE;
 
+/* The store of a data folder, looked at from outside, beside a running server or without one. [wait] */
+struct ledger_health {
+    bool    there;      /* false: no store yet, and the rest is 0 */
+    char    fault[256]; /* of SQLite's integrity check; "" sound */
+    int64_t version, known_version;
+    int64_t newest_us;  /* end of the last request that was billed; 0: none */
+};
+int ledger_health(struct ledger_health *out, const char *dir, struct err *e) MUST_USE;
+
 /* Recomputes every balance, hold, posting and charge from the rows; *n_diff differences are described in out, one line each.
  * ERR_AUDIT when there is any. [wait] */
 int ledger_audit(struct ledger *l, struct buf *out, uint64_t *n_diff, struct err *e) MUST_USE;

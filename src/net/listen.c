@@ -4,11 +4,13 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
+#include <openssl/x509.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 union address {
@@ -203,6 +205,18 @@ static int tls_new(SSL_CTX **out, const char *cert, const char *key, struct err 
     ERR_clear_error();
     SSL_CTX_free(t);
     return err_set(e, ERR_BAD_VALUE, "net: TLS with %s and %s: %s (%s)", cert, key, what, text);
+}
+
+int server_tls_check(const char *cert_pem, const char *key_pem, int64_t *until_us, struct err *e)
+{
+    SSL_CTX  *tls = NULL;
+    struct tm t = {0};
+    int       rc = tls_new(&tls, cert_pem, key_pem, e);
+    if (rc)
+        return rc;
+    *until_us = ASN1_TIME_to_tm(X509_get0_notAfter(SSL_CTX_get0_certificate(tls)), &t) == 1 ? (int64_t)timegm(&t) * 1000000 : 0;
+    SSL_CTX_free(tls);
+    return 0;
 }
 
 int server_listen_tls(struct server *s, const char *addr, const char *cert_pem, const char *key_pem, int tag, struct err *e)

@@ -67,6 +67,8 @@ int  server_listen(struct server *s, const char *addr, int tag, struct err *e) M
 int  server_listen_unix(struct server *s, const char *path, unsigned mode, int tag, struct err *e) MUST_USE;
 /* cert_pem, key_pem: paths of PEM files (the certificate with its chain). TLS 1.2 and 1.3. */
 int  server_listen_tls(struct server *s, const char *addr, const char *cert_pem, const char *key_pem, int tag, struct err *e) MUST_USE;
+/* Reads both files as server_listen_tls would: that they can be used and belong together, and until when the certificate is good. */
+int  server_tls_check(const char *cert_pem, const char *key_pem, int64_t *until_us, struct err *e) MUST_USE;
 /* The address really bound by the i-th TCP listener, "127.0.0.1:8000"; false when there is none. */
 bool server_address(const struct server *s, size_t i, char out[64]);
 int  server_run(struct server *s, struct err *e) MUST_USE; /* until server_stop has drained */

@@ -17,7 +17,7 @@ async function fails(args, code, pattern, options) {
   check(pattern.test(r.err), `sluice ${args.join(" ")} says: ${r.err}`);
 }
 const commands = ["serve", "run", "pull", "add", "list", "show", "rm", "probe", "account create", "account list", "key create", "key list", "key rotate", "key revoke", "grant create",
-  "grant list", "price set", "price list", "usage", "backup", "restore", "audit", "cpu", "version", "help"];
+  "grant list", "price set", "price list", "usage", "doctor", "backup", "restore", "audit", "cpu", "version", "help"];
 
 test("help lists every command, and each explains itself with an example", async () => {
   const list = await ok(["help"]), page = readFileSync(path.join(root, "docs/using/commands.md"), "utf8");
