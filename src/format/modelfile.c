@@ -146,9 +146,10 @@ int modelfile_u32(const struct modelfile *f, const char *key, uint32_t min, uint
         return absent(key, e);
     if (meta_type_size(m->type) == 0 || m->type == META_F32 || m->type == META_F64 || m->type == META_BOOL)
         return wrong_type(m, "an integer", e);
-    if (!read_i64(m->type, m->data, &v) || v < min || v > max)
-        return err_set(e, ERR_FORMAT, "gguf: metadata key %s is outside %u to %u; the file is damaged or of a kind that this build does not read",
-                       key, min, max);
+    bool fits = read_i64(m->type, m->data, &v);
+    if (!fits || v < min || v > max)
+        return err_set(e, ERR_FORMAT, "gguf: metadata key %s is %lld%s, outside %u to %u; the file is damaged or of a kind that this build does not read",
+                       key, (long long)(fits ? v : INT64_MAX), fits ? "" : " or more", min, max);
     *out = (uint32_t)v;
     return 0;
 }
@@ -170,7 +171,8 @@ int modelfile_f32(const struct modelfile *f, const char *key, float min, float m
     if (m->type != META_F32 && m->type != META_F64)
         return wrong_type(m, "a floating-point number", e);
     if (!read_f32(m->type, m->data, out) || !isfinite(*out) || *out < min || *out > max)
-        return err_set(e, ERR_FORMAT, "gguf: metadata key %s is not a number from %g to %g; the file is damaged", key, (double)min, (double)max);
+        return err_set(e, ERR_FORMAT, "gguf: metadata key %s is %g, not a number from %g to %g; the file is damaged", key, (double)*out, (double)min,
+                       (double)max);
     return 0;
 }
 

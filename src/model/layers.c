@@ -23,7 +23,8 @@ static int per_layer(struct model *m, const struct modelfile *f, const char *tai
     for (uint32_t i = 0; i < n; i++) {
         int64_t v = one;
         if (array && (!meta_arr_i64(meta, i, &v) || v < min || v > max))
-            return err_set(e, ERR_FORMAT, "model: value %u of metadata key %s is no integer from %u to %u; the file is damaged", i, k.z, min, max);
+            return err_set(e, ERR_FORMAT, "model: value %u of metadata key %s is %lld, no integer from %u to %u; the file is damaged", i, k.z,
+                           (long long)v, min, max);
         if (!meta)
             v = *(uint32_t *)(void *)((char *)&m->layers[i] + *dflt);
         *(uint32_t *)(void *)((char *)&m->layers[i] + offset) = (uint32_t)v;
@@ -52,7 +53,7 @@ static int read_windows(struct model *m, const struct modelfile *f, struct err *
     for (uint32_t i = 0; i < m->shape.n_layers; i++) {
         int64_t on = every == 0 || i % every < every - 1;
         if (p && p->type == META_ARR && (!meta_arr_i64(p, i, &on) || on < 0 || on > 1))
-            return err_set(e, ERR_FORMAT, "model: value %u of metadata key %s is neither 0 nor 1; the file is damaged", i, pk.z);
+            return err_set(e, ERR_FORMAT, "model: value %u of metadata key %s is %lld, neither 0 nor 1; the file is damaged", i, pk.z, (long long)on);
         if (!on || !window || window >= m->shape.n_ctx)
             continue; /* a window as long as the context is none */
         m->layers[i].window = (int)window;

@@ -242,7 +242,7 @@ TEST(parts_that_do_not_fit)
     WRONG(0, no, -1, "split.no is missing");
     WRONG(1, tensors, 4, "part 1 says that the model has 3 tensors, part 2 says 4");
     WRONG(1, tensors, -1, "part 1 says that the model has 3 tensors, part 2 says 0");
-    WRONG(0, tensors, 65537, "split.tensors.count is outside");
+    WRONG(0, tensors, 65537, "split.tensors.count is 65537, outside");
     WRONG(1, t[0], "t1", "tensor t1 stands in part 2 and in an earlier one");
     WRONG(1, t[1], "t3", "the parts hold 4 tensors, where split.tensors.count says 3");
     WRONG(1, t[0], NULL, "the parts hold 2 tensors, where split.tensors.count says 3");
