@@ -2,7 +2,6 @@
  * the rule that stands first in the file goes first, the leftmost of equal ones. Time O(n log n) in the length of a piece. */
 #include "text/text_int.h"
 #include "base/hash.h"
-#include "base/map.h"
 #include "text/heap.h"
 #include "text/unicode.h"
 #include <string.h>
@@ -36,29 +35,6 @@ size_t bpe_byte_of(uint32_t cp)
     return cp == 0x143 ? 0xad : 256;
 }
 
-/* Numbers for the strings of merge rules that are no tokens. */
-struct symbols {
-    struct vocab *v;
-    struct map extra;
-};
-
-static bool symbol_of(struct symbols *s, struct str text, uint32_t *out)
-{
-    int32_t token = vocab_find(s->v, text);
-    if (token_is_plain(s->v, token)) {
-        *out = (uint32_t)token;
-        return true;
-    }
-    union map_value at;
-    if (!map_get(&s->extra, text, &at)) {
-        at.u64 = s->extra.n;
-        if (!map_set(&s->extra, text, at))
-            return false;
-    }
-    *out = (uint32_t)s->v->n + (uint32_t)at.u64;
-    return true;
-}
-
 static struct merge_rule *rule_slot(const struct vocab *v, uint32_t left, uint32_t right)
 {
     uint64_t h = (((uint64_t)left << 32 | right) ^ v->merge_key) * 0x9e3779b97f4a7c15ull;
@@ -76,7 +52,15 @@ static int bad_merge(uint64_t i, struct str m, struct err *e)
                    (unsigned long long)i, m.n);
 }
 
-static int load_merge(struct symbols *s, uint64_t i, struct str m, struct err *e)
+/* The number of a token that stands in merge i; false: there is no such token. */
+static bool symbol_of(const struct vocab *v, struct str text, uint32_t *out)
+{
+    int32_t token = vocab_find(v, text);
+    *out = (uint32_t)token;
+    return token != TOKEN_NONE;
+}
+
+static int load_merge(struct vocab *v, uint64_t i, struct str m, struct err *e)
 {
     char both[2 * TOKEN_TEXT_MAX];
     const char *gap = m.n > 2 ? memchr(m.p + 1, ' ', m.n - 1) : NULL;
@@ -88,17 +72,16 @@ static int load_merge(struct symbols *s, uint64_t i, struct str m, struct err *e
     memcpy(both, left.p, left.n);
     memcpy(both + left.n, right.p, right.n);
     struct merge_rule r = {.rank = (uint32_t)i};
-    if (!symbol_of(s, left, &r.left) || !symbol_of(s, right, &r.right) || !symbol_of(s, (struct str){both, m.n - 1}, &r.made))
-        return err_set(e, ERR_NO_MEMORY, "vocab: no memory for the merges");
-    struct merge_rule *slot = rule_slot(s->v, r.left, r.right);
+    if (!symbol_of(v, left, &r.left) || !symbol_of(v, right, &r.right) || !symbol_of(v, (struct str){both, m.n - 1}, &r.made))
+        return err_set(e, ERR_FORMAT, "vocab: merge %llu joins or makes what is no token; convert the model again", (unsigned long long)i);
+    struct merge_rule *slot = rule_slot(v, r.left, r.right);
     if (slot->left == UINT32_MAX)
         *slot = r; /* of two equal rules the first counts */
     return 0;
 }
 
-static int load_merges(struct symbols *s, const struct meta *m, struct err *e)
+static int load_merges(struct vocab *v, const struct meta *m, struct err *e)
 {
-    struct vocab *v = s->v;
     for (v->merges_cap = 16; v->merges_cap < m->n * 2; v->merges_cap *= 2)
         ;
     v->merges = mem_array(v->merges_cap, sizeof *v->merges);
@@ -108,39 +91,33 @@ static int load_merges(struct symbols *s, const struct meta *m, struct err *e)
         v->merges[i].left = UINT32_MAX;
     random_bytes(&v->merge_key, sizeof v->merge_key);
     for (uint64_t i = 0; i < m->n; i++) {
-        int rc = load_merge(s, i, m->strings[i], e);
+        int rc = load_merge(v, i, m->strings[i], e);
         if (rc)
             return rc;
     }
     return 0;
 }
 
-/* The symbol and, where it is a token, the token of each byte. */
-static bool load_bytes(struct symbols *s)
+/* The token of each byte. */
+static void load_bytes(struct vocab *v)
 {
-    s->v->all_bytes = true;
+    v->all_bytes = true;
     for (uint32_t b = 0; b < 256; b++) {
         char c[4];
-        size_t n = utf8_encode(c, cp_of_byte(b));
-        if (!symbol_of(s, (struct str){c, n}, &s->v->byte_symbol[b]))
-            return false;
-        s->v->byte_token[b] = s->v->byte_symbol[b] < (uint32_t)s->v->n ? (int32_t)s->v->byte_symbol[b] : TOKEN_NONE;
-        s->v->all_bytes &= s->v->byte_token[b] != TOKEN_NONE;
+        int32_t t = vocab_find_n(v, c, utf8_encode(c, cp_of_byte(b)));
+        v->byte_token[b] = token_is_plain(v, t) ? t : TOKEN_NONE;
+        v->all_bytes &= v->byte_token[b] != TOKEN_NONE;
     }
-    return true;
 }
 
 int bpe_load(struct vocab *v, const struct modelfile *f, struct err *e)
 {
     const struct meta *m = modelfile_meta(f, "tokenizer.ggml.merges");
-    struct symbols s = {.v = v};
     if (!m || m->type != META_ARR || m->elem != META_STR || m->n > VOCAB_MERGES_MAX)
         return err_set(e, ERR_FORMAT, "vocab: tokenizer.ggml.merges is missing or no array of up to %d strings; convert the model again",
                        VOCAB_MERGES_MAX);
-    map_init(&s.extra);
-    int rc = load_bytes(&s) ? load_merges(&s, m, e) : err_set(e, ERR_NO_MEMORY, "vocab: no memory for the bytes");
-    map_deinit(&s.extra);
-    return rc;
+    load_bytes(v);
+    return load_merges(v, m, e);
 }
 
 /* One piece while it is merged. A symbol is named by the offset of its first byte. */
@@ -161,7 +138,7 @@ static bool word_pair(struct word *w, uint32_t i, uint32_t n)
 {
     struct node *a = &w->node[i];
     a->rank = NO_RULE;
-    if (a->next >= n || w->v->merges_cap == 0)
+    if (a->next >= n)
         return true;
     const struct merge_rule *r = rule_slot(w->v, a->sym, w->node[a->next].sym);
     if (r->left == UINT32_MAX)
@@ -176,7 +153,7 @@ static bool word_merge(struct word *w, const char *p, uint32_t n)
     struct node *x = w->node;
     w->heap.v.n = 0;
     for (uint32_t i = 0; i < n; i++)
-        x[i] = (struct node){.sym = w->v->byte_symbol[(uint8_t)p[i]], .prev = i - 1, .next = i + 1, .rank = NO_RULE};
+        x[i] = (struct node){.sym = (uint32_t)w->v->byte_token[(uint8_t)p[i]], .prev = i - 1, .next = i + 1, .rank = NO_RULE};
     for (uint32_t i = 0; i < n; i++)
         if (!word_pair(w, i, n))
             return false;
@@ -196,12 +173,12 @@ static bool word_merge(struct word *w, const char *p, uint32_t n)
     return true;
 }
 
-/* A symbol that is no token goes byte by byte. */
+/* What merges into a control token stays bytes: text never becomes such a token. */
 static int word_put(const struct word *w, const char *p, uint32_t n, struct token_sink *s)
 {
     int rc = 0;
     for (uint32_t i = 0; i < n && !rc; i = w->node[i].next) {
-        if (w->node[i].sym < (uint32_t)w->v->n) {
+        if (token_is_plain(w->v, (int32_t)w->node[i].sym)) {
             rc = token_put(s, (int32_t)w->node[i].sym);
             continue;
         }

@@ -1,13 +1,9 @@
-/* What the files of text/ share: the tables of a vocabulary, and the two algorithms that vocab_encode chooses from.
- *
- * A *symbol* is what byte-level BPE merges: the number of an ordinary token, or, from n_tokens upwards, a string that stands in a merge rule
- * but is no token of its own. So a merge is a lookup of two numbers, and no text is touched between the bytes and the tokens. */
+/* What the files of text/ share: the tables of a vocabulary, and the two algorithms that vocab_encode chooses from. */
 #pragma once
 #include "text/charsmap.h"
 #include "text/pretok.h"
 #include "text/trie.h"
 #include "text/vocab.h"
-
 #include "text/work.h"
 
 /* Limits of a vocabulary file. */
@@ -19,7 +15,7 @@ enum vocab_kind { VOCAB_SPM, VOCAB_UNIGRAM, VOCAB_BPE };
 enum { STRIP_LEFT = 1, STRIP_RIGHT = 2 };
 
 struct merge_rule {
-    uint32_t left, right; /* symbols; left == UINT32_MAX: an empty slot */
+    uint32_t left, right; /* tokens; left == UINT32_MAX: an empty slot */
     uint32_t rank, made;
 };
 
@@ -42,8 +38,7 @@ struct vocab {
     struct charsmap charsmap; /* SentencePiece's replacements; empty: none */
     struct trie trie;         /* unigram: the tokens by their bytes */
     double unk_score;
-    int32_t byte_token[256]; /* SentencePiece: <0xHH>; BPE: the byte's own token; TOKEN_NONE when absent */
-    uint32_t byte_symbol[256];
+    int32_t byte_token[256];   /* SentencePiece: <0xHH>; BPE: the byte's own token; TOKEN_NONE when absent */
     struct merge_rule *merges; /* open addressing by the pair */
     size_t merges_cap;
     uint64_t merge_key;

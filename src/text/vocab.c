@@ -136,7 +136,7 @@ static int load_texts(struct vocab *v, const struct modelfile *f, struct err *e)
     return 0;
 }
 
-/* Where two tokens have one text the later one is found, as in llama.cpp; but never a special one in place of an ordinary one. */
+/* Two tokens of one text are an error, as in llama.cpp and Hugging Face: one of them would be out of reach. Empty ones are out of reach anyway. */
 static int load_index(struct vocab *v, struct err *e)
 {
     random_bytes(v->hash_key, sizeof v->hash_key);
@@ -152,8 +152,9 @@ static int load_index(struct vocab *v, struct err *e)
             continue;
         while (v->index[i] && !str_eq(vocab_text(v, (int32_t)(v->index[i] - 1)), text))
             i = (i + 1) & (v->index_cap - 1);
-        if (!v->index[i] || token_is_plain(v, t) || !token_is_plain(v, (int32_t)(v->index[i] - 1)))
-            v->index[i] = (uint32_t)t + 1;
+        if (v->index[i])
+            return err_set(e, ERR_FORMAT, "vocab: tokens %u and %d have the same text; convert the model again", v->index[i] - 1, t);
+        v->index[i] = (uint32_t)t + 1;
     }
     return 0;
 }
