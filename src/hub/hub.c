@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { BLOB_DAYS_MAX = 14 };
+
 static int check_parts(const struct store *s, const struct ref_part *parts, size_t n, struct err *e)
 {
     struct sha256 digest[REF_PARTS_MAX];
@@ -52,18 +54,24 @@ int hub_name_free(const struct store *s, const struct ref *r, const struct sha25
 int hub_name(struct store *s, struct ref *r, const struct ref_part *parts, size_t n, bool replace, bool *was_new, struct err *e)
 {
     struct ref old;
+    struct ref_part *gone = NULL;
     struct sha256 digest;
+    size_t n_gone = 0;
+    uint64_t freed = 0;
     int lock, rc = check_parts(s, parts, n, e);
-    if (rc || (rc = store_lock(s, false, &lock, e)))
+    if (rc || (rc = store_lock(s, true, &lock, e)))
         return rc;
     ref_digest(&digest, parts, n);
-    bool same = !ref_get(s, str_of(r->name), &old, NULL) && !memcmp(&old.digest, &digest, sizeof digest);
+    bool same = !ref_parts(s, str_of(r->name), &old, &gone, &n_gone, NULL) && !memcmp(&old.digest, &digest, sizeof digest);
     if (same)
         r->created_us = old.created_us;
     if (was_new)
         *was_new = !same;
     if (!(rc = hub_name_free(s, r, &digest, replace, e)))
         rc = ref_set_parts(s, r, parts, n, e);
+    if (!rc && !same)
+        (void)drop_unnamed(s, gone, n_gone, false, &freed, NULL); /* what the name meant before */
+    mem_free(gone);
     store_unlock(lock);
     return rc;
 }
@@ -201,6 +209,18 @@ static int remove_locked(struct store *s, struct str name, bool force, uint64_t 
     return rc;
 }
 
+/* Blobs that no name led to for a long time: parts of a pull that never went on, what a name meant while a server held it. */
+static int sweep_blobs(struct store *s, uint64_t *freed, struct err *e)
+{
+    struct ref_part *old;
+    size_t n;
+    int rc = store_old_blobs(s, BLOB_DAYS_MAX, &old, &n, e);
+    if (!rc)
+        rc = drop_unnamed(s, old, n, false, freed, e);
+    mem_free(old);
+    return rc;
+}
+
 int hub_remove(struct store *s, struct str name, bool force, uint64_t *freed, struct err *e)
 {
     int lock, rc = store_lock(s, true, &lock, e);
@@ -208,6 +228,8 @@ int hub_remove(struct store *s, struct str name, bool force, uint64_t *freed, st
     if (rc)
         return rc;
     rc = remove_locked(s, name, force, freed, e);
+    if (!rc)
+        rc = sweep_blobs(s, freed, e);
     store_unlock(lock);
     return rc;
 }

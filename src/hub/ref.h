@@ -11,10 +11,6 @@
 #include "hub/store.h"
 
 enum { REF_NAME_MAX = 128, REF_FIELD_MAX = 255, REF_PARTS_MAX = 256 };
-struct ref_part { /* one blob */
-    struct sha256 digest;
-    uint64_t      size;
-};
 struct ref {
     char          name[REF_NAME_MAX + 1];        /* "guide", "org/model" */
     char          repository[REF_FIELD_MAX + 1]; /* "local" for a file added by hand */

@@ -3,6 +3,7 @@
 #include "base/os.h"
 #include "base/sandbox.h"
 #include "base/str.h"
+#include "base/vec.h"
 #include "format/modelfile.h"
 #include "hub/hub_int.h"
 #include "hub/partial.h"
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 struct store {
@@ -333,5 +335,31 @@ int store_delete(struct store *s, const struct sha256 *digest, struct err *e)
     int rc = store_path(s, digest, path, e);
     if (!rc && unlink(path) != 0)
         rc = fail(e, "remove", path);
+    return rc;
+}
+
+int store_old_blobs(const struct store *s, uint32_t days, struct ref_part **out, size_t *n, struct err *e)
+{
+    struct VEC(struct ref_part) v = {0};
+    char dir[STORE_PATH_MAX];
+    time_t now = time(NULL);
+    int rc = 0;
+    *out = NULL, *n = 0;
+    (void)str_fmt(dir, sizeof dir, "%s/blobs/sha256", s->dir);
+    DIR *d = opendir(dir);
+    if (!d)
+        return fail(e, "open", dir);
+    for (struct dirent *x; !rc && (x = readdir(d));) {
+        struct ref_part one;
+        struct stat st;
+        if (!str_hex(str_of(x->d_name), one.digest.b, sizeof one.digest.b) || fstatat(dirfd(d), x->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+            now - st.st_mtime <= (time_t)days * 86400)
+            continue;
+        one.size = (uint64_t)st.st_size;
+        if (!vec_push(&v, one))
+            rc = err_set(e, ERR_NO_MEMORY, "hub: no memory to list the blobs");
+    }
+    closedir(d);
+    *out = v.p, *n = v.n;
     return rc;
 }

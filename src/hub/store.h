@@ -46,8 +46,15 @@ int store_delete(struct store *s, const struct sha256 *digest, struct err *e) MU
 /* ERR_CONFLICT while a process holds the blob; success also when it is not there. */
 int store_idle(const struct store *s, const struct sha256 *digest, struct err *e) MUST_USE;
 
-/* A lock on the whole store, shared or exclusive; waits. Refs are set under a shared one together with the blobs they name, and removed under
- * the exclusive one together with the blobs that no ref names any more. store_unlock closes fd. */
+/* Blobs written more than so many days ago; *out is the caller's (mem_free). */
+struct ref_part { /* one blob */
+    struct sha256 digest;
+    uint64_t      size;
+};
+int store_old_blobs(const struct store *s, uint32_t days, struct ref_part **out, size_t *n, struct err *e) MUST_USE;
+
+/* A lock on the whole store, shared or exclusive; waits. Refs and the blobs that they name change together under the exclusive one.
+ * store_unlock closes fd. */
 int  store_lock(const struct store *s, bool exclusive, int *fd, struct err *e) MUST_USE;
 void store_unlock(int fd);
 /* Keeps a blob from being removed until fd is closed: who serves a model holds its blobs. */

@@ -262,4 +262,40 @@ TEST(damaged_refs_are_refused_and_left_out)
     wipe();
 }
 
+TEST(a_removed_name_frees_what_no_other_leads_to)
+{
+    struct store *s;
+    struct err e = {0};
+    struct ref one, two;
+    struct hub_model m;
+    uint64_t freed;
+    char path[STORE_PATH_MAX];
+    struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    CHECK(fresh() && make_gguf(in_tmp("one.gguf"), "one", 400) && make_gguf(in_tmp("two.gguf"), "two", 800) && !store_open(&s, in_tmp("hub"), &e));
+    CHECK(!hub_add(s, in_tmp("one.gguf"), STR("a"), false, NULL, NULL, &one, &e) &&
+          !hub_add(s, in_tmp("one.gguf"), STR("b"), false, NULL, NULL, NULL, &e));
+    CHECK(!hub_remove(s, STR("a"), false, &freed, &e) && freed == 0 && count_files(in_tmp("hub/blobs/sha256")) == 1);
+    CHECK(hub_remove(s, STR("a"), false, &freed, &e) == -ERR_NO_MODEL);
+    /* Held: not without force, and nothing has changed then. */
+    CHECK(!hub_model_open(&m, s, STR("b"), &e) && !hub_model_hold(&m, s, &e));
+    CHECK(hub_remove(s, STR("b"), false, &freed, &e) == -ERR_CONFLICT && !ref_get(s, STR("b"), &one, &e));
+    CHECK(!hub_remove(s, STR("b"), true, &freed, &e) && freed == one.size && count_files(in_tmp("hub/blobs/sha256")) == 0);
+    hub_model_close(&m);
+    /* A name that moves on frees what it meant. */
+    CHECK(!hub_add(s, in_tmp("one.gguf"), STR("a"), false, NULL, NULL, NULL, &e) &&
+          !hub_add(s, in_tmp("two.gguf"), STR("a"), true, NULL, NULL, &two, &e));
+    CHECK(count_files(in_tmp("hub/blobs/sha256")) == 1 && store_has(s, &two.digest, two.size));
+    CHECK(hub_add(s, in_tmp("one.gguf"), STR("a"), false, NULL, NULL, NULL, &e) == -ERR_CONFLICT && count_files(in_tmp("hub/blobs/sha256")) == 1);
+    /* A blob without a name goes with the next removal when it is old, and not before. */
+    struct sha256 orphan;
+    uint64_t size;
+    CHECK(!store_add(s, in_tmp("one.gguf"), NULL, NULL, &orphan, &size, &e) &&
+          !hub_add(s, in_tmp("two.gguf"), STR("b"), false, NULL, NULL, NULL, &e));
+    CHECK(!hub_remove(s, STR("b"), false, &freed, &e) && freed == 0 && store_has(s, &orphan, size));
+    CHECK(!store_path(s, &orphan, path, &e) && utimensat(AT_FDCWD, path, old, 0) == 0);
+    CHECK(!hub_remove(s, STR("a"), false, &freed, &e) && freed == two.size + size && count_files(in_tmp("hub/blobs/sha256")) == 0);
+    store_close(s);
+    wipe();
+}
+
 TEST_MAIN()
