@@ -148,8 +148,9 @@ int modelfile_u32(const struct modelfile *f, const char *key, uint32_t min, uint
         return wrong_type(m, "an integer", e);
     bool fits = read_i64(m->type, m->data, &v);
     if (!fits || v < min || v > max)
-        return err_set(e, ERR_FORMAT, "gguf: metadata key %s is %lld%s, outside %u to %u; the file is damaged or of a kind that this build does not read",
-                       key, (long long)(fits ? v : INT64_MAX), fits ? "" : " or more", min, max);
+        return err_set(e, ERR_FORMAT,
+                       "gguf: metadata key %s is %lld%s, outside %u to %u; the file is damaged or of a kind that this build does not read", key,
+                       (long long)(fits ? v : INT64_MAX), fits ? "" : " or more", min, max);
     *out = (uint32_t)v;
     return 0;
 }

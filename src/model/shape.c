@@ -39,7 +39,9 @@ static int find_family(const struct family **out, struct model_shape *s, const s
     char names[256] = "";
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", all[i]->name);
-    return err_set(e, ERR_FORMAT, "model: the architecture \"%s\" is not one that this build runs; it runs %s: take a model of one of these", shown(arch).z, names);
+    return err_set(e, ERR_FORMAT,
+                   "model: the architecture \"%s\" is not one that this build runs; it runs %s: take a model of one of these", shown(arch).z,
+                   names);
 }
 
 /* Keys whose presence with another value than the neutral one changes the arithmetic. */

@@ -325,7 +325,7 @@ TEST(layers_that_differ)
     KEY_A("llama.attention.head_count_kv", "blk.1.attn_k.weight has the shape", 2, 4);
     KEY_A("llama.feed_forward_length", "blk.1.ffn_gate.weight has the shape", 160, 128);
     KEY_A("llama.feed_forward_length", "value 1 of metadata key llama.feed_forward_length", 160, 0);
-    KEY_A("llama.feed_forward_length", "value 0 of metadata key llama.feed_forward_length is 2147483647, no integer from 1 to 1048576", INT32_MAX, 160);
+    KEY_A("llama.feed_forward_length", "feed_forward_length is 2147483647, no integer from 1 to 1048576", INT32_MAX, 160);
     KEY_A("llama.block_count", "llama.block_count", 2, 2);
     KEY_A("llama.context_length", "llama.context_length", 256);
     KEY_A("llama.attention.sliding_window_pattern", "sliding_window is missing", 0, 1);
