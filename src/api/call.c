@@ -385,6 +385,22 @@ static void on_gone(void *arg)
     call_stop_all(c);
 }
 
+/* What comes before the answers must fit into memory, and in a stream into what may wait for a slow reader. */
+static int check_echo(const struct call *c, struct err *e)
+{
+    uint64_t tokens = 0, bytes = 0;
+    for (uint32_t i = 0; i < c->n_prompts; i++)
+        tokens += c->prompts[i].tokens.n, bytes += c->prompts[i].text.n;
+    uint32_t most = c->q.stream ? SCORED_STREAM_MAX : SCORED_MAX;
+    if (c->q.prompt_logprobs && tokens * c->q.n > most)
+        return err_param(e, ERR_BAD_VALUE, "logprobs", "log probabilities of %llu prompt tokens are too many for one request (%u%s); send less of it",
+                         (unsigned long long)tokens * c->q.n, most, c->q.stream ? " in a stream" : "");
+    if (c->q.echo && c->q.stream && bytes * c->q.n > ECHO_STREAM_MAX)
+        return err_param(e, ERR_BAD_VALUE, "echo", "a stream echoes at most %d bytes, and the prompts have %llu; leave echo or stream out",
+                         ECHO_STREAM_MAX, (unsigned long long)bytes * c->q.n);
+    return 0;
+}
+
 /* The choices, and the most that each may answer. */
 static int make_choices(struct call *c, struct err *e)
 {
@@ -440,7 +456,7 @@ int call_begin(struct call *c, struct err *e)
 {
     struct api *a = c->api;
     int rc = call_allowed(a, c->q.model, e);
-    if (rc < 0 || (rc = make_choices(c, e)) < 0)
+    if (rc < 0 || (rc = check_echo(c, e)) < 0 || (rc = make_choices(c, e)) < 0)
         return rc;
     link_call(c);
     c->state = CALL_HOLDING;

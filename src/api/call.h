@@ -18,6 +18,9 @@ enum {
     STOPS_MAX = 4,
     STOP_BYTES = 256,
     CHOICES_MAX = 8,
+    SCORED_MAX = 1 << 17,         /* prompt tokens of a call whose log probabilities are told: each takes memory until the answer */
+    SCORED_STREAM_MAX = 2048,     /* the same in a stream, which sends them at once */
+    ECHO_STREAM_MAX = 256 << 10,  /* bytes of a prompt that a stream echoes */
     CALL_JOBS_MAX = 32, /* of one call at once; its other prompts wait for them */
 };
 

@@ -138,6 +138,13 @@ test("a stop string ends the text, and the tokens after it are not told of", asy
   same((await collect({ max_tokens: 30, stop, logprobs: 1 })).tokens, r.choices[0].logprobs.tokens, "streamed");
 });
 
+test("what is echoed has a size that a request can carry", async () => {
+  const long = Array(9).fill((await tokenize("a b c d e f g h ".repeat(40))).slice(0, 256));
+  await refused({ prompt: long, echo: true, logprobs: 1, max_tokens: 1, stream: true }, "logprobs", "invalid_value");
+  same((await create({ prompt: long, echo: true, logprobs: 1, max_tokens: 0 })).choices.length, 9, "plain");
+  await refused({ prompt: Array(128).fill("x".repeat(900)), n: 4, echo: true, max_tokens: 1, stream: true }, "echo", "invalid_value");
+});
+
 test("control tokens in a raw prompt are recognised", async () => {
   check((await create({ prompt: "<|im_end|>", max_tokens: 1 })).usage.prompt_tokens < (await create({ prompt: "<|im_en|>d", max_tokens: 1 })).usage.prompt_tokens, "one token");
 });

@@ -138,4 +138,16 @@ test("n choices, plain and streamed, with log probabilities of their own", async
   same(plain.usage.prompt_tokens_details.cached_tokens, 0);
 });
 
+test("one place and a short queue change no answer", async () => {
+  const narrow = await startDemo("--sequences", "1", "--queue", "20"), other = client(narrow);
+  const more = { model: narrow.model, messages, n: 8, temperature: 1.1, seed: 12, max_tokens: 20 };
+  const wide = await openai.chat.completions.create(more), tight = await other.chat.completions.create(more);
+  same(tight.choices.map((c) => c.message.content), wide.choices.map((c) => c.message.content), "texts");
+  same([tight.usage.prompt_tokens, tight.usage.completion_tokens, tight.usage.sluice.cost], [wide.usage.prompt_tokens, wide.usage.completion_tokens, wide.usage.sluice.cost], "the bill");
+  const inputs = Array.from({ length: 100 }, (_, i) => `text ${i % 3}`);
+  const [a, b] = await Promise.all([openai, other].map((o) => o.embeddings.create({ model: narrow.model, input: inputs, encoding_format: "float" })));
+  same(b.data.map((d) => d.embedding), a.data.map((d) => d.embedding), "embeddings");
+  await narrow.stop();
+});
+
 await run();

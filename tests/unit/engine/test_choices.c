@@ -320,4 +320,29 @@ TEST(embeddings_beside_answers)
     engine_free(g);
 }
 
+/* Six answers grow over a second page while an embedding is in the middle of its text: it is the junior and loses its pages. */
+TEST(an_embedding_that_loses_its_pages_is_the_same)
+{
+    struct engine_stats st;
+    float               want[FAKE_WIDTH];
+    CHECK(open_engine(700, &(struct engine_opts){.kv_bytes = 23 * 4096, .seqs_max = 12, .chunk = 8}));
+    for (uint32_t i = 0; i < 6; i++) {
+        struct seq_opts o = request(i, i, 60);
+        o.max_tokens = 200, o.ignore_eos = true;
+        CHECK(start_choices(i, 1, o));
+    }
+    struct seq_opts o = request(6, 6, 700);
+    o.kind = SEQ_EMBED, o.pooling = POOL_MEAN;
+    CHECK(start_choices(6, 1, o));
+    for (int i = 0; i < 7; i++)
+        JOB_DONE(&jobs[i]);
+    engine_stats(g, &st);
+    CHECK_MSG(st.evictions > 0, "nothing was evicted: the test proves nothing");
+    naive_vector(&o, want);
+    CHECK(job_ok(&jobs[6]) && jobs[6].n_vector == 1 && jobs[6].counts.input == 700);
+    for (int k = 0; k < FAKE_WIDTH; k++)
+        CHECK_MSG(close_to(jobs[6].vector[k], (double)want[k]), "%g, not %g", (double)jobs[6].vector[k], (double)want[k]);
+    engine_free(g);
+}
+
 TEST_MAIN()
