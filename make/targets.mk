@@ -1,4 +1,4 @@
-.PHONY: all help run test check asan tsan fuzz soak bench tidy test-clean install clean golden
+.PHONY: all help run test check asan tsan fuzz soak proxy bench tidy test-clean install clean golden
 all: $(OUT)/sluice ## builds build/sluice
 run: all ## serves the guide model on http://127.0.0.1:8000 with a demo account
 	@$(OUT)/sluice serve --demo
@@ -14,6 +14,8 @@ fuzz: packages-fuzz ## every fuzz target for FUZZ_SECONDS (10)
 	@tests/suites.sh fuzz
 soak: packages packages-test ## SOAK_SECONDS (an hour) of 64 clients and a kill -9 every five minutes, then the verdict
 	@$(MAKE) --no-print-directory suite-soak
+proxy: packages packages-proxy packages-test ## the raw HTTP requests through nginx and haproxy (installs them)
+	@$(MAKE) --no-print-directory suite-proxy
 bench: $(BENCH) ## benchmarks that print shares of the machine's limits; results go to bench/results
 	@for b in $(BENCH); do echo "== $$b"; $$b || exit 1; done
 tidy: ## layers and style

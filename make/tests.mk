@@ -68,6 +68,7 @@ suite-check: $(OUT)/check ; @$<
 suite-docs: ; @tests/docs/run.sh
 $(OUT)/net/echo_server: tests/net/echo_server.c $(call archives,$(USES_net)) | packages
 	@mkdir -p $(@D) && $(call link,$@,$<,,$(call archives,$(USES_net)))
+suite-proxy: $(OUT)/net/echo_server ; @python3 tests/net/proxy.py $(OUT)/net/echo_server
 suite-net: $(OUT)/net/echo_server ; @OUT=$(OUT) tests/net/run.sh
 $(OUT)/test/fake_server: tests/api/fake_server.c $(call archives,$(FOLDERS)) | packages
 	@mkdir -p $(@D) && echo "  TEST $@" && $(call link,$@,$<,,$(call archives,$(FOLDERS)))
