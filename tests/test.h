@@ -1,6 +1,7 @@
 /* A test program: `TEST(name) { CHECK(x == 1); }` for each case, TEST_MAIN() at the end. Prints one line a failure and, last,
  * "N passed, N failed, N skipped". argv[1] limits to cases whose name contains it. */
 #pragma once
+#include "test_data.h"
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,16 +68,3 @@ static inline int test_run(const char *only)
 }
 #define TEST_MAIN()                                                                                                                        \
     int main(int argc, char **argv) { return test_run(argc > 1 ? argv[1] : NULL); }
-
-/* Where the test data is: $SLUICE_TEST_DATA, else ../shared/data; NULL when absent. Static storage. */
-static inline const char *test_data(const char *rel)
-{
-    static char path[1024];
-    const char *dir = getenv("SLUICE_TEST_DATA");
-    snprintf(path, sizeof path, "%s/%s", dir ? dir : "../shared/data", rel);
-    FILE *f = fopen(path, "rb");
-    if (!f)
-        return NULL;
-    fclose(f);
-    return path;
-}

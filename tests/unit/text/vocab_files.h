@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/os.h"
 #include "format/modelfile.h"
+#include "test_data.h"
 #include "text/vocab.h"
 #include <unistd.h>
 
