@@ -58,7 +58,6 @@ INTS(slli_epi32, (__m512i a, unsigned n), (uint32_t)a.i[l] << n)
 INTS(or_si512, (__m512i a, __m512i b), a.i[l] | b.i[l])
 INTS(srli_epi32, (__m512i a, unsigned n), (uint32_t)a.i[l] >> n)
 INTS(srai_epi32, (__m512i a, unsigned n), a.i[l] >> n)
-INTS(slli_epi16, (__m512i a, int n), (((uint32_t)a.i[l] >> 16 << n) & 0xffff) << 16 | (((uint32_t)a.i[l] << n) & 0xffff))
 INTS(srli_epi16, (__m512i a, int n), ((uint32_t)a.i[l] >> 16 >> n) << 16 | ((uint32_t)a.i[l] & 0xffff) >> n)
 INTS(cvtepu16_epi32, (__m256i a), a.h[l])
 INTS(cvtps_epi32, (__m512 a), fabsf(a.f[l]) < 0x1p31f ? (int32_t)rintf(a.f[l]) : INT32_MIN)
@@ -147,7 +146,6 @@ EMU float emu_reduce_max_ps(__m512 a)
 #define _mm512_or_si512        emu_or_si512
 #define _mm512_srli_epi32      emu_srli_epi32
 #define _mm512_srai_epi32      emu_srai_epi32
-#define _mm512_slli_epi16      emu_slli_epi16
 #define _mm512_cvtepu8_epi32   emu_cvtepu8_epi32
 #define _mm512_slli_epi32      emu_slli_epi32
 #define _mm512_srli_epi16      emu_srli_epi16

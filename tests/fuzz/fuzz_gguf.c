@@ -1,5 +1,6 @@
-/* A model file from an enemy: parse it, read every key in every way, check it as a model of each family, load its vocabulary, and, where
- * it is a small sound model, load it and compute a step. Seeds: tests/fuzz/corpus/gguf (tools/tinymodel with small sizes). */
+/* A model from an enemy: parse it, read every key in every way, check it as a model of each family, load its vocabulary, and, where it is a
+ * small sound model, load it and compute a step. Several files one behind the other, each from its "GGUF" on, are the parts of a split model.
+ * Seeds: tests/fuzz/corpus/gguf (tools/tinymodel with small sizes; q2_k and q4_k with other types for the embedding; split: its parts joined). */
 #include "base/mem.h"
 #include "format/modelfile.h"
 #include "model/model.h"
@@ -52,21 +53,56 @@ static void step(struct model *m)
     mem_free(logits);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+enum { PARTS_MAX = 8 };
+struct input {
+    void  *p[PARTS_MAX]; /* copies: the parser wants aligned bytes, and the sanitizer sees one too far */
+    size_t n;
+};
+
+/* Cuts the input before each "GGUF" of version 3; what comes before the first belongs to it. */
+static void input_cut(struct input *in, size_t size[PARTS_MAX], const uint8_t *p, size_t n)
+{
+    in->n = 0;
+    for (size_t from = 0, to; in->n < PARTS_MAX && (from < n || in->n == 0); from = to) {
+        const uint8_t *next = n - from > 8 ? memmem(p + from + 1, n - from - 1, "GGUF\3\0\0", 8) : NULL;
+        to = next && in->n + 1 < PARTS_MAX ? (size_t)(next - p) : n;
+        size[in->n] = to - from;
+        if (!(in->p[in->n] = malloc(to - from + 1)))
+            abort();
+        memcpy(in->p[in->n++], p + from, to - from);
+    }
+}
+
+/* NULL: it was refused, with a reason. */
+static struct modelfile *model_of(const struct input *in, const size_t size[PARTS_MAX])
+{
+    struct modelfile *f[PARTS_MAX] = {0}, *whole = NULL;
+    struct err e = {0};
+    int rc = 0;
+    size_t i = 0;
+    for (; i < in->n && !rc; i++)
+        rc = gguf_parse(&f[i], in->p[i], size[i], &e);
+    if (!rc && in->n > 1)
+        rc = modelfile_join(&whole, f, in->n, &e);
+    else if (!rc)
+        whole = f[0];
+    else
+        for (size_t k = 0; k < i; k++)
+            modelfile_close(f[k]);
+    if (rc ? whole || !e.msg[0] : !whole)
+        abort();
+    return whole;
+}
+
+static void use(struct modelfile *f)
 {
     static struct device *dev;
-    struct modelfile *f;
     struct model_shape s;
     struct model *m;
     struct vocab *v;
     struct err e;
     if (!dev && device_new(&dev, &(struct device_opts){.n_threads = 1}, &e))
         abort();
-    if (gguf_parse(&f, p, n, &e)) {
-        if (f || !e.msg[0])
-            abort();
-        return 0;
-    }
     read_all(f);
     if (!vocab_load(&v, f, &e))
         vocab_free(v);
@@ -76,6 +112,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
             model_free(m);
         }
     }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+    struct input in;
+    size_t size[PARTS_MAX];
+    input_cut(&in, size, p, n);
+    struct modelfile *f = model_of(&in, size);
+    if (f)
+        use(f);
     modelfile_close(f);
+    for (size_t i = 0; i < in.n; i++)
+        free(in.p[i]);
     return 0;
 }

@@ -16,15 +16,12 @@ INLINE __m512i four_bytes(const void *p)
     return _mm512_set1_epi32(v);
 }
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wsign-conversion" /* gcc's shifts take an int, clang's an unsigned */
-/* Bits [at, at + n) of each byte of v, moved to bit `to`: shifts of 16-bit lanes, and the mask drops what crosses. */
+/* Bits [at, at + n) of each byte of v, moved to bit `to`: shifts of whole lanes, and the mask drops what crosses. */
 INLINE __m512i bits(__m512i v, const int at, const int n, const int to)
 {
-    v = at > to ? _mm512_srli_epi16(v, at - to) : at < to ? _mm512_slli_epi16(v, to - at) : v;
+    v = at > to ? _mm512_srli_epi32(v, (unsigned)(at - to)) : at < to ? _mm512_slli_epi32(v, (unsigned)(to - at)) : v;
     return _mm512_and_si512(v, _mm512_set1_epi8((char)(((1 << n) - 1) << to)));
 }
-#pragma GCC diagnostic pop
 
 /* Codes of values 4v to 4v + 3; q: the vectors of 32 values. */
 INLINE __m512i codes(const uint8_t *q, const int n_bits, const int v)
