@@ -312,10 +312,15 @@ TEST(what_cannot_be_loaded_is_an_error_to_who_asked)
     CHECK(ask(&a, 0, &e) == 1);
     run_until_told(&a);
     CHECK(a.err.code == ERR_NO_ROOM && strstr(a.err.msg, "--memory") && !err_retry(a.err.code));
-    CHECK(ask(&a, 1, &e) == 1 && ask(&b, 1, &e) == 1);
+    CHECK(ask(&a, 1, &e) == 1);
+    int second = ask(&b, 1, &e); /* waits with the first, or comes when that has failed already */
+    CHECK(second == 1 || second == -ERR_NOT_FOUND);
     run_until_told(&a);
-    run_until_told(&b);
-    CHECK(a.err.code == ERR_NOT_FOUND && b.err.code == ERR_NOT_FOUND && strstr(a.err.msg, "/nowhere/x.gguf"));
+    CHECK(a.err.code == ERR_NOT_FOUND && strstr(a.err.msg, "/nowhere/x.gguf"));
+    if (second == 1) {
+        run_until_told(&b);
+        CHECK(b.err.code == ERR_NOT_FOUND);
+    }
     CHECK(ask(&a, 1, &e) == -ERR_NOT_FOUND); /* not tried again at once */
     CHECK(ask(&a, 2, &e) == 1);
     run_until_told(&a);
