@@ -89,7 +89,7 @@ static inline void tiny_byte_char(char out[5], int byte)
 /* Byte-level BPE: 256 bytes, a few merges ("\xc4\xa0" is a blank), ChatML's three control tokens, unused ones up to the size. */
 static inline void tiny_vocab_bpe(struct tiny_vocab *v, struct gguf_writer *w)
 {
-    static const char *const merge[] = {"t h", "th e", "\xc4\xa0 t", "\xc4\xa0t he", "i n", "e r", "o n", "\xc4\xa0 a"};
+    static const char *const merge[] = {"t h", "th e", "\xc4\xa0 t", "\xc4\xa0 the", "i n", "e r", "o n", "\xc4\xa0 a"};
     enum { N = sizeof merge / sizeof *merge };
     struct str m[N];
     char t[64];
