@@ -127,8 +127,6 @@ static void good_map(void)
     X(merge_with_nothing_left, BPE, "merge 0 (2 bytes)", l.t.merges[0] = STR(" a"))                                                                  \
     X(empty_merge, BPE, "merge 0 (0 bytes)", l.t.merges[0] = STR(""))                                                                                \
     X(long_merge, BPE, "merge 0 (8193 bytes)", (long_text[4000] = ' ', l.t.merges[0] = (struct str){long_text, 8193}))                               \
-    X(merge_joins_no_token, BPE, "merge 0 joins or makes what is no token", l.t.merges[0] = STR("a q"))                                              \
-    X(merge_makes_no_token, BPE, "merge 1 joins or makes what is no token", l.t.merges[l.t.n_merges++] = STR("b a"))                                 \
     X(bos_past_the_end, SPM, "bos_token_id is 7, past the last token 6", (l.id_key = "tokenizer.ggml.bos_token_id", l.id = 7))                       \
     X(eos_past_the_end, BPE, "eos_token_id is 2147483648", (l.id_key = "tokenizer.ggml.eos_token_id", l.id = 1u << 31))                              \
     X(unk_past_the_end, UNIGRAM, "unknown_token_id is 4294967294", (l.id_key = "tokenizer.ggml.unknown_token_id", l.id = UINT32_MAX - 1))            \
