@@ -314,6 +314,22 @@ def a_server_without_ranges(s):
     b.pull()
     b.blob_is(content)
     b.run("rm", REPO, code=0)
+    turns = [0]
+
+    def rewrite(r):  # the second answer has other bytes where the first had good ones: they must not touch the disk
+        if "resolve" in r.path:
+            turns[0] += 1
+            if turns[0] <= 2:  # the head, then the rest
+                r.plan.cut_after = 7 << 20
+            else:
+                r.plan.swap = lambda piece, at: bytes(len(piece)) if at < 6 << 20 else piece
+
+    b.hub.faults[:] = [lambda r: setattr(r.plan, "ignore_range", True), rewrite]
+    part = os.path.join(b.data, "d", "hub", "partial", f"sha256-{content.sha256}.journal")
+    b.pull(REPO, "--connections", "1")
+    assert turns[0] >= 3 and not os.path.exists(part)
+    b.blob_is(content)
+    b.run("rm", REPO, code=0)
     turn = [0]
 
     def sometimes(r):  # a fleet of which one gives ranges and another none
