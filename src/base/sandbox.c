@@ -137,7 +137,7 @@ int sandbox_run(struct sandbox_end *end, struct buf *out, const struct sandbox_c
     return bad ? err_set(e, ERR_IO, "sandbox: no child process can be started: %s", strerror(bad)) : 0;
 }
 
-static bool limit(int what, uint64_t max)
+static bool limit(__rlimit_resource_t what, uint64_t max)
 {
     struct rlimit r;
     return getrlimit(what, &r) == 0 &&
