@@ -115,11 +115,11 @@ bool jitem(struct jrun *r, const struct jval *v, const struct jval *key, struct 
 {
     struct jval in = *v, k = *key;
     int64_t i;
-    bool found = false;
+    bool found = false, may = false;
     if (in.type == J_UNDEF)
         return is_undefined(r, &in, "items, and no ", k.type == J_STR ? jstr_raw(k.s) : STR("item"));
     *out = jundef(k.type == J_STR ? k.s : jstr_lit("an item"));
-    if (in.type == J_DICT && jhashable(&k) && !jdict_get(r, in.d, &k, out, &found))
+    if (in.type == J_DICT && (!jhashable(r, &k, &may) || (may && !jdict_get(r, in.d, &k, out, &found))))
         return false;
     if (found)
         return true;

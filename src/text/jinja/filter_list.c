@@ -14,10 +14,10 @@ bool jattr_path(struct jrun *r, const struct jval *v, const struct jval *path, s
         int64_t i;
         one = str_split(&rest, '.');
         struct jval key = str_i64(one, &i) ? jint(i) : jstr_val(jstr_data(one.p, one.n));
-        if (!jitem(r, &in, &key, out))
+        if (!jstep(r, 1) || !jitem(r, &in, &key, out))
             return false;
     }
-    return jstep(r, 1);
+    return true;
 }
 
 static bool f_list(struct jrun *r, const struct jval *v, const struct jargs *a, struct jval *out)

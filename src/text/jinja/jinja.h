@@ -258,7 +258,7 @@ bool jtruthy(const struct jval *v);
 bool jlist_new(struct jrun *r, size_t n, struct jval *out);
 bool jtuple_new(struct jrun *r, size_t n, struct jval *out);
 bool jdict_new(struct jrun *r, size_t cap, struct jval *out);
-bool jhashable(const struct jval *v); /* may be a key */
+bool jhashable(struct jrun *r, const struct jval *v, bool *out); /* may it be a key? */
 bool jdict_get(struct jrun *r, const struct jdict *d, const struct jval *key, struct jval *out, bool *found);
 bool jdict_gets(struct jrun *r, const struct jdict *d, struct str key, struct jval *out, bool *found);
 bool jdict_set(struct jrun *r, struct jdict *d, struct jval key, struct jval v);

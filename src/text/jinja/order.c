@@ -52,7 +52,7 @@ bool jequal(struct jrun *r, const struct jval *a, const struct jval *b, bool *ou
         return false;
     if (a->type == J_STR && b->type == J_STR) {
         *out = jstr_same(a->s, b->s);
-        ok = jstep(r, *out ? a->s.n / 64 : 0);
+        ok = jstep(r, a->s.n == b->s.n ? a->s.n / 64 : 0);
     } else if (a->type == J_INT && b->type == J_INT)
         *out = a->i == b->i;
     else if (jnumber(a, &x) && jnumber(b, &y))

@@ -125,7 +125,7 @@ static bool m_cut_affix(const struct on *c, struct jval *out)
     if (starts(s, affix, c->how == 's'))
         s = c->how == 's' ? jstr_cut(s, 0, s.n - affix.n) : jstr_cut(s, affix.n, s.n);
     *out = jstr_val(s);
-    return true;
+    return jstep(c->r, affix.n / 64);
 }
 
 static bool m_replace(const struct on *c, struct jval *out)
@@ -186,6 +186,8 @@ static bool m_justify(const struct on *c, struct jval *out)
     int64_t width = 0, n = (int64_t)jstr_chars(c->s);
     if (!int_arg(c, 0, NULL, &width) || (c->a->n > 1 && !text_arg(c, 1, NULL, &fill)))
         return false;
+    if (!jstep(c->r, (c->s.n + fill.n) / 32))
+        return false;
     if (jstr_chars(fill) != 1)
         return jfail(c->r, "a text is filled with one character");
     int64_t more = width > n ? width - n : 0, left = more / 2 + (more & width & 1); /* as Python divides an odd rest */
@@ -203,7 +205,7 @@ static bool m_zfill(const struct on *c, struct jval *out)
 {
     struct jstr parts[2] = {jstr_cut(c->s, 0, 0), c->s};
     int64_t width = 0, n = (int64_t)jstr_chars(c->s);
-    if (!int_arg(c, 0, NULL, &width))
+    if (!jstep(c->r, c->s.n / 32) || !int_arg(c, 0, NULL, &width))
         return false;
     if (c->s.n && (c->s.p[0] == '-' || c->s.p[0] == '+'))
         parts[0] = jstr_cut(c->s, 0, 1), parts[1] = jstr_cut(c->s, 1, c->s.n);

@@ -125,16 +125,19 @@ bool jtest(struct jrun *r, struct str name, const struct jval *v, const struct j
     if (compare_name(name))
         return jorder(r, compare_name(name), v, &with, out);
     if (str_eqz(name, "sameas"))
-        return *out = same_thing(v, &with), true;
+        return *out = same_thing(v, &with), jstep(r, v->type == J_STR ? v->s.n / 64 : 0);
     if (str_eqz(name, "divisibleby"))
         return divides(r, v, &with, 0, out);
     if (str_eqz(name, "odd") || str_eqz(name, "even"))
         return divides(r, v, &two, name.p[0] == 'o', out);
     if (str_eqz(name, "upper") || str_eqz(name, "lower"))
         return by_case(r, v, name.p[0] == 'u', out);
-    if ((str_eqz(name, "filter") || str_eqz(name, "test")) && !jhashable(v))
-        return jfail(r, "%s is no name", jtype_name(v));
-    if (str_eqz(name, "filter") || str_eqz(name, "test"))
+    if (str_eqz(name, "filter") || str_eqz(name, "test")) {
+        if (!jhashable(r, v, out))
+            return false;
+        if (!*out)
+            return jfail(r, "%s is no name", jtype_name(v));
         return *out = v->type == J_STR && (name.p[0] == 'f' ? jfilter_known(jstr_raw(v->s)) : jtest_known(jstr_raw(v->s))), true;
+    }
     return type_test(name, v, out);
 }

@@ -110,29 +110,42 @@ bool jdict_new(struct jrun *r, size_t cap, struct jval *out)
     return true;
 }
 
-bool jhashable(const struct jval *v)
+static bool hashable(struct jrun *r, const struct jval *v, int depth, bool *out)
 {
-    bool ok = v->type != J_DICT && (v->type != J_LIST || v->l->tuple);
-    for (uint32_t i = 0; ok && v->type == J_LIST && i < v->l->n; i++)
-        ok = v->l->v[i].type != J_DICT && v->l->v[i].type != J_LIST ? true : v->l->v[i].type == J_LIST && v->l->v[i].l->tuple && v->l->v[i].l->n == 0;
-    return ok;
+    *out = v->type != J_DICT && (v->type != J_LIST || (v->l->tuple && depth < 64));
+    if (!*out || v->type != J_LIST)
+        return true;
+    for (uint32_t i = 0; *out && i < v->l->n; i++)
+        if (!jstep(r, 1) || !hashable(r, &v->l->v[i], depth + 1, out))
+            return false;
+    return true;
+}
+
+bool jhashable(struct jrun *r, const struct jval *v, bool *out)
+{
+    return hashable(r, v, 0, out);
 }
 
 static bool find(struct jrun *r, const struct jdict *d, const struct jval *key, uint32_t *at)
 {
-    if (!jhashable(key))
+    bool may;
+    size_t bytes = 0;
+    if (!jhashable(r, key, &may))
+        return false;
+    if (!may)
         return jfail(r, "%s cannot be the key of a dict", jtype_name(key));
     for (*at = 0; *at < d->n; ++*at) {
         const struct jval *k = &d->k[*at];
         bool same = false;
-        if (key->type == J_STR && k->type == J_STR)
+        if (key->type == J_STR && k->type == J_STR) {
             same = jstr_same(key->s, k->s);
-        else if (key->type != J_STR && k->type != J_STR && !jequal(r, k, key, &same))
+            bytes += key->s.n == k->s.n ? key->s.n : 0;
+        } else if (key->type != J_STR && k->type != J_STR && !jequal(r, k, key, &same))
             return false;
         if (same)
             break;
     }
-    return jstep(r, *at / 16);
+    return jstep(r, *at / 16 + bytes / 64);
 }
 
 bool jdict_get(struct jrun *r, const struct jdict *d, const struct jval *key, struct jval *out, bool *found)
