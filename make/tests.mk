@@ -91,3 +91,6 @@ TSAN_UNIT = $(filter $(foreach f,base net ledger engine backend device,$(OUT)/un
 suite-tsan-unit: ; @$(MAKE) --no-print-directory VARIANT=tsan tsan-unit-run
 tsan-unit-run: ; @$(MAKE) --no-print-directory $(TSAN_UNIT) $(OUT)/tool/tinymodel && tests/run_unit.sh $(TSAN_UNIT)
 suite-fuzz: ; @$(MAKE) --no-print-directory VARIANT=fuzz fuzz-programs && tests/fuzz/run.sh $(BUILD)/fuzz/fuzz $(FUZZ_SECONDS)
+
+# What a test program includes beside its own source.
+-include $(wildcard $(foreach d,unit/*/ tool/ bench/ fuzz/ test/ net/,$(OUT)/$(d)*.d))
