@@ -20,7 +20,8 @@ enum {
 struct run {
     struct fetch *f;
     struct mutex lock;
-    struct cond changed;
+    struct cond changed;         /* bytes came, or the end */
+    struct cond ended;           /* a connection is done, or the end: for the watcher, who looks at bytes now and then only */
     struct ranges have, claimed; /* claimed: a connection is at it */
     uint64_t end;                /* bytes wanted: [0, end) */
     uint64_t moved;
@@ -59,6 +60,7 @@ static void fail_run(struct run *r, int rc, const struct err *e)
         r->rc = rc, r->err = *e;
     r->stop = true;
     cond_broadcast(&r->changed);
+    cond_broadcast(&r->ended);
     mutex_unlock(&r->lock);
 }
 
@@ -346,7 +348,7 @@ static void work(void *arg)
     }
     mutex_lock(&r->lock);
     r->working--;
-    cond_broadcast(&r->changed);
+    cond_broadcast(&r->ended);
     mutex_unlock(&r->lock);
 }
 
@@ -401,7 +403,7 @@ static void watch(struct run *r)
     uint64_t next_sync = clock_ns() + SYNC_MS * 1000000ull;
     mutex_lock(&r->lock);
     while (r->working) {
-        (void)cond_wait_ms(&r->changed, &r->lock, TICK_MS);
+        (void)cond_wait_ms(&r->ended, &r->lock, TICK_MS);
         struct fetch_progress p = {ranges_bytes(&r->have), f->file->size, r->moved};
         bool stop = r->stop;
         mutex_unlock(&r->lock);
@@ -462,6 +464,7 @@ static int run_init(struct run *r, struct fetch *f, uint64_t end, struct err *e)
     memcpy(r->etag, f->etag, sizeof r->etag);
     mutex_init(&r->lock);
     cond_init(&r->changed);
+    cond_init(&r->ended);
     const struct ranges *had = partial_had(f->partial);
     for (size_t i = 0; i < had->n; i++)
         if (!ranges_add(&r->have, had->p[i].from, had->p[i].to))
@@ -475,6 +478,7 @@ static void run_deinit(struct run *r)
     ranges_deinit(&r->claimed);
     mutex_deinit(&r->lock);
     cond_deinit(&r->changed);
+    cond_deinit(&r->ended);
 }
 
 int fetch_head(struct fetch *f, uint64_t n, uint64_t *moved, struct err *e)

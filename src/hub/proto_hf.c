@@ -2,6 +2,7 @@
  *
  *   GET  {endpoint}/api/models/{org}/{name}/revision/{rev}                   sha: the commit that rev is now; cardData.license
  *   GET  {endpoint}/api/models/{org}/{name}/tree/{sha}?recursive=True&expand=False   files; Link rel="next" leads to more
+ *   GET  {endpoint}/api/models/{org}/{name}/revision/{sha}?blobs=true       where a mirror has no tree: siblings
  *   GET  {endpoint}/{org}/{name}/resolve/{sha}/{path}                        bytes; 302 to a CDN for files in LFS
  *
  * A file in LFS has lfs.oid (SHA-256); a small one has oid, git's blob name. */
@@ -25,8 +26,25 @@ static int read_info(struct remote *r, const struct json *j, struct err *e)
     return 0;
 }
 
+/* siblings: rfilename, size, blobId, lfs.sha256 */
+static int read_siblings(struct remote *r, const struct json *j, struct err *e)
+{
+    const struct json *list = json_get(j, "siblings");
+    int rc = json_type(list) == JSON_ARR ? 0 : err_set(e, ERR_REMOTE, "hub: %s lists no files for %s/%s", r->origin.host, r->org, r->name);
+    for (size_t i = 0; i < json_len(list) && !rc; i++) {
+        const struct json *f = json_at(list, i), *lfs = json_get(f, "lfs"), *size = json_get(json_len(lfs) ? lfs : f, "size");
+        if (json_type(size) == JSON_INT && json_int(size) >= 0)
+            rc = remote_add_file(r, json_str(json_get(f, "rfilename")), (uint64_t)json_int(size), json_str(json_get(lfs, "sha256")),
+                                 json_len(lfs) ? STR("") : json_str(json_get(f, "blobId")), e);
+    }
+    return rc;
+}
+
+/* A page of the tree, or an answer with siblings. */
 static int read_page(struct remote *r, const struct json *j, struct err *e)
 {
+    if (json_get(j, "siblings"))
+        return read_siblings(r, j, e);
     if (json_type(j) != JSON_ARR)
         return err_set(e, ERR_REMOTE, "hub: the list of files of %s is no array", r->origin.host);
     for (size_t i = 0; i < json_len(j); i++) {
@@ -43,6 +61,18 @@ static int read_page(struct remote *r, const struct json *j, struct err *e)
             return rc;
     }
     return 0;
+}
+
+static int list_siblings(struct remote *r, struct err *e)
+{
+    char url[URL_LEN_MAX];
+    struct json *j;
+    (void)str_fmt(url, sizeof url, "%s/api/models/%s/%s/revision/%s?blobs=true", r->endpoint, r->org, r->name, r->commit);
+    int rc = remote_json(r, url, &j, NULL, e);
+    if (!rc)
+        rc = read_siblings(r, j, e);
+    json_free(j);
+    return rc;
 }
 
 static int list(struct remote *r, struct err *e)
@@ -66,6 +96,8 @@ static int list(struct remote *r, struct err *e)
         if (!rc)
             rc = read_page(r, j, e);
         json_free(j);
+        if (rc == -ERR_NOT_FOUND && page == 0)
+            return list_siblings(r, e);
     }
     return rc;
 }

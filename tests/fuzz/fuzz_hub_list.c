@@ -50,7 +50,8 @@ static void spec(const char *z)
         ASSERT(*e.msg);
         return;
     }
-    ASSERT(*s.org && *s.name && !strchr(s.org, '/') && !strchr(s.name, '/') && strcmp(s.org, "..") && strcmp(s.name, "..") && !strstr(s.tag, "../"));
+    ASSERT(*s.org && *s.name && !strchr(s.org, '/') && !strchr(s.name, '/') && strcmp(s.org, "..") && strcmp(s.name, "..") &&
+           !strstr(s.tag, "/../") && strncmp(s.tag, "../", 3));
 }
 
 static void url(const char *base, const char *location)

@@ -130,7 +130,9 @@ class Request(http.server.BaseHTTPRequestHandler):
             return self.error(404, "RepoNotFound")
         if rev not in self.hub.revisions:
             return self.error(404, "RevisionNotFound")
-        self.json({"id": repo, "sha": self.hub.sha, "siblings": [], "private": False, "cardData": {"license": self.hub.licence}})
+        siblings = [{"rfilename": p, **({"size": c.size, "blobId": c.blob, **({"lfs": {"sha256": c.sha256, "size": c.size}} if c.lfs else {})}
+                                        if self.query.get("blobs") else {})} for p, c in self.hub.repos[repo].items()]
+        self.json({"id": repo, "sha": self.hub.sha, "siblings": siblings, "private": False, "cardData": {"license": self.hub.licence}})
 
     def hf_tree(self, repo, sha):
         files = [self.hf_entry(path, c) for path, c in self.hub.repos.get(repo, {}).items()]

@@ -578,6 +578,16 @@ def lists_that_lie(s):
 
 
 @test
+def a_mirror_without_a_tree(s):
+    for lfs in (True, False):
+        content = Content(GUIDE, lfs=lfs)
+        b = Box(s, {"README.md": Content(b"x", lfs=False), "m.gguf": content})
+        b.hub.faults.append(lambda r: r.error(404) or True if "/tree/" in r.path else None)
+        b.pull()
+        b.blob_is(content)
+
+
+@test
 def a_list_of_many_pages(s):
     content = Content(GUIDE)
     b = Box(s, {**{f"f{i:04}.txt": Content(b"x", lfs=False) for i in range(250)}, "z.gguf": content})
