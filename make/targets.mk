@@ -22,8 +22,12 @@ tidy: ## layers and style
 	@tests/suites.sh tidy
 test-clean: packages-clean ## the two commands in a fresh clone on a clean Debian (needs root)
 	@tests/clean/clean.sh $(SUITES)
-install: all ## installs into PREFIX (/usr/local)
+install: all ## installs program, systemd unit and documents into PREFIX (/usr/local)
 	install -D -m 0755 $(OUT)/sluice $(DESTDIR)$(PREFIX)/bin/sluice
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/doc/sluice
+	sed 's|/usr/local/|$(PREFIX)/|g' packaging/sluice.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/sluice.service
+	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/sluice.service
+	cp -r docs/. $(DESTDIR)$(PREFIX)/share/doc/sluice/
 clean: ## removes what was built
 	rm -rf $(BUILD)
 help: ## this list

@@ -249,9 +249,51 @@ static uint64_t cgroup_limit(const char *path)
     return v;
 }
 
+/* The least limit on the way from dir up to its first n bytes (where the file system of cgroups is mounted). */
+static uint64_t cgroup_least(char *dir, size_t top, const char *file)
+{
+    uint64_t least = UINT64_MAX;
+    for (size_t n = strlen(dir); n >= top; n = (size_t)(strrchr(dir, '/') - dir)) {
+        char path[PATH_MAX];
+        dir[n] = 0;
+        if (str_fmt(path, sizeof path, "%s/%s", dir, file)) {
+            uint64_t v = cgroup_limit(path);
+            least = v < least ? v : least;
+        }
+        if (n == top)
+            break;
+    }
+    return least;
+}
+
+/* /proc/self/cgroup has "0::/path" (version 2), or "7:memory:/path" (version 1). */
+uint64_t os_cgroup_memory(const char *root)
+{
+    char       path[PATH_MAX];
+    struct buf b;
+    uint64_t   least = UINT64_MAX;
+    buf_init(&b, 1 << 16);
+    if (str_fmt(path, sizeof path, "%s/proc/self/cgroup", root) && os_read_file(&b, path, NULL) == 0)
+        for (struct str rest = {b.data, b.len}; rest.n;) {
+            struct str line = str_split(&rest, '\n'), id = str_split(&line, ':'), kind = str_split(&line, ':');
+            bool       v1 = str_eqz(kind, "memory");
+            if (!v1 && !(str_eqz(id, "0") && kind.n == 0))
+                continue;
+            const char *mount = v1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup";
+            size_t      top = strlen(root) + strlen(mount);
+            while (line.n && line.p[line.n - 1] == '/')
+                line.n--;
+            if (!str_fmt(path, sizeof path, "%s%s%.*s", root, mount, (int)line.n, line.n ? line.p : ""))
+                continue;
+            uint64_t v = cgroup_least(path, top, v1 ? "memory.limit_in_bytes" : "memory.max");
+            least = v < least ? v : least;
+        }
+    buf_deinit(&b);
+    return least;
+}
+
 uint64_t os_memory_bytes(void)
 {
-    uint64_t all = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    uint64_t v2 = cgroup_limit("/sys/fs/cgroup/memory.max"), v1 = cgroup_limit("/sys/fs/cgroup/memory/memory.limit_in_bytes");
-    return v2 < all ? v2 : v1 < all ? v1 : all;
+    uint64_t all = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE), limit = os_cgroup_memory("");
+    return limit < all ? limit : all;
 }

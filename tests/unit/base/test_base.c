@@ -12,6 +12,7 @@
 #include "base/vec.h"
 #include "test.h"
 #include <math.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 TEST(err_table)
@@ -230,6 +231,47 @@ TEST(buf_has_a_maximum)
     buf_cut(&b, 1);
     CHECK(!b.failed && strcmp(b.data, "2") == 0);
     buf_deinit(&b);
+}
+
+/* Writes a small file below root, with its folders. */
+static void put(const char *root, const char *name, const char *text)
+{
+    char       path[256], dir[256];
+    struct err e;
+    snprintf(path, sizeof path, "%s%s", root, name);
+    snprintf(dir, sizeof dir, "%.*s", (int)(strrchr(path, '/') - path), path);
+    if (os_mkdirs(dir, 0700, &e) < 0 || os_write_file(path, text, strlen(text), 0600, &e) < 0)
+        printf("%s\n", e.msg);
+}
+
+TEST(memory_limits_of_cgroups)
+{
+    char       root[] = "/tmp/sluice-base-XXXXXX", to[64];
+    struct err e;
+    CHECK(mkdtemp(root));
+    CHECK(os_cgroup_memory(root) == UINT64_MAX);
+    put(root, "/proc/self/cgroup", "0::/system.slice/sluice.service\n");
+    put(root, "/sys/fs/cgroup/system.slice/sluice.service/memory.max", "max\n");
+    CHECK(os_cgroup_memory(root) == UINT64_MAX);
+    put(root, "/sys/fs/cgroup/system.slice/sluice.service/memory.max", "3000000\n");
+    CHECK(os_cgroup_memory(root) == 3000000);
+    put(root, "/sys/fs/cgroup/system.slice/memory.max", "2000000\n"); /* what stands above counts */
+    CHECK(os_cgroup_memory(root) == 2000000);
+    put(root, "/proc/self/cgroup", "0::/\n"); /* in a container */
+    CHECK(os_cgroup_memory(root) == UINT64_MAX);
+    put(root, "/sys/fs/cgroup/memory.max", "4000000\n");
+    CHECK(os_cgroup_memory(root) == 4000000);
+    put(root, "/proc/self/cgroup", "9:pids:/x\n7:memory:/docker/abc\nbroken\n:::\n");
+    put(root, "/sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "9223372036854771712\n");
+    put(root, "/sys/fs/cgroup/memory/docker/memory.limit_in_bytes", "5000000\n");
+    CHECK(os_cgroup_memory(root) == 5000000);
+    CHECK(os_memory_bytes() > 1 << 20);
+    snprintf(to, sizeof to, "%s-moved", root);
+    CHECK(os_rename_folder(root, to, &e) == 0 && !os_exists(root));
+    CHECK(mkdir(root, 0700) == 0 && os_rename_folder(to, root, &e) == 0); /* an empty folder gives way */
+    CHECK(mkdir(to, 0700) == 0 && os_rename_folder(to, root, &e) < 0 && strstr(e.msg, root));
+    CHECK(os_remove_tree(to, &e) == 0 && symlink("/etc", to) == 0 && os_remove_tree(to, &e) == 0 && os_exists("/etc/passwd"));
+    CHECK(os_remove_tree(root, &e) == 0 && !os_exists(root) && os_remove_tree(root, &e) == 0);
 }
 
 TEST(files)
