@@ -1,5 +1,6 @@
 /* Making the api, who may call what, and how it ends. */
 #include "api/call.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include <string.h>
 
@@ -106,6 +107,24 @@ static struct str key_of(struct http *r)
     return h.n ? (struct str){"", 0} : http_header(r, "api-key");
 }
 
+/* Asked from this machine itself: a proxy on it speaks for others, and says so. */
+static bool from_here(struct http *r)
+{
+    static const char *const forwarded[] = {"forwarded", "x-forwarded-for", "x-real-ip", "via"};
+    for (size_t i = 0; i < sizeof forwarded / sizeof forwarded[0]; i++)
+        if (http_header(r, forwarded[i]).n)
+            return false;
+    return loopback(http_peer(r));
+}
+
+static int allow_local(struct api *a, struct http *r, struct err *e)
+{
+    struct str key = key_of(r), want = str_of(a->opts.metrics_key ? a->opts.metrics_key : "");
+    if (http_listener(r) == LISTEN_ADMIN || from_here(r) || (want.n && key.n == want.n && const_eq(key.p, want.p, want.n)))
+        return 0;
+    return err_set(e, ERR_FORBIDDEN, "this address answers on the server's own machine, or to the key of metrics-key-file");
+}
+
 static int find_principal(struct api *a, struct http *r, struct err *e)
 {
     struct principal *who = arena_new(http_arena(r), sizeof *who);
@@ -132,8 +151,7 @@ static int authorise(struct http *r, const struct route *route, void *app, struc
     switch ((enum access)route->access) {
     case ACCESS_PUBLIC:
     case ACCESS_PAGE: return 0;
-    case ACCESS_LOCAL:
-        return admin || loopback(http_peer(r)) ? 0 : err_set(e, ERR_FORBIDDEN, "this address answers on the server's own machine only");
+    case ACCESS_LOCAL: return allow_local(a, r, e);
     case ACCESS_KEY: return find_principal(a, r, e);
     case ACCESS_ADMIN: return admin ? 0 : err_set(e, ERR_NO_ROUTE, "there is nothing at this address");
     case ACCESS_DENY: break;

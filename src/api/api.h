@@ -15,6 +15,7 @@ struct api;
 struct api_opts {
     void (*page)(struct http *r); /* answers "/" and "/page/..."; NULL: 404 */
     const char *hosts;            /* further names allowed in Host on loopback, separated by commas; NULL: none; must outlive the api */
+    const char *metrics_key; /* who bears it may read the LOCAL routes from other machines; NULL: nobody; must outlive the api */
 };
 int  api_new(struct api **out, const struct api_opts *o, struct err *e) MUST_USE;
 void api_server_opts(struct api *a, struct server_opts *out); /* routes, authorise, error_body, app; limits are left alone */

@@ -18,6 +18,7 @@ struct serving {
     struct backend_local *local;
     struct backend backend;
     struct demo demo;
+    char metrics_key[256];
     struct models_watch *watch;
     struct drain drain;
     struct timer *watchdog;
@@ -122,14 +123,31 @@ static int listen_all(struct serving *s, struct err *e)
     return rc < 0 ? rc : server_listen_unix(s->server, sock, 0600, LISTEN_ADMIN, e);
 }
 
+/* A file and not a value: settings are shown by --print-config, and the environment by ps. */
+static int read_metrics_key(struct serving *s, struct err *e)
+{
+    const char *path = settings_get(s->settings, "metrics-key-file");
+    struct buf b;
+    if (!*path)
+        return 0;
+    buf_init(&b, 4096);
+    int rc = os_read_file(&b, path, e);
+    struct str key = str_trim((struct str){b.data, b.len});
+    if (rc >= 0 && (key.n < 16 || !str_fmt(s->metrics_key, sizeof s->metrics_key, "%.*s", (int)key.n, key.p)))
+        rc = err_set(e, ERR_USAGE, "metrics-key-file: %s must hold one key of 16 to %zu bytes; make one with: openssl rand -hex 32", path,
+                     sizeof s->metrics_key - 1);
+    buf_deinit(&b);
+    return rc;
+}
+
 static int open_all(struct serving *s, struct err *e)
 {
-    struct api_opts o = {.page = console_page, .hosts = settings_get(s->settings, "hosts")};
+    struct api_opts o = {.page = console_page, .hosts = settings_get(s->settings, "hosts"), .metrics_key = s->metrics_key};
     struct server_opts so = {0};
     uint64_t seconds;
     int rc;
     if ((rc = settings_u64(s->settings, "drain-seconds", 86400, &seconds, e)) < 0 || (rc = os_mkdirs(s->dir, 0700, e)) < 0 ||
-        (rc = api_new(&s->api, &o, e)) < 0)
+        (rc = read_metrics_key(s, e)) < 0 || (rc = api_new(&s->api, &o, e)) < 0)
         return rc;
     api_server_opts(s->api, &so);
     if ((rc = server_new(&s->server, &so, e)) < 0 || (rc = open_ledger(s, e)) < 0 || (rc = open_models(s, e)) < 0)

@@ -1,5 +1,6 @@
 // The end of a server: SIGTERM, the deadline, the second signal, and what the service manager is told.
 import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { check, cli, request, run, same, sluice, start, test, until } from "../api/harness.mjs";
 import { ask, house, json, serve, stateOf, stream } from "./house.mjs";
@@ -113,6 +114,24 @@ test("401 says how to authenticate", async () => {
   const wrong = await ask(server, "a", {}, { key: "sk-sluice-wrong" });
   same([wrong.status, wrong.headers["www-authenticate"]], [401, 'Bearer realm="sluice", error="invalid_token"']);
   await server.stop();
+});
+
+test("/metrics: this machine without a proxy, or the key of metrics-key-file", async () => {
+  const home = await house([]), file = path.join(home.data, "metrics.key"), key = "0123456789abcdef-metrics";
+  writeFileSync(file, `${key}\n`);
+  const server = await serve(home, "--metrics-key-file", file);
+  const status = async (headers, k = null) => (await request(server, "GET", "/metrics", { key: k, headers })).status;
+  same(await status({}), 200, "from here");
+  for (const h of [{ "x-forwarded-for": "192.0.2.7" }, { forwarded: "for=192.0.2.7" }, { via: "1.1 proxy" }, { "x-real-ip": "192.0.2.7" }]) {
+    same(await status(h), 403, `through a proxy: ${Object.keys(h)}`);
+    same(await status(h, key), 200, "with the key");
+    same(await status(h, `${key}x`), 403, "with another key");
+    same(await status(h, home.key), 403, "with a customer's key");
+  }
+  check(!server.log.includes(key) && !(await cli(["serve", "--print-config", "--metrics-key-file", file], { data: home.data })).out.includes(key), "the key is shown nowhere");
+  await server.stop();
+  writeFileSync(file, "short\n");
+  check(/must hold one key of 16/.test((await cli(["serve", "--metrics-key-file", file], { data: home.data })).err), "a short key");
 });
 
 await run();
