@@ -6,7 +6,7 @@ LIBGGML_BASE_SO is any build's libggml-base.so, for example the one that npm's n
 
   decode TYPE BLOCK VALUES     one block, and the bits of the float32 values, in hexadecimal: random blocks, and every scale that is not
                                ordinary (zeros, subnormals, the ends, infinities, NaNs) with random, empty and full codes
-  many TYPE N DIGEST           FNV-1a of the values' bits of N random blocks (scales not finite left out)
+  many TYPE N DIGEST           FNV-1a of the values' bits of N random blocks (scales not finite left out); F16, BF16: of all 65536 values
   encode TYPE N DIGEST         FNV-1a of the blocks of N * block values (only types whose encoder is ggml's reference)
 """
 import ctypes
@@ -91,4 +91,18 @@ for name in ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"):
     for i in range(5000):
         values = [struct.unpack("f", struct.pack("f", ((r.next() ^ 0x80000000) - 0x80000000) * 2.0 ** (i % 40 - 51)))[0] for _ in range(32)]
         h = fnv(encode(name, values), h)
+    print("encode", name, 5000, f"{h:016x}")
+for name, cname in (("F16", "fp16"), ("BF16", "bf16")):
+    every = struct.pack("<65536H", *range(65536))
+    out = (ctypes.c_float * 65536)()
+    lib[f"ggml_{cname}_to_fp32_row"](every, out, ctypes.c_int64(65536))
+    print("many", name, 65536, f"{fnv(bytes(out)):016x}")
+    r = Random(11)
+    h = fnv(b"")
+    for i in range(5000):  # any bits are a number; NaNs are left out, whose payload each machine makes as it likes
+        bits = [r.next() for _ in range(32)]
+        bits = [b & ~0x800000 if b & 0x7f800000 == 0x7f800000 and b & 0x7fffff else b for b in bits]
+        out = (ctypes.c_uint16 * 32)()
+        lib[f"ggml_fp32_to_{cname}_row"](struct.pack("<32I", *bits), out, ctypes.c_int64(32))
+        h = fnv(bytes(out), h)
     print("encode", name, 5000, f"{h:016x}")
