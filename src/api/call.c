@@ -4,11 +4,7 @@
 #include <string.h>
 
 /* A call's memory: its strings and tables, and no more than a large request's. */
-enum {
-    CALL_MEM_MAX = 64 << 20,
-    CALL_TEXT_MAX = 64 << 20,
-    ENCODE_INLINE_MAX = 16 << 10 /* bytes of a body whose texts the loop thread encodes itself: about a millisecond */
-};
+enum { CALL_MEM_MAX = 64 << 20, CALL_TEXT_MAX = 64 << 20 };
 
 struct call *call_new(struct api *a, struct http *r, const struct call_wire *wire)
 {
@@ -185,8 +181,7 @@ void call_settle(struct call *c)
         finish(c, &c->choices[c->last]);
 }
 
-/* Nothing was held: only the answer remains. */
-static void refuse(struct call *c, const struct err *e)
+void call_refuse(struct call *c, const struct err *e)
 {
     c->end_us = clock_now_us();
     if (e->code == ERR_QUOTA)
@@ -361,7 +356,7 @@ void call_held(void *arg, const struct hold_answer *a)
         return;
     }
     if (a->err.code != ERR_OK) {
-        refuse(c, &a->err);
+        call_refuse(c, &a->err);
         return;
     }
     c->hold = a->hold, c->held = a->held, c->balance = a->balance;
@@ -440,7 +435,7 @@ int call_allowed(struct api *a, const struct backend_model *m, struct err *e)
     return 0;
 }
 
-static void link_call(struct call *c)
+void call_link(struct call *c)
 {
     struct api *a = c->api;
     if (c->state != CALL_NEW)
@@ -458,7 +453,7 @@ int call_begin(struct call *c, struct err *e)
     int rc = call_allowed(a, c->q.model, e);
     if (rc < 0 || (rc = check_echo(c, e)) < 0 || (rc = make_choices(c, e)) < 0)
         return rc;
-    link_call(c);
+    call_link(c);
     c->state = CALL_HOLDING;
     credit_hold(c);
     return 0;
@@ -469,84 +464,4 @@ void call_cancel(struct call *c, enum errcode code, const char *why)
     if (c->err.code == ERR_OK)
         err_set(&c->err, code, "%s", why);
     call_stop_all(c);
-}
-
-/* A body of another type than JSON is refused, not guessed at: what a page of a stranger can post without asking (a form, plain text) is none. */
-static int read_json(const struct http *r, struct json **out, struct err *e)
-{
-    struct str type = http_header(r, "content-type"), first = str_split(&type, ';');
-    if (first.n && !str_ieqz(str_trim(first), "application/json"))
-        return err_set(e, ERR_MEDIA_TYPE, "the body must be JSON; send the header Content-Type: application/json");
-    return json_parse(out, http_body(r).p, http_body(r).n, e);
-}
-
-/* ---- texts to tokens ---- */
-
-static int encode(struct call *c, struct err *e)
-{
-    int rc = c->encode(c, e);
-    json_free(c->messages), json_free(c->body);
-    c->messages = c->body = NULL;
-    return rc;
-}
-
-static int encode_work(struct work *w, struct err *e)
-{
-    return encode(w->ctx, e);
-}
-
-static void encoded(struct work *w)
-{
-    struct call *c = w->ctx;
-    const struct err *why = c->err.code != ERR_OK ? &c->err : &w->err;
-    struct err e = {0};
-    if (!c->api->ledger) /* the server has ended */
-        call_free(c);
-    else if (!c->r || why->code != ERR_OK) /* left, or cancelled, meanwhile; or the texts are at fault */
-        refuse(c, why);
-    else if (call_begin(c, &e) < 0)
-        refuse(c, &e);
-}
-
-/* Long texts are encoded beside the loop, so that no stream waits for them. */
-static int begin(struct call *c, size_t bytes, struct err *e)
-{
-    int rc;
-    if (bytes <= ENCODE_INLINE_MAX)
-        return (rc = encode(c, e)) < 0 ? rc : call_begin(c, e);
-    struct work *w = work_new(c->api, NULL, c->wire->route, encode_work);
-    if (!w)
-        return err_set(e, ERR_NO_MEMORY, "out of memory");
-    w->ctx = c, w->then = encoded;
-    link_call(c);
-    c->state = CALL_ENCODING;
-    worker_run(c->api->texts, w);
-    return 0;
-}
-
-void call_route(struct api *a, struct http *r, const struct call_wire *wire, call_read_fn read)
-{
-    struct err e = {0};
-    struct buf ignored;
-    struct call *c = call_new(a, r, wire);
-    int rc = c ? 0 : err_set(&e, ERR_NO_MEMORY, "out of memory");
-    buf_init(&ignored, IGNORED_BYTES_MAX + 8);
-    if (rc >= 0)
-        rc = read_json(r, &c->body, &e);
-    if (rc >= 0)
-        rc = read(c, c->body, &ignored, &e);
-    struct gate *gate = c ? c->gate : NULL;
-    if (ignored.len && !gate)
-        http_header_add(r, "x-sluice-ignored", ignored.data);
-    if (rc >= 0)
-        rc = wire->begin ? wire->begin(c, &e) : begin(c, http_body(r).n, &e);
-    buf_deinit(&ignored);
-    if (rc < 0) {
-        if (c)
-            call_free(c);
-        if (gate)
-            gate_park(gate, wire, read);
-        else
-            errors_reply(r, &e);
-    }
 }

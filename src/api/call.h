@@ -129,6 +129,8 @@ int call_prompts(struct call *c, uint32_t n, struct err *e) MUST_USE;
 /* Takes the request over; on an error the caller answers it and frees c. */
 int  call_begin(struct call *c, struct err *e) MUST_USE;
 void call_cancel(struct call *c, enum errcode code, const char *why);
+void call_refuse(struct call *c, const struct err *e); /* nothing was held: only the answer remains; frees c */
+void call_link(struct call *c); /* from here on api->calls has it and the client's leaving is noticed; again: nothing */
 /* The handler of an endpoint: reads the body with `read`, which fills c->q and sets c->encode, begins the call, answers an error. What `read`
  * keeps may be borrowed from body. */
 typedef int (*call_read_fn)(struct call *c, const struct json *body, struct buf *ignored, struct err *e);
