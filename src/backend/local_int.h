@@ -39,6 +39,7 @@ struct title { /* one name */
     bool                 opened;   /* file is open and need is exact */
     bool                 resident; /* never unloaded */
     bool                 gone;     /* the name was withdrawn */
+    bool                 seen, looking; /* its file was looked at once (or is being): n_ctx and need are known */
     bool                 fenced;   /* in use, but somebody has waited long enough: no new pins */
     uint32_t             pins, n_ctx, n_waits;
     uint64_t             need, used_ns, wanted_ns, retry_ns;
@@ -80,7 +81,7 @@ void shelf_stats(struct shelf *s, struct backend_shelf_stats *out);
 
 /* title.c: one model in and out of memory. Called without the lock, by the one thread that has the title in LOADING or UNLOADING. */
 int  title_new(struct title **out, const struct backend_source *q, struct err *e) MUST_USE;
-int  title_open(struct title *t, uint64_t rows, uint64_t *need, struct err *e) MUST_USE; /* the file; how many bytes a load will take */
+int  title_open(struct title *t, uint64_t rows, uint64_t *need, uint32_t *n_ctx, struct err *e) MUST_USE; /* the file; what a load will take, the context it was made for */
 int  title_load(struct title *t, struct device *d, struct engine *g, struct err *e) MUST_USE;
 void title_unload(struct title *t, struct engine *g); /* g NULL: the engine is gone */
 void title_free(struct title *t);

@@ -94,6 +94,10 @@ static bool wanted_closed(const struct title *t)
 {
     return t->state == TITLE_WANTED && !t->opened;
 }
+static bool unseen(const struct title *t)
+{
+    return t->state == TITLE_COLD && !t->seen && !t->gone;
+}
 static bool busy(const struct title *t)
 {
     return t->state == TITLE_READY && t->pins && !t->resident && !t->fenced;
@@ -197,7 +201,8 @@ static void open_one(struct shelf *s, struct title *t)
     uint64_t need = 0, most = s->n.bytes_max;
     t->state = TITLE_LOADING;
     mutex_unlock(&s->mu);
-    int rc = title_open(t, s->state_rows, &need, &e);
+    uint32_t n_ctx = 0;
+    int rc = title_open(t, s->state_rows, &need, &n_ctx, &e);
     if (rc >= 0 && need > most) {
         title_unload(t, NULL);
         rc = err_set(&e, ERR_NO_ROOM, "the model %s needs %llu MiB of memory, more than the %llu MiB for models; an operator raises --memory",
@@ -209,8 +214,26 @@ static void open_one(struct shelf *s, struct title *t)
         return;
     }
     t->need = need;
-    t->opened = true;
+    t->opened = t->seen = true;
     t->state = TITLE_WANTED;
+}
+
+/* When there is nothing else to do: so that /v1/models knows the context of a model that nobody has asked for, and the log a damaged file. */
+static void look_at(struct shelf *s, struct title *t)
+{
+    struct err e = {0};
+    uint64_t need = 0;
+    uint32_t n_ctx = 0;
+    t->seen = t->looking = true;
+    mutex_unlock(&s->mu);
+    int rc = title_open(t, s->state_rows, &need, &n_ctx, &e);
+    title_unload(t, NULL);
+    mutex_lock(&s->mu);
+    t->looking = false;
+    if (rc < 0)
+        log_line(LOG_WARN, "model", "%s cannot be loaded: %s", t->pub.alias, e.msg);
+    else
+        t->need = need, t->n_ctx = n_ctx;
 }
 
 static void load_one(struct shelf *s, struct title *t)
@@ -265,7 +288,7 @@ static void reap(struct shelf *s)
         struct title *t = s->titles.p[i];
         if (t->gone && t->state == TITLE_WANTED) /* who waited was told */
             t->state = TITLE_COLD;
-        if (t->gone && t->state == TITLE_COLD && !t->pins) {
+        if (t->gone && t->state == TITLE_COLD && !t->pins && !t->looking) {
             memmove(&s->titles.p[i], &s->titles.p[i + 1], (--s->titles.n - i) * sizeof *s->titles.p);
             title_free(t);
         } else {
@@ -300,6 +323,8 @@ static void run(void *arg)
             unload_one(s, unload);
         else if (load)
             load_one(s, load);
+        else if ((t = oldest(s, unseen)))
+            look_at(s, t);
         else
             (void)cond_wait_ms(&s->wake, &s->mu, nap(s));
     }
@@ -353,6 +378,7 @@ int shelf_offer(struct shelf *s, const struct backend_source *q, struct title **
     int rc = title_new(&t, q, e);
     if (rc < 0)
         return rc;
+    t->seen = out != NULL; /* who loads it at once looks at it himself */
     mutex_lock(&s->mu);
     if (find(s, str_of(q->alias)))
         rc = err_set(e, ERR_CONFLICT, "backend: the name %s is taken by another model; give this one another name", q->alias);
@@ -363,16 +389,19 @@ int shelf_offer(struct shelf *s, const struct backend_source *q, struct title **
         title_free(t);
     else if (out)
         *out = t;
+    if (rc >= 0 && !out)
+        cond_signal(&s->wake);
     return rc;
 }
 
 int shelf_load_now(struct shelf *s, struct title *t, struct err *e)
 {
     uint64_t need = 0;
+    uint32_t n_ctx;
     mutex_lock(&s->mu);
     t->state = TITLE_LOADING;
     mutex_unlock(&s->mu);
-    int rc = title_open(t, s->state_rows, &need, e);
+    int rc = title_open(t, s->state_rows, &need, &n_ctx, e);
     if (rc >= 0)
         rc = title_load(t, s->device, s->engine, e);
     mutex_lock(&s->mu);

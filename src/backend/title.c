@@ -39,13 +39,14 @@ int title_new(struct title **out, const struct backend_source *q, struct err *e)
 
 /* Weights as they lie in the file (packing keeps the size, within a few per cent), scratch of a step, rows of logits, and the
  * vocabulary's tables at about 200 bytes a token. */
-static int measure(const struct title *t, uint64_t rows, uint64_t *need, struct err *e)
+static int measure(const struct title *t, uint64_t rows, uint64_t *need, uint32_t *n_ctx, struct err *e)
 {
     struct model_shape s;
     uint64_t logits, scratch, vocab;
     int rc = model_shape_read(&s, t->file, e);
     if (rc < 0)
         return rc;
+    *n_ctx = s.n_ctx;
     uint64_t width = 2ull * s.n_embd + 2ull * s.n_ff + 2ull * (s.n_heads + (uint64_t)s.n_kv_heads) * s.head_dim;
     bool ok = ck_mul(rows * sizeof(float), (uint64_t)s.n_vocab, &logits) && ck_mul(STEP_ROWS_MAX * sizeof(float), width, &scratch) &&
               ck_mul(200ull, (uint64_t)s.n_vocab, &vocab) && ck_add(s.weight_bytes, logits, need) && ck_add(*need, scratch, need) &&
@@ -53,14 +54,14 @@ static int measure(const struct title *t, uint64_t rows, uint64_t *need, struct 
     return ok ? 0 : err_set(e, ERR_FORMAT, "backend: the sizes in the file of the model cannot be; download it again");
 }
 
-int title_open(struct title *t, uint64_t rows, uint64_t *need, struct err *e)
+int title_open(struct title *t, uint64_t rows, uint64_t *need, uint32_t *n_ctx, struct err *e)
 {
     int rc = 0;
     if (!t->file)
         rc = t->n_paths ? modelfile_open_parts(&t->file, (const char *const *)t->paths, t->n_paths, e)
                         : gguf_parse(&t->file, t->bytes, t->n_bytes, e);
     if (rc >= 0)
-        rc = measure(t, rows, need, e);
+        rc = measure(t, rows, need, n_ctx, e);
     if (rc < 0) {
         modelfile_close(t->file);
         t->file = NULL;

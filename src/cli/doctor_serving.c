@@ -25,7 +25,7 @@ static bool model_ok(struct doctor *d, struct store *s, const char *name)
     if (bytes != m.ref.size)
         rc = err_set(&e, ERR_FORMAT, "its file has %llu bytes and should have %llu", (unsigned long long)bytes, (unsigned long long)m.ref.size);
     else
-        rc = gguf_open(&f, m.path[0], &e);
+        rc = modelfile_open_parts(&f, (const char *const *)m.path, m.n, &e);
     modelfile_close(f);
     hub_model_close(&m);
     if (rc < 0)
