@@ -81,7 +81,8 @@ void shelf_stats(struct shelf *s, struct backend_shelf_stats *out);
 
 /* title.c: one model in and out of memory. Called without the lock, by the one thread that has the title in LOADING or UNLOADING. */
 int  title_new(struct title **out, const struct backend_source *q, struct err *e) MUST_USE;
-int  title_open(struct title *t, uint64_t rows, uint64_t *need, uint32_t *n_ctx, struct err *e) MUST_USE; /* the file; what a load will take, the context it was made for */
+/* Opens the file, and says what a load will take and the context that the model was made for. */
+int  title_open(struct title *t, uint64_t rows, uint64_t *need, uint32_t *n_ctx, struct err *e) MUST_USE;
 int  title_load(struct title *t, struct device *d, struct engine *g, struct err *e) MUST_USE;
 void title_unload(struct title *t, struct engine *g); /* g NULL: the engine is gone */
 void title_free(struct title *t);
