@@ -6,6 +6,7 @@
 size_t told_ready(struct choice *ch, const char *p, size_t n, bool last);
 /* The value of "logprobs" with the next n entries, which are then told. {content: [{token, logprob, bytes, top_logprobs}], refusal: null} */
 void told_chat(struct jw *w, struct choice *ch, size_t n);
-/* {tokens, token_logprobs, top_logprobs, text_offset}; with_prompt: the prompt's tokens come first. base: characters before the answer's text. */
+/* {tokens, token_logprobs, top_logprobs, text_offset}; with_prompt: the prompt's tokens come first. base: characters (code
+ * points, as OpenAI counts) before the answer's text. */
 void told_completion(struct jw *w, struct choice *ch, size_t n, bool with_prompt, uint64_t base);
 size_t utf8_count(const char *p, size_t n); /* characters of valid UTF-8 */

@@ -91,7 +91,7 @@ function checkLogprobs(lp, text, top) {
   same([lp.token_logprobs.length, lp.text_offset.length, lp.top_logprobs.length], Array(3).fill(lp.tokens.length), "lengths");
   for (const [i, t] of lp.tokens.entries()) {
     const value = lp.token_logprobs[i];
-    if (!t.startsWith("bytes:")) same(text.slice(lp.text_offset[i], lp.text_offset[i] + t.length), t, `the text at the offset of token ${i}`);
+    if (!t.startsWith("bytes:")) same(Array.from(text).slice(lp.text_offset[i], lp.text_offset[i] + Array.from(t).length).join(""), t, `the text at the offset of token ${i}`);
     if (value === null) { same([i, lp.top_logprobs[0]], [0, null], "only the first has none"); continue; }
     check(value <= 0, `${value}`);
     same(lp.top_logprobs[i][t], value, `token ${i} is among its top`);
@@ -128,6 +128,21 @@ test("log probabilities of an echoed prompt are those with which it was once gen
   same([s.tokens, s.values, s.offsets], [both.choices[0].logprobs.tokens, both.choices[0].logprobs.token_logprobs, both.choices[0].logprobs.text_offset], "streamed");
   const two = await create({ echo: true, logprobs: 1, n: 2, temperature: 1, seed: 3, max_tokens: 4 });
   for (const c of two.choices) { checkLogprobs(c.logprobs, c.text, 1); same(c.logprobs.tokens.slice(0, 2), two.choices[0].logprobs.tokens.slice(0, 2), "both have the prompt"); }
+});
+
+test("tokens that are parts of characters are told of as bytes", async () => {
+  const text = "Grüße, 世界 🌊!";
+  const { choices: [c] } = await create({ prompt: text, echo: true, logprobs: 3, max_tokens: 0 });
+  checkLogprobs(c.logprobs, c.text, 3);
+  const bytes = (t) => (t.startsWith("bytes:") ? Buffer.from(t.slice(6).replace(/\\x(..)|([^])/g, (_, hex, plain) => hex ?? Buffer.from(plain).toString("hex")), "hex") : Buffer.from(t));
+  same(Buffer.concat(c.logprobs.tokens.map(bytes)).toString(), text, "the tokens make the text");
+  check(c.logprobs.tokens.some((t) => t.startsWith("bytes:")), `no half character among ${JSON.stringify(c.logprobs.tokens)}`);
+  // 🌊 is forced byte by byte: nothing goes out before it is whole, and its four tokens are told of with it
+  const ids = await tokenize("🌊", { add_special_tokens: false });
+  if (ids.length < 2) return;
+  const first = await openai.chat.completions.create({ model: server.model, messages: [{ role: "user", content: "x" }], temperature: 0, max_tokens: 2, logprobs: true, logit_bias: { [ids[0]]: 100 } });
+  same(first.choices[0].logprobs.content.map((e) => e.bytes.length), [1, 1], "two half characters");
+  check(/^\ufffd+$/.test(first.choices[0].message.content), JSON.stringify(first.choices[0].message.content));
 });
 
 test("a stop string ends the text, and the tokens after it are not told of", async () => {
