@@ -111,6 +111,7 @@ void route_metrics(struct http *r, void *app)
     put_one(b, "sluice_http_refused_total", "counter", "HTTP requests refused by the reader.", n.refused);
     put_one(b, "sluice_http_gone_total", "counter", "Clients that left before their answer was complete.", n.gone);
     put_one(b, "sluice_memory_bytes", "gauge", "Resident memory.", os_rss_bytes());
+    put_one(b, "sluice_heap_bytes", "gauge", "Of it, what malloc has given out.", os_heap_bytes());
     put_one(b, "sluice_store_memory_bytes", "gauge", "Of it, memory of the ledger's store: page caches of a bounded size.", db_memory_bytes());
     put_one(b, "sluice_uptime_seconds", "gauge", "Since the start.", (clock_ns() - a->start_ns) / 1000000000);
     http_reply(r, 200, "text/plain; version=0.0.4; charset=utf-8", b->data, b->len);

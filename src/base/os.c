@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <limits.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -221,6 +222,12 @@ int os_lock_file(int *fd, const char *path, struct err *e)
     close(*fd);
     *fd = -1;
     return rc;
+}
+
+uint64_t os_heap_bytes(void)
+{
+    struct mallinfo2 m = mallinfo2();
+    return (uint64_t)m.uordblks + (uint64_t)m.hblkhd;
 }
 
 uint64_t os_rss_bytes(void)

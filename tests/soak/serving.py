@@ -58,6 +58,10 @@ class Serving:
         self.proc.send_signal(signal.SIGKILL)
         self.proc.wait()
 
+    def kill_if_left(self):
+        if self.proc and self.proc.poll() is None:
+            self.kill()
+
     def stop(self):
         """SIGTERM; the exit status."""
         self.proc.send_signal(signal.SIGTERM)

@@ -21,6 +21,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -35,9 +36,9 @@ from second_audit import differences
 from serving import Serving
 
 GAUGES = ["sluice_chats", "sluice_engine_running", "sluice_engine_waiting", "sluice_engine_paused", "sluice_kv_pages_used"]
-BOUNDED = ["sluice_store_memory_bytes", "sluice_kv_backed_bytes", "sluice_models_memory_bytes"]  # memory that is kept on purpose
+BOUNDED = {"store_kb": "sluice_store_memory_bytes", "kv_kb": "sluice_kv_backed_bytes"}  # memory that is kept on purpose
 LOADED, LOADS, UNLOADS = "sluice_models_loaded", "sluice_model_loads_total", "sluice_model_unloads_total"
-COLUMNS = ["time_s", "life", "life_s", "quiet", "rss_kb", "bounded_kb", "descriptors", "threads", "requests", "delivered", "billed", "connections", "loads", "unloads", *GAUGES]
+COLUMNS = ["time_s", "life", "life_s", "quiet", "rss_kb", "heap_kb", "store_kb", "kv_kb", "descriptors", "threads", "requests", "delivered", "billed", "connections", "loads", "unloads", *GAUGES]
 RICH, POOR = ["acme", "globex", "initech"], "pauper"
 FAULTS_SHOWN = 60
 REST_PATIENCE_S = 4  # before a rest clients wait so long for their answers, then they leave
@@ -59,9 +60,9 @@ class Soak:
         open(log, "w").close()
         program = shutil.copy(args.sluice, os.path.join(args.out, "sluice"))  # a build during the soak does not change it
         self.server = Serving(program, self.data, log, {"threads": args.threads, "memory": args.memory, "keep": 1, **({"kv-memory": args.kv_memory} if args.kv_memory else {})})
-        self.faults, self.samples, self.seen = [], [], []
+        self.faults, self.heap, self.rss, self.seen = [], [], [], []
         self.count = {"requests": 0, "200": 0, "4xx": 0, "429": 0, "503": 0, "left": 0, "malformed": 0, "kills": 0, "rests": 0, "billed": 0}
-        self.unloads = 0
+        self.unloads, self.died = 0, False
         self.going, self.active, self.rest_baseline, self.last_row = asyncio.Event(), 0, None, 0
         self.life_rows = 0  # the last usage row before this life
 
@@ -168,6 +169,8 @@ class Soak:
             self.fault(f"{self.active} clients did not come to rest")
         end, m = time.monotonic() + 20, {}
         while time.monotonic() < end:
+            if self.has_died():
+                return
             m = await asyncio.to_thread(self.server.metrics)
             if not any(m.get(g) for g in [*GAUGES, LOADED]) and m.get("sluice_connections") == 1:
                 break
@@ -209,10 +212,11 @@ class Soak:
 
     def sample(self, m, quiet):
         now = time.monotonic()
-        row = {"time_s": round(now - self.t0, 1), "life": self.server.life, "life_s": round(now - self.server.born, 1), "quiet": int(quiet), "rss_kb": self.server.rss_kb(), "bounded_kb": sum(int(m.get(g, 0)) for g in BOUNDED) // 1024,
+        row = {"time_s": round(now - self.t0, 1), "life": self.server.life, "life_s": round(now - self.server.born, 1), "quiet": int(quiet), "rss_kb": self.server.rss_kb(), "heap_kb": int(m["sluice_heap_bytes"]) >> 10, **{k: int(m[g]) >> 10 for k, g in BOUNDED.items()},
                "descriptors": self.server.descriptors().total(), "threads": self.server.threads(), "requests": self.count["requests"], "delivered": m.get("sluice_delivered_tokens_total"),
                "billed": m.get('sluice_billed_tokens_total{meter="output"}'), "connections": m.get("sluice_connections"), "loads": m.get(LOADS), "unloads": m.get(UNLOADS), **{g: m.get(g) for g in GAUGES}}
-        self.samples.append((row["life_s"], row["life"], row["rss_kb"] - row["bounded_kb"], quiet))
+        self.heap.append((row["life_s"], row["life"], row["heap_kb"] - row["store_kb"], quiet))
+        self.rss.append((row["life_s"], row["life"], row["rss_kb"] - row["store_kb"] - row["kv_kb"], quiet))
         self.csv.writerow({k: int(v) if isinstance(v, float) and k[-2:] != "_s" else v for k, v in row.items()})
         self.csv_file.flush()
         return row
@@ -286,12 +290,21 @@ class Soak:
 
     # ---- the whole ----
 
+    def has_died(self):
+        code = self.server.proc.poll()
+        if code is not None and not self.died:
+            self.died = True
+            self.fault(f"the server has ended by itself with {code}; see {self.server.log_path}")
+        return code is not None
+
     async def watch(self):
         told, before = 0.0, None
         while True:
             await asyncio.sleep(2)
             if self.dying or not self.going.is_set():
                 continue
+            if self.has_died():
+                return
             try:
                 m = await asyncio.to_thread(self.server.metrics)
                 row = self.sample(m, False)
@@ -325,15 +338,19 @@ class Soak:
                 for t in tasks:
                     if t.done():
                         t.result()  # a fault of the soak itself
+                if self.died:
+                    return
             if last:
                 await self.rest(last=True)
+            if self.died:
+                return
             await self.end_life(killed=not last)
         for t in tasks:
             t.cancel()
         self.csv_file.close()
 
     def verdict(self):
-        found, grown = judge.memory(self.samples)
+        found, grown = judge.memory(self.heap, self.rss)
         if not self.unloads:
             self.fault(f"no model was ever unloaded: --memory {self.a.memory} is too much to test it")
         for g in grown:
@@ -360,8 +377,12 @@ def main():
     p.add_argument("--out", default="build/soak")
     p.add_argument("--tinymodel", default="build/tool/tinymodel")
     p.add_argument("--models", default=os.path.join(os.environ.get("SLUICE_TEST_DATA", "../shared/data"), "models"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     s = Soak(p.parse_args())
-    asyncio.run(s.run())
+    try:
+        asyncio.run(s.run())
+    finally:
+        s.server.kill_if_left()
     s.verdict()
     print(f"{int(not s.faults)} passed, {int(bool(s.faults))} failed, 0 skipped")
     sys.exit(bool(s.faults))
