@@ -255,6 +255,95 @@ TEST(no_merge_gives_a_control_token)
     vocab_free(v);
 }
 
+/* Loads what `put` adds to a small vocabulary of three special tokens. */
+static struct vocab *special_vocab(const char *model, void (*put)(struct tiny *t))
+{
+    struct tiny *t = mem_must(sizeof *t);
+    struct err e = {0};
+    tiny_start(t);
+    for (const char *c = "abc "; *c; c++)
+        tiny_add(t, *c == ' ' ? "Ġ" : (char[]){*c, 0}, TOKEN_NORMAL, -1);
+    put(t);
+    struct vocab *v = tiny_done(t, model, &e);
+    if (!v)
+        printf("%s\n", e.msg);
+    mem_free(t);
+    return v;
+}
+
+static void put_phi3(struct tiny *t)
+{
+    gguf_put_str(t->w, "general.name", STR("My PHI-3 mini"));
+    gguf_put_str(t->w, "tokenizer.ggml.pre", STR("gpt-2"));
+    tiny_add(t, "<|endoftext|>", TOKEN_CONTROL, 0);
+}
+
+static void put_jina(struct tiny *t)
+{
+    gguf_put_str(t->w, "tokenizer.ggml.pre", STR("jina-v2-de"));
+    tiny_add(t, "<mask>", TOKEN_CONTROL, 0);
+}
+
+static bool gives(const struct vocab *v, const char *text, const char *tokens)
+{
+    struct text_span span = {0, (uint32_t)strlen(text), true};
+    struct vec_i32 ids;
+    char got[256] = "";
+    if (!encode(v, str_of(text), &span, 1, &ids))
+        return false;
+    for (size_t i = 0; i < ids.n; i++)
+        snprintf(got + strlen(got), sizeof got - strlen(got), "%.*s.", (int)vocab_text(v, ids.p[i]).n, vocab_text(v, ids.p[i]).p);
+    vec_deinit(&ids);
+    return strcmp(got, tokens) == 0 || (printf("%s gives %s\n", text, got), false);
+}
+
+/* Phi-3's special tokens take the blanks behind them, but for three; Jina's <mask> takes those before it; others take none. */
+TEST(special_tokens_take_blanks_with_them)
+{
+    struct vocab *phi3 = special_vocab("gpt2", put_phi3), *jina = special_vocab("gpt2", put_jina);
+    CHECK(phi3 && gives(phi3, "a <|im_start|> \n\xc2\xa0 b", "a.Ġ.<|im_start|>.b."));
+    CHECK(gives(phi3, "a<|endoftext|> b<|im_end|> ", "a.<|endoftext|>.Ġ.b.<|im_end|>."));
+    CHECK(jina && gives(jina, "a \xe2\x80\x83 <mask> b", "a.<mask>.Ġ.b."));
+    CHECK(gives(jina, " <mask>a <|im_start|> b", "<mask>.a.Ġ.<|im_start|>.Ġ.b."));
+    vocab_free(phi3);
+    vocab_free(jina);
+}
+
+/* t5 without any flag in the file: eos behind the text, neither bos nor a blank before it, and blanks as they are. */
+static void put_t5(struct tiny *t)
+{
+    tiny_add(t, "\xe2\x96\x81", TOKEN_NORMAL, -1);
+    tiny_add(t, "<unk>", TOKEN_UNKNOWN, 0);
+    gguf_put_u32(t->w, "tokenizer.ggml.unknown_token_id", (uint32_t)t->n - 1);
+}
+
+TEST(unigram_defaults)
+{
+    struct vocab *v = special_vocab("t5", put_t5);
+    struct vec_i32 ids = {0};
+    struct err e = {0};
+    struct encode_opts o = {.add_bos = true, .add_eos = true};
+    CHECK(v && vocab_encode(v, "a  b", 4, NULL, 0, &o, &ids, &e) == 0);
+    CHECK(ids.n == 5 && ids.p[4] == vocab_eos(v) && vocab_eos(v) == 1 && !vocab_add_bos(v));
+    vec_deinit(&ids);
+    CHECK(gives(v,
+                "a\xe4\xbd\xa0\xe5\xa5\xbd\xff"
+                "b",
+                "a.<unk>.b.")); /* a row of what is no token is one <unk> */
+    vocab_free(v);
+}
+
+/* The charsmap replaces, extra blanks go, and user-defined tokens are kept as they are. */
+TEST(sentencepiece_normalises)
+{
+    struct vocab *v = tiny_unigram(true);
+    CHECK(v && gives(v, "  hello \xef\xac\x81  hello ", "\xe2\x96\x81.hello.\xe2\x96\x81.<0x66>.<0x69>.\xe2\x96\x81.hello."));
+    CHECK(gives(v, "AAAA", "\xe2\x96\x81.aaaa."));
+    CHECK(gives(v, "a<tool>A", "\xe2\x96\x81.a.<tool>.a.") && gives(v, "   ", "") && gives(v, "", ""));
+    CHECK(gives(v, "h\xffh", "\xe2\x96\x81.h.<0xEF>.<0xBF>.<0xBD>.h.")); /* with a charsmap what is not UTF-8 is U+FFFD */
+    vocab_free(v);
+}
+
 TEST(tokens_have_a_limit)
 {
     struct vocab *v = tiny_bpe("gpt-2");
