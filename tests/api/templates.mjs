@@ -110,6 +110,8 @@ test("a model without a usable template gets the form of its vocabulary", async 
   const chatml = "<|im_start|>user\nx<|im_end|>\n<|im_start|>assistant\n";
   same(await rendered("bare", user("x")), chatml);
   same(await rendered("broken", user("x")), chatml);
+  for (const word of [/bare: the model has no chat template; the form \W*chatml/, /broken: the model's chat template cannot be used, the form \W*chatml\W* is: template: line 2/])
+    check(word.test(server.log), `the log does not say ${word}: ${server.log.slice(-2000)}`);
 });
 test("a conversation that is too long says so, whatever the template makes of it", async () => {
   const r = await ask("/v1/chat/completions", { model: "bomb", messages: user("y".repeat(30000)) });

@@ -138,7 +138,7 @@ static size_t to_upper(uint32_t cp, uint32_t out[4])
     const struct special *s = special(cp);
     if (s)
         return copy(out, s->upper);
-    out[0] = unicode_upper(cp);
+    out[0] = cp >= 0x80 ? unicode_upper(cp) : cp >= 'a' && cp <= 'z' ? cp - 32 : cp;
     return 1;
 }
 
@@ -173,7 +173,7 @@ static bool final_sigma(struct jstr s, size_t after, bool cased_before)
 
 static size_t to_lower(struct jstr s, struct uchar c, size_t after, bool cased_before, uint32_t out[4])
 {
-    out[0] = unicode_lower(c.cp);
+    out[0] = c.cp >= 0x80 ? unicode_lower(c.cp) : c.cp >= 'A' && c.cp <= 'Z' ? c.cp + 32 : c.cp;
     if (c.cp == 0x3a3 && final_sigma(s, after, cased_before))
         out[0] = 0x3c2;
     if (c.cp != 0x130)
@@ -206,28 +206,42 @@ static size_t change(struct jstr s, struct uchar c, size_t after, char how, bool
     return to_title(c.cp, out);
 }
 
-bool jstr_case(struct jrun *r, struct jstr s, char how, struct jstr *out)
+/* s changed, added to g; with g NULL only its size. */
+static size_t cased(struct jgrow *g, struct jstr s, char how)
 {
-    struct jgrow g;
-    bool start = true, cased = false;
-    if (!jgrow_init(r, &g, (size_t)s.n * 3 + 4, s.taint != NULL)) /* a changed character takes at most three times its bytes */
-        return false;
+    size_t bytes = 0;
+    bool start = true, cased_before = false;
     for (size_t at = 0; at < s.n;) {
         struct uchar c = uchar_at(s.p + at, s.n - at);
         uint32_t to[4];
-        size_t n = c.cp == UINT32_MAX ? 0 : change(s, c, at + c.n, how, start, cased, to);
-        char utf8[4];
-        struct jstr one = jstr_cut(s, at, at + c.n), made = one;
-        if (n == 0 || (n == 1 && to[0] == c.cp))
-            jgrow_add(&g, one);
-        for (size_t i = 0; n && (n > 1 || to[0] != c.cp) && i < n; i++) {
-            made = (struct jstr){utf8, NULL, (uint32_t)utf8_encode(utf8, to[i]), s.taint ? s.taint[at] : s.trusted};
-            jgrow_add(&g, made);
+        size_t n = c.cp == UINT32_MAX ? 0 : change(s, c, at + c.n, how, start, cased_before, to);
+        bool same = n == 0 || (n == 1 && to[0] == c.cp);
+        if (same && g)
+            jgrow_add(g, jstr_cut(s, at, at + c.n));
+        bytes += same ? c.n : 0;
+        for (size_t i = 0; !same && i < n; i++) {
+            char utf8[4];
+            struct jstr one = {utf8, NULL, (uint32_t)utf8_encode(utf8, to[i]), s.taint ? s.taint[at] : s.trusted};
+            if (g)
+                jgrow_add(g, one);
+            bytes += one.n;
         }
         start = how == 'T' ? !jchar_is_cased(c.cp) : how == 'W' && opens_word(c);
-        cased = jchar_is_cased(c.cp) || (cased && ignorable(c.cp));
+        cased_before = jchar_is_cased(c.cp) || (cased_before && ignorable(c.cp));
         at += c.n;
     }
+    return bytes;
+}
+
+bool jstr_case(struct jrun *r, struct jstr s, char how, struct jstr *out)
+{
+    struct jgrow g;
+    bool ascii = true;
+    for (size_t i = 0; ascii && i < s.n; i++)
+        ascii = (uint8_t)s.p[i] < 0x80;
+    if (!jstep(r, s.n / 4) || !jgrow_init(r, &g, ascii ? s.n : cased(NULL, s, how), s.taint != NULL))
+        return false;
+    cased(&g, s, how);
     *out = jgrow_done(&g, s.trusted);
     return true;
 }

@@ -87,6 +87,8 @@ bool jchar_is_word(uint32_t cp)
 }
 bool jchar_is_cased(uint32_t cp)
 {
+    if (cp < 0x80) /* most are: the rest looks into tables */
+        return (cp | 32) >= 'a' && (cp | 32) <= 'z';
     return unicode_is_upper(cp) || is_lower(cp) || IN(other_upper, cp);
 }
 
@@ -161,5 +163,5 @@ bool jchars_are(struct jrun *r, struct jstr s, int what, bool *out)
     }
     bool by_case = what == CHARS_UPPER || what == CHARS_LOWER || what == CHARS_TITLE;
     *out = by_case ? cases.some && !cases.wrong : all;
-    return jstep(r, s.n / 16);
+    return jstep(r, s.n / 4);
 }
