@@ -186,6 +186,9 @@ static int filter_calls(void)
         ALLOW(gettid),
         ALLOW(getpid),
         ALLOW(exit),
+#if !SANDBOX_LIMIT_MEMORY
+        ALLOW(sigaltstack), /* a sanitizer, at its end */
+#endif
         ALLOW(exit_group),
         /* mmap: no file (descriptor -1), not executable */
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 0, 7),
