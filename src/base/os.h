@@ -24,4 +24,3 @@ uint64_t os_rss_bytes(void);
 uint64_t os_memory_bytes(void); /* physical, or the least limit of this process's cgroup and those above it */
 uint64_t os_cgroup_memory(const char *root); /* that limit; root: before /proc and /sys, "" but in tests; UINT64_MAX: none */
 uint64_t os_heap_bytes(void); /* what malloc has given out and not got back */
-uint64_t os_memory_bytes(void); /* physical, or the cgroup's limit where smaller */

@@ -14,12 +14,12 @@ const guarded = [...routes, ...admin].filter((r) => r.access === "KEY" || r.acce
 const send = (bytes) => new Promise((done) => {
   const s = net.connect(port, "127.0.0.1"), parts = [];
   const end = () => { s.destroy(); done([...Buffer.concat(parts).toString("latin1").matchAll(/HTTP\/1\.1 (\d{3}) /g)].map((m) => Number(m[1]))); };
-  s.on("data", (d) => { parts.push(d); clearTimeout(s.timer); s.timer = setTimeout(end, 150); }).on("end", end).on("error", end);
+  s.on("data", (d) => { parts.push(d); clearTimeout(s.timer); s.timer = setTimeout(end, 1000); }).on("end", end).on("error", end);
   s.timer = setTimeout(end, 3000);
   s.write(bytes);
 });
 const plain = (r) => r.pattern.replace("{model*}", "tiny").replace(/\{\w+\*?\}/, "x");
-const bytes = (method, target, headers) => `${method} ${target} HTTP/1.1\r\n${Object.entries(headers).map(([k, v]) => `${k}: ${v}\r\n`).join("")}${method === "POST" ? "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}" : "\r\n"}`;
+const bytes = (method, target, headers) => `${method} ${target} HTTP/1.1\r\nConnection: close\r\n${Object.entries(headers).map(([k, v]) => `${k}: ${v}\r\n`).join("")}${method === "POST" ? "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}" : "\r\n"}`;
 
 test("no key, a wrong key, another scheme, a key in the wrong place: nothing is answered", async () => {
   check(guarded.length > 14, `${guarded.length} routes`);
@@ -101,6 +101,9 @@ test("what one account says no other account, no metric and no log line shows", 
   const ask = { model: "tiny", messages: [{ role: "system", content: canary }, { role: "user", content: canary }], user: canary, metadata: { a: canary }, stop: [canary], max_tokens: 2, prompt_cache_key: canary };
   same((await request(server, "POST", "/v1/chat/completions", { body: ask })).status, 200);
   for (const body of [{ ...ask, model: canary }, { ...ask, temperature: canary }, { ...ask, messages: [{ role: canary, content: canary }] }, { ...ask, [canary]: 1 }, `{"${canary}":`]) await request(server, "POST", "/v1/chat/completions", { body });
+  for (const [where, body] of [["/v1/completions", { model: "tiny", prompt: canary, max_tokens: 2, echo: true, user: canary }], ["/v1/completions", { model: "tiny", prompt: canary, suffix: canary }],
+    ["/v1/embeddings", { model: "tiny", input: [canary, canary], user: canary }], ["/v1/embeddings", { model: "tiny", input: canary, encoding_format: canary }], ["/tokenize", { model: "tiny", prompt: canary }], ["/detokenize", { model: "tiny", tokens: canary }]])
+    await request(server, "POST", where, { body });
   await request(server, "GET", `/v1/models/${canary}`);
   await request(server, "GET", "/v1/models", { headers: { host: `${canary}.example` } });
   await request(server, "GET", "/v1/models", { key: canary });
