@@ -1,7 +1,7 @@
 """sluice pull against curl, on loopback, turn about: pull.py [--size BYTES] [--rounds N] [--dir DIR] [--csv FILE] [--cuts N]
 
 The same server process (sendfile) serves both. curl writes the file and does no more; sluice also hashes it, keeps a journal, reads the file in a
-sandbox, syncs it to the disk and renames it. DIR on tmpfs measures the programs, DIR on a disk the disk too: there `curl && sync` is a third row.
+sandbox, syncs it to the disk and renames it. DIR on tmpfs measures the programs, DIR on a disk the disk too; `curl && sync` is a third row.
 --cuts: no measurement; the server cuts the connection, or the client is killed, N times at random places, and the digest must be the file's."""
 import argparse
 import csv
@@ -66,7 +66,7 @@ def measure(o, url, digest):
     out, data = os.path.join(o.dir, "curl.out"), os.path.join(o.dir, "data")
     env = {**os.environ, "HF_ENDPOINT": url}
     curl = ["curl", "-sS", "-o", out, f"{url}/{REPO}/resolve/main/big-Q8_0.gguf"]
-    times = {"curl": [], "sluice": [], "curl_sync": [], "curl_sync_sha256sum": []}
+    times = {"curl": [], "sluice": [], "curl_sync": []}
     for i in range(o.rounds):
         for what in (list(times), list(times)[::-1])[i % 2]:
             shutil.rmtree(data, ignore_errors=True)
@@ -76,7 +76,7 @@ def measure(o, url, digest):
             if what == "sluice":
                 times[what].append(timed([SLUICE, "pull", REPO, "--data", data, *o.flags.split()], env))
             else:
-                more = {"curl": "", "curl_sync": f" && sync {out}", "curl_sync_sha256sum": f" && sync {out} && sha256sum {out}"}[what]
+                more = {"curl": "", "curl_sync": f" && sync {out}"}[what]
                 times[what].append(timed(["sh", "-c", " ".join(curl) + more]))
         print("  ".join(f"{k} {v[-1]:.2f} s" for k, v in times.items()), flush=True)
     rows = []

@@ -46,7 +46,7 @@ struct worker {
     uint64_t at;       /* next byte of the answer */
     uint64_t marked;   /* up to here it is journaled and in run->have */
     bool began, progress;
-    bool from_place;  /* the request began behind the redirects, not at the hub */
+    bool stranger;    /* the answer came from another host than the hub's, or the request began there */
     bool asked_whole; /* without a range */
     bool again;       /* nothing failed: ask anew, in another way */
     int rc;
@@ -237,7 +237,7 @@ static int get_part(struct worker *w, struct client_answer *a, uint32_t *url_age
     *url_age = r->url_age;
     uint64_t to = r->whole ? 0 : w->part.to;
     mutex_unlock(&r->lock);
-    w->from_place = *start;
+    w->stranger = *start;
     if (!*start && !r->f->remote->proto->file_url(r->f->remote, r->f->file, start))
         return err_set(e, ERR_REMOTE, "hub: the path of the file is too long");
     w->began = w->progress = w->again = false, w->rc = 0;
@@ -254,6 +254,9 @@ static int get_part(struct worker *w, struct client_answer *a, uint32_t *url_age
                            .on_head = on_head,
                            .arg = w};
     int rc = remote_get(r->f->remote, &g, a, e);
+    struct url at;
+    if (!rc && !url_parse(&at, final, NULL))
+        w->stranger = w->stranger || !url_same_origin(&at, &r->f->remote->origin);
     struct err ignored;
     int rc2 = mark(w, w->rc ? &ignored : &w->err);
     w->rc = w->rc ? w->rc : rc2;
@@ -269,7 +272,7 @@ static bool place_is_gone(const struct worker *w, const struct client_answer *a,
 {
     struct run *r = w->run;
     mutex_lock(&r->lock);
-    bool gone = w->from_place && (a->status == 401 || a->status == 403 || a->status == 404 || a->status == 410 || a->status >= 500 || !a->status);
+    bool gone = w->stranger && (a->status == 401 || a->status == 403 || a->status == 404 || a->status == 410 || a->status >= 500 || !a->status);
     if (gone && url_age == r->url_age)
         *r->url = *r->etag = 0, r->url_age++;
     mutex_unlock(&r->lock);
