@@ -148,6 +148,27 @@ TEST(json_reads_strictly)
     json_free(j);
 }
 
+TEST(json_faults_name_their_member)
+{
+    static const struct {
+        const char *text, *member;
+    } t[] = {{"{\"seed\":NaN}", "seed"}, {"{\"a\":1,\"n\":99999999999999999999}", "n"}, {"{\"a\":1,\"b\":{\"c\":[1e999]}}", "b"},
+             {"{\"a\":1,\"a\":2}", "a"}, {"{\"a\":\"\\ud800\"}", "a"}, {"{\"a:b\":x}", ""}, {"{\"s\":\"x:\\\"y:\",\"t\":x}", "t"}, {"[x]", ""},
+             {"{", ""}, {"x", ""}, {"{\"\":x}", ""}, {"{:x}", ""},
+             {"{\"deep\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "deep"}};
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        struct json *j;
+        struct err   e = {0};
+        CHECK(json_parse(&j, t[i].text, strlen(t[i].text), &e) < 0);
+        CHECK_MSG(strcmp(e.param, t[i].member) == 0, "%s: '%s'", t[i].text, e.param);
+    }
+    char long_name[200] = "{\"";
+    memset(long_name + 2, 'n', 150), memcpy(long_name + 152, "\":x}", 5);
+    struct json *j;
+    struct err   e = {0};
+    CHECK(json_parse(&j, long_name, 156, &e) < 0 && e.param[0] == 0); /* no room for it: none */
+}
+
 TEST(json_round_trip)
 {
     const char  *text = "{\"a\":[1,-2,0.1,true,null,\"x\\n\\\"\\u0001\xE4\xB8\xAD\"],\"b\":{}}";
