@@ -220,8 +220,8 @@ bool template_owns(struct str variable)
 
 static bool give_all(struct jrun *r, const struct chat_template *t, const struct render_in *in)
 {
-    struct jval bos = jstr_val((struct jstr){in->bos.p ? in->bos.p : "", NULL, (uint32_t)in->bos.n, true});
-    struct jval eos = jstr_val((struct jstr){in->eos.p ? in->eos.p : "", NULL, (uint32_t)in->eos.n, true});
+    struct jval bos = jstr_val((struct jstr){in->bos.p ? in->bos.p : "", NULL, (uint32_t)in->bos.n, true, false});
+    struct jval eos = jstr_val((struct jstr){in->eos.p ? in->eos.p : "", NULL, (uint32_t)in->eos.n, true, false});
     struct str variable;
     const struct json *value;
     if (!give(r, t, STR("documents"), jnone()) ||

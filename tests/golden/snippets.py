@@ -72,7 +72,7 @@ def groups():
     yield "{{ $ }}", string_methods() + other_methods()
     yield "{{ $ }}", slices() + lookups() + literals()
     yield "$", whitespace() + statements() + loops() + macros() + errors()
-    yield "{{ $ }}", functions()
+    yield "{{ $ }}", functions() + markup()
     yield "$", HAND
 
 
@@ -102,6 +102,14 @@ def filter_arguments():
     out += [f"{v}|wordcount" for v in ["'a b'", "'it\\'s a-b c_d'", "'\u4f60\u597d \u4e16\u754c'", "'1 2,3'", "''", "'!?'"]]
     out += [f"{v}|urlencode" for v in ["'\u4f60'", "'~-._/:'", "'a+b'", "''"]]
     out += ["'abc'|upper()", "'abc'|upper(1)", "'abc'|lower(x=1)", "'abc'|replace('a')", "[1]|join(1, 2, 3)", "'a'|default(1, 2, 3)", "'x'|trim('x', 'y')", "[1]|first(1)", "'a'|length(1)", "1|abs(2)"]
+    return out
+
+
+def markup():
+    values = ["'<b>'", "'<'|e", "'<b>'|safe", "'&'|forceescape", "none|e", "5|safe", "u|e"]
+    out = [f"{a} + {b}" for a in values for b in values if not (a[0] in "n5u" and "|" not in a)] + [f"({a}) ~ ({b})" for a in values[:4] for b in values[:4]]
+    out += [f"{v}|{f}" for v in values for f in ["e", "escape", "forceescape", "safe", "string", "upper", "trim", "length", "title", "list", "first", "e|e", "safe|e", "e|trim + '<'", "safe|upper + '<'", "e|string + '>'", "e|first", "tojson", "replace('b', '<')", "default('<')|e", "reverse", "capitalize + '&'", "e|join('<')", "striptags", "urlencode"]]
+    out += [f"({v}) is {t}" for v in values for t in ["escaped", "string", "eq('&lt;')", "lower"]] + ["('<'|e) * 2 + '<'", "2 * ('<'|safe) + '<'", "'<' + ('>'|safe) + '<'", "'<' ~ ('>'|safe) + '<'", "('<'|safe)[0] + '<'", "('<a'|safe)[1:] + '<'", "('<'|safe) == '<'", "['<'|safe]|join('<')", "['<'|safe, '<']", "{'<'|safe: 1}['<']", "('a'|safe).upper() + '<'", "'<' in ('<'|safe)", "('<b>'|safe).split('b')|first + '<'", "'x' + messages[0].content|safe", "messages[0].content|tojson|safe", "'<t>' + messages|tojson|safe"]
     return out
 
 

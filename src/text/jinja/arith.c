@@ -130,7 +130,13 @@ bool jarith(struct jrun *r, int op, const struct jval *a, const struct jval *b, 
     }
     if (op == '+' && a->type == J_STR && b->type == J_STR) {
         struct jstr both[2] = {a->s, b->s}, s;
-        return jstr_concat(r, both, 2, &s) && (*out = jstr_val(s), true);
+        bool markup = a->s.markup || b->s.markup;
+        if (markup && (!jstr_escape(r, a->s, &both[0]) || !jstr_escape(r, b->s, &both[1])))
+            return false;
+        if (!jstr_concat(r, both, 2, &s))
+            return false;
+        s.markup = markup;
+        return *out = jstr_val(s), true;
     }
     if (op == '+' && a->type == J_LIST && b->type == J_LIST && a->l->tuple == b->l->tuple)
         return add_lists(r, a->l, b->l, out);
@@ -142,7 +148,11 @@ bool jarith(struct jrun *r, int op, const struct jval *a, const struct jval *b, 
         struct jstr s;
         if (row->type == J_LIST)
             return repeat_list(r, row->l, times, out);
-        return jstr_repeat(r, row->s, times, &s) && (*out = jstr_val(s), true);
+        bool markup = row->s.markup;
+        if (!jstr_repeat(r, row->s, times, &s))
+            return false;
+        s.markup = markup;
+        return *out = jstr_val(s), true;
     }
     const struct jval *u = a->type == J_UNDEF ? a : b;
     if (u->type == J_UNDEF)

@@ -196,7 +196,7 @@ static bool bind_rest(struct jrun *r, const struct jmacro *m, const struct jargs
         return false;
     for (uint32_t k = 0; k < a->n_kw; k++) {
         struct str name = a->kw[k].name;
-        struct jval key = jstr_val((struct jstr){name.p, NULL, (uint32_t)name.n, true});
+        struct jval key = jstr_val((struct jstr){name.p, NULL, (uint32_t)name.n, true, false});
         if (!is_param(m, name) && !jdict_set(r, kwargs.d, key, a->kw[k].v))
             return false;
     }

@@ -221,7 +221,7 @@ static size_t cased(struct jgrow *g, struct jstr s, char how)
         bytes += same ? c.n : 0;
         for (size_t i = 0; !same && i < n; i++) {
             char utf8[4];
-            struct jstr one = {utf8, NULL, (uint32_t)utf8_encode(utf8, to[i]), s.taint ? s.taint[at] : s.trusted};
+            struct jstr one = {utf8, NULL, (uint32_t)utf8_encode(utf8, to[i]), s.taint ? s.taint[at] : s.trusted, false};
             if (g)
                 jgrow_add(g, one);
             bytes += one.n;
@@ -243,5 +243,6 @@ bool jstr_case(struct jrun *r, struct jstr s, char how, struct jstr *out)
         return false;
     cased(&g, s, how);
     *out = jgrow_done(&g, s.trusted);
+    out->markup = s.markup;
     return true;
 }

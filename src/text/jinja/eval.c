@@ -150,11 +150,11 @@ static bool eval_arith(struct jrun *r, const struct jnode *n, struct jval *out)
     bool texts = true;
     if (!v || !jeval(r, n->a, &v[0]))
         return false;
-    texts = v[0].type == J_STR;
+    texts = v[0].type == J_STR && !v[0].s.markup;
     for (const struct jnode *x = n->list; x; x = x->next, i++) {
         if (!jeval(r, x->a, &v[i]))
             return false;
-        texts &= x->op == '+' && v[i].type == J_STR;
+        texts &= x->op == '+' && v[i].type == J_STR && !v[i].s.markup;
     }
     if (texts) {
         struct jstr *parts = jnew(r, len, sizeof *parts);

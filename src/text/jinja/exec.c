@@ -39,7 +39,7 @@ static bool emit(struct jrun *r, struct jstr s)
 /* What o holds, as a text of the arena. */
 static bool captured(struct jrun *r, const struct jout *o, struct jstr *out)
 {
-    *out = (struct jstr){NULL, NULL, (uint32_t)o->text.len, false};
+    *out = (struct jstr){NULL, NULL, (uint32_t)o->text.len, false, false};
     char *p = jnew(r, o->text.len + 1, 1);
     uint8_t *t = p ? jnew(r, o->text.len + 1, 1) : NULL;
     if (t && o->text.len) {

@@ -323,7 +323,7 @@ static struct jnode *parse_string(struct jparse *p)
             memcpy(out + used, c, n_c);
             used += n_c;
         }
-    n->val = (struct jval){.type = J_STR, .s = {out, NULL, (uint32_t)used, true}};
+    n->val = (struct jval){.type = J_STR, .s = {out, NULL, (uint32_t)used, true, false}};
     return n;
 }
 

@@ -61,11 +61,6 @@ static bool f_string(struct jrun *r, const struct jval *v, const struct jargs *a
     return jto_str(r, v, &s.s) && (*out = s, true);
 }
 
-static bool f_safe(struct jrun *r, const struct jval *v, const struct jargs *a, struct jval *out)
-{
-    return f_string(r, v, a, out);
-}
-
 static bool f_default(struct jrun *r, const struct jval *v, const struct jargs *a, struct jval *out)
 {
     struct jval also_false;
@@ -105,7 +100,6 @@ static const struct jfilter_row jfilters_value[] = {
     {"capitalize", f_capitalize, "", 0},
     {"replace", f_replace, "old new count", 2},
     {"string", f_string, "", 0},
-    {"safe", f_safe, "", 0},
     {"default", f_default, "default_value boolean", 0},
     {"d", f_default, "default_value boolean", 0},
     {"length", f_length, "", 0},

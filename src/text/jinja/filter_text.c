@@ -130,19 +130,41 @@ static bool f_format(struct jrun *r, const struct jval *v, const struct jargs *a
     return jformat_percent(r, s.s, &args, out);
 }
 
-/* escape: the five characters of HTML. What comes out is data. */
-static bool f_escape(struct jrun *r, const struct jval *v, const struct jargs *a, struct jval *out)
+/* What comes out is data. */
+bool jstr_escape(struct jrun *r, struct jstr s, struct jstr *out)
 {
     static const char *const from[] = {"&", "<", ">", "'", "\""}, *const to[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
+    *out = s;
+    for (int i = 0; !s.markup && i < 5; i++)
+        if (!jstr_replace(r, *out, jstr_lit(from[i]), jstr_data(to[i], strlen(to[i])), -1, out))
+            return false;
+    out->markup = true;
+    return true;
+}
+
+static bool f_escape(struct jrun *r, const struct jval *v, const struct jargs *a, struct jval *out)
+{
+    struct jval s;
+    (void)a;
+    return as_text(r, v, &s) && jstr_escape(r, s.s, &s.s) && (*out = s, true);
+}
+
+static bool f_forceescape(struct jrun *r, const struct jval *v, const struct jargs *a, struct jval *out)
+{
     struct jval s;
     (void)a;
     if (!as_text(r, v, &s))
         return false;
-    for (int i = 0; i < 5; i++)
-        if (!jstr_replace(r, s.s, jstr_lit(from[i]), jstr_data(to[i], strlen(to[i])), -1, &s.s))
-            return false;
-    *out = s;
-    return true;
+    s.s.markup = false;
+    return jstr_escape(r, s.s, &s.s) && (*out = s, true);
+}
+
+static bool f_safe(struct jrun *r, const struct jval *v, const struct jargs *a, struct jval *out)
+{
+    (void)a;
+    if (!as_text(r, v, out))
+        return false;
+    return out->s.markup = true;
 }
 
 /* Cuts every [open ... close] out of s. */
@@ -281,7 +303,8 @@ const struct jfilter_row jfilters_text[] = {
     {"format", f_format, NULL, 0},
     {"escape", f_escape, "", 0},
     {"e", f_escape, "", 0},
-    {"forceescape", f_escape, "", 0},
+    {"forceescape", f_forceescape, "", 0},
+    {"safe", f_safe, "", 0},
     {"striptags", f_striptags, "", 0},
     {"urlencode", f_urlencode, "", 0},
     {"filesizeformat", f_filesize, "binary", 0},

@@ -66,7 +66,7 @@ static bool fn_dict(struct jrun *r, const struct jargs *a, struct jval *out)
     if (!jdict_new(r, a->n_kw, out) || (a->n && !add_pairs(r, &a->pos[0], out->d)))
         return false;
     for (uint32_t i = 0; i < a->n_kw; i++) {
-        struct jstr name = {a->kw[i].name.p, NULL, (uint32_t)a->kw[i].name.n, true};
+        struct jstr name = {a->kw[i].name.p, NULL, (uint32_t)a->kw[i].name.n, true, false};
         if (!jdict_set(r, out->d, jstr_val(name), a->kw[i].v))
             return false;
     }

@@ -29,6 +29,7 @@ struct jstr {
     const uint8_t *taint; /* (n): 1 is trusted; NULL: all bytes as `trusted` says */
     uint32_t n;
     bool trusted;
+    bool markup; /* of escape and safe: what is added with + is escaped */
 };
 
 enum jtype { J_UNDEF, J_NONE, J_BOOL, J_INT, J_FLOAT, J_STR, J_LIST, J_DICT, J_NS, J_MACRO, J_FUNC, J_LOOP, J_METHOD, J_OBJ };
@@ -292,6 +293,8 @@ const char *jstr_find(const char *p, size_t n, struct jstr what);               
 size_t jstr_chars(struct jstr s);
 size_t jstr_at(struct jstr s, size_t chars);     /* the byte where character number `chars` begins, or s.n */
 struct jstr jstr_char(struct jstr s, size_t at); /* the character at byte `at` */
+/* filter_text.c: the five characters of HTML, but not of markup */
+bool jstr_escape(struct jrun *r, struct jstr s, struct jstr *out);
 /* A text that grows in the arena with the taint of each byte; init says how long it can get. */
 struct jgrow {
     char *p;

@@ -73,7 +73,7 @@ bool jparse_name_of(struct jparse *p, struct jnode *n)
         return false;
     }
     struct str s = p->t->text;
-    n->val = (struct jval){.type = J_STR, .s = {s.p, NULL, (uint32_t)s.n, true}};
+    n->val = (struct jval){.type = J_STR, .s = {s.p, NULL, (uint32_t)s.n, true, false}};
     for (n->name = 0; n->name < p->names.n; n->name++)
         if (str_eq(p->names.p[n->name], s))
             break;
@@ -310,7 +310,7 @@ static struct jnode *text(struct jparse *p)
 {
     struct jnode *n = jparse_node(p, S_TEXT);
     if (n)
-        n->val = (struct jval){.type = J_STR, .s = {p->t->text.p, NULL, (uint32_t)p->t->text.n, true}};
+        n->val = (struct jval){.type = J_STR, .s = {p->t->text.p, NULL, (uint32_t)p->t->text.n, true, false}};
     p->t++;
     return n;
 }

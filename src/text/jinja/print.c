@@ -106,7 +106,11 @@ static bool print_value(struct print *p, const struct jval *v)
     case J_BOOL: buf_str(&p->b, v->b ? "True" : "False"); break;
     case J_INT: buf_fmt(&p->b, "%lld", (long long)v->i); break;
     case J_FLOAT: jdouble(text, v->f), buf_str(&p->b, text); break;
-    case J_STR: print_quoted(&p->b, v->s); break;
+    case J_STR:
+        buf_str(&p->b, v->s.markup ? "Markup(" : "");
+        print_quoted(&p->b, v->s);
+        buf_str(&p->b, v->s.markup ? ")" : "");
+        break;
     case J_LIST: ok = print_list(p, v->l); break;
     case J_DICT: ok = print_dict(p, v->d); break;
     case J_NS:

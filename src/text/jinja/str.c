@@ -4,11 +4,11 @@
 
 struct jstr jstr_lit(const char *z)
 {
-    return (struct jstr){z, NULL, (uint32_t)strlen(z), true};
+    return (struct jstr){z, NULL, (uint32_t)strlen(z), true, false};
 }
 struct jstr jstr_data(const char *p, size_t n)
 {
-    return (struct jstr){p, NULL, (uint32_t)n, false};
+    return (struct jstr){p, NULL, (uint32_t)n, false, false};
 }
 struct str jstr_raw(struct jstr s)
 {
@@ -17,7 +17,7 @@ struct str jstr_raw(struct jstr s)
 
 struct jstr jstr_cut(struct jstr s, size_t from, size_t to)
 {
-    return (struct jstr){s.p + from, s.taint ? s.taint + from : NULL, (uint32_t)(to - from), s.trusted};
+    return (struct jstr){s.p + from, s.taint ? s.taint + from : NULL, (uint32_t)(to - from), s.trusted, s.markup};
 }
 
 bool jstr_same(struct jstr a, struct jstr b)
@@ -148,7 +148,7 @@ void jgrow_add(struct jgrow *g, struct jstr s)
 
 struct jstr jgrow_done(const struct jgrow *g, bool trusted)
 {
-    return (struct jstr){g->p, g->t, (uint32_t)g->n, trusted};
+    return (struct jstr){g->p, g->t, (uint32_t)g->n, trusted, false};
 }
 
 /* new before each character and at the end. */

@@ -33,7 +33,7 @@ static bool type_test(struct str name, const struct jval *v, bool *out)
     else if (str_eqz(name, "callable"))
         *out = t == J_MACRO || t == J_FUNC || t == J_METHOD || t == J_LOOP || t == J_UNDEF || (t == J_OBJ && v->obj->joiner);
     else if (str_eqz(name, "escaped"))
-        *out = false; /* there is no markup */
+        *out = t == J_STR && v->s.markup;
     else
         return false;
     return true;

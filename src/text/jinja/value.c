@@ -207,6 +207,7 @@ bool jinteger(const struct jval *v, int64_t *out)
 static bool chars(struct jrun *r, struct jstr s, struct jval **items, uint32_t *n)
 {
     struct jval l;
+    s.markup = false; /* its characters are plain texts */
     if (!jlist_new(r, jstr_chars(s), &l))
         return false;
     for (size_t at = 0, i = 0; at < s.n; at += l.l->v[i++].s.n)
