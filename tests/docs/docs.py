@@ -22,7 +22,7 @@ def load():
     files = {}
     for path in tracked():
         text = ""
-        if path.endswith((".md", ".def", ".mk", ".txt")) or path == "Makefile":
+        if path.endswith((".md", ".def", ".mk", ".txt")) or path == "Makefile" or path.startswith("src/api/"):
             with open(os.path.join(ROOT, path), encoding="utf-8") as f:
                 text = f.read()
         files[path] = text
@@ -190,6 +190,16 @@ def check_errors(files):
             yield f"docs/using/api.md: the error {status} {code} is not documented"
 
 
+def check_metrics(files):
+    """Every metric that the api writes stands in metrics.md, and no other does."""
+    told = {m for p, t in files.items() if re.match(r"src/api/\w+\.c$", p) for m in re.findall(r'"(?:# \w+ )?(sluice_[a-z_]+)', t)}
+    page = set(re.findall(r"^\| `(sluice_[a-z_]+)` \|", files.get("docs/operating/metrics.md", ""), flags=re.M))
+    for m in sorted(told - page):
+        yield f"docs/operating/metrics.md: {m} is not documented"
+    for m in sorted(page - told):
+        yield f"docs/operating/metrics.md: there is no {m}"
+
+
 def check_fences(files):
     """Each `sluice ...` line in a code fence is a command with flags that it has; each `make ...` names a target."""
     known = commands(files)
@@ -247,6 +257,8 @@ PLANTED = [
     (check_routes, "docs/using/api.md", "`POST /v1/nothing`"),
     (check_parameters, "src/api/params.def", '\nPARAM(zeal, "zeal", CHAT, INT, 0, 1, "", HONOURED, "x")\n'),
     (check_errors, "src/base/err.def", '\nERR(TEAPOT, 400, 2, "invalid_request_error", "teapot", false)\n'),
+    (check_metrics, "src/api/metrics.c", '\nput_one(b, "sluice_luck", "gauge");\n'),
+    (check_metrics, "docs/operating/metrics.md", "| `sluice_luck` | gauge | luck |"),
     (check_fences, "docs/extra.md", "```\nsluice fly me\n```\n"),
     (check_fences, "docs/extra.md", "```\nsluice audit --wildly\n```\n"),
     (check_fences, "docs/extra.md", "```\nmake haste\n```\n"),
