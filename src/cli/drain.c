@@ -17,6 +17,9 @@ static sigset_t stop_signals(void)
     sigset_t s;
     sigemptyset(&s);
     sigaddset(&s, SIGTERM), sigaddset(&s, SIGINT), sigaddset(&s, SIGUSR2);
+    struct sigaction hup; /* the terminal was closed; nohup says that it does not matter */
+    if (sigaction(SIGHUP, NULL, &hup) == 0 && hup.sa_handler != SIG_IGN)
+        sigaddset(&s, SIGHUP);
     return s;
 }
 
@@ -52,7 +55,7 @@ static void wait_for_signals(void *arg)
     if (sigwait(&set, &sig) != 0 || sig == SIGUSR2) /* USR2: server_run has ended by itself */
         return;
     notify("STOPPING=1\nSTATUS=running answers are finishing");
-    log_line(LOG_INFO, "stop", "%s: running answers have %u s; a second signal ends at once", sig == SIGTERM ? "SIGTERM" : "SIGINT", d->ms / 1000);
+    log_line(LOG_INFO, "stop", "%s: running answers have %u s; a second signal ends at once", sig == SIGTERM ? "SIGTERM" : sig == SIGINT ? "SIGINT" : "SIGHUP", d->ms / 1000);
     server_post(d->server, begin, d);
     if (sigwait(&set, &sig) != 0 || sig == SIGUSR2)
         return;

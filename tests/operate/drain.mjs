@@ -56,7 +56,7 @@ test("SIGTERM while a request waits for its model", async () => {
   await server.stop();
 });
 
-for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130]])
+for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130], ["SIGHUP", 129]])
   test(`a second ${signal} ends at once with ${code}, and the next start bills to the token`, async () => {
     const home = await house(["a"]), server = await serve(home);
     const s = stream(server, "a");
