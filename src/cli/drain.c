@@ -55,7 +55,8 @@ static void wait_for_signals(void *arg)
     if (sigwait(&set, &sig) != 0 || sig == SIGUSR2) /* USR2: server_run has ended by itself */
         return;
     notify("STOPPING=1\nSTATUS=running answers are finishing");
-    log_line(LOG_INFO, "stop", "%s: running answers have %u s; a second signal ends at once", sig == SIGTERM ? "SIGTERM" : sig == SIGINT ? "SIGINT" : "SIGHUP", d->ms / 1000);
+    const char *name = sig == SIGTERM ? "SIGTERM" : sig == SIGINT ? "SIGINT" : "SIGHUP";
+    log_line(LOG_INFO, "stop", "%s: running answers have %u s; a second signal ends at once", name, d->ms / 1000);
     server_post(d->server, begin, d);
     if (sigwait(&set, &sig) != 0 || sig == SIGUSR2)
         return;
