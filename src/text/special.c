@@ -9,16 +9,22 @@ static const char *const eog_names[] = {"<|eot_id|>",
                                         "<|end|>",
                                         "<|return|>",
                                         "<|call|>",
+                                        "<|calls|>",
+                                        "<|flush|>",
                                         "<end_of_turn>",
                                         "<|endoftext|>",
                                         "<|eom_id|>",
                                         "<EOT>",
                                         "_<EOT>",
+                                        "[EOT]",
+                                        "[EOS]",
+                                        "<eos>",
+                                        "[e~[",
+                                        "<|eos|>",
+                                        "<|EOT|>",
                                         "<|end_of_text|>",
                                         "<end_of_utterance>",
                                         "</s>",
-                                        "<|eos|>",
-                                        "<|EOT|>",
                                         "<｜end▁of▁sentence｜>",
                                         "<|endofassistant|>"};
 
@@ -39,8 +45,8 @@ static bool is_eog_name(struct str t)
 
 void special_fix_attrs(struct vocab *v)
 {
-    int32_t harmony_end = TOKEN_NONE; /* gpt-oss ends a message, not the turn, with <|end|> */
-    bool harmony_return = false, harmony_call = false;
+    int32_t harmony_end = TOKEN_NONE; /* gpt-oss and Solar end a message, not the turn, with <|end|> */
+    bool turn_end = false, call_end = false;
     for (int32_t i = 0; i < v->n; i++) {
         struct str t = vocab_text(v, i);
         if (v->attr[i] == TOKEN_USER && looks_like_control(t))
@@ -49,12 +55,12 @@ void special_fix_attrs(struct vocab *v)
             v->attr[i] = TOKEN_CONTROL;
             v->eog[i] = 1;
         }
-        harmony_return |= str_eqz(t, "<|return|>");
-        harmony_call |= str_eqz(t, "<|call|>");
+        turn_end |= str_eqz(t, "<|return|>") || str_eqz(t, "<|flush|>");
+        call_end |= str_eqz(t, "<|call|>") || str_eqz(t, "<|calls|>");
         if (str_eqz(t, "<|end|>"))
             harmony_end = i;
     }
-    if (harmony_return && harmony_call && harmony_end != TOKEN_NONE && harmony_end != v->eos)
+    if (turn_end && call_end && harmony_end != TOKEN_NONE && harmony_end != v->eos)
         v->eog[harmony_end] = 0;
     if (v->eos != TOKEN_NONE)
         v->eog[v->eos] = 1;

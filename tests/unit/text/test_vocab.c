@@ -309,6 +309,25 @@ TEST(special_tokens_take_blanks_with_them)
     vocab_free(jina);
 }
 
+static void put_ends(struct tiny *t)
+{
+    static const char *const ends[] = {"<|end|>", "<|calls|>", "<|flush|>", "[EOT]", "<eos>", "[e~["};
+    gguf_put_str(t->w, "tokenizer.ggml.pre", STR("gpt-2"));
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        tiny_add(t, ends[i], TOKEN_CONTROL, 0);
+    tiny_add(t, "[EOS]", TOKEN_NORMAL, 0); /* ordinary text by its type: no end */
+}
+
+TEST(ends_of_generation_by_name)
+{
+    struct vocab *v = special_vocab("gpt2", put_ends);
+    CHECK(v);
+    for (size_t i = 0; i < 4; i++)
+        CHECK(vocab_is_eog(v, vocab_find(v, str_of(((const char *[]){"<|calls|>", "[EOT]", "<eos>", "[e~["})[i]))));
+    CHECK(!vocab_is_eog(v, vocab_find(v, STR("<|end|>"))) && !vocab_is_eog(v, vocab_find(v, STR("[EOS]"))));
+    vocab_free(v);
+}
+
 /* t5 without any flag in the file: eos behind the text, neither bos nor a blank before it, and blanks as they are. */
 static void put_t5(struct tiny *t)
 {
