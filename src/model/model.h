@@ -21,7 +21,8 @@ int  model_load(struct model **out, const struct modelfile *f, struct device *d,
                 struct err *e) MUST_USE;
 void model_free(struct model *m);
 const struct model_shape *model_shape(const struct model *m);
-/* Reads and checks the shape alone (sluice add, show): nothing is loaded. */
+/* Reads and checks the shape alone (sluice add, show): nothing is loaded, and no tensor's data is looked at, which may not have come yet (the
+ * hub asks when it has the head of a file). */
 int  model_shape_read(struct model_shape *out, const struct modelfile *f, struct err *e) MUST_USE;
 /* Whether a family of this build has the file's general.architecture: all that the first part of a split model can tell. */
 int  model_family_known(const struct modelfile *f, struct err *e) MUST_USE;

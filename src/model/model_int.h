@@ -98,8 +98,6 @@ int load_stacked(struct loader *ld, const struct part *parts, int n_parts, const
 bool loader_has(const struct loader *ld, const char *fmt, int layer);
 /* A vector (n) as float32. */
 int load_vector(struct loader *ld, float **out, const char *fmt, int layer, uint32_t n, enum need need, struct err *e) MUST_USE;
-/* The same, read also while only checking, because its values decide something; the caller frees it. Absent: *out as it was. */
-int load_values(struct loader *ld, float **out, const char *name, uint32_t n, enum need need, struct err *e) MUST_USE;
 /* Every tensor of the file must have been used: one that was not would make the answers silently wrong. */
 int         loader_finish(struct loader *ld, struct err *e) MUST_USE;
 const char *loader_quant(const struct loader *ld);

@@ -138,11 +138,12 @@ static int load_freqs(struct loader *ld, double **out, const struct rope *r, con
 {
     uint32_t half = r->n_rot / 2;
     float *factors = NULL;
-    int rc = load_values(ld, &factors, name, half, need, e);
+    int rc = load_vector(ld, &factors, name, -1, half, need, e);
+    if (!ld->dev)
+        return rc; /* only checking: the data may not have come yet */
     for (uint32_t i = 0; !rc && factors && i < half; i++)
         if (!isfinite(factors[i]) || factors[i] < 1e-6f || factors[i] > 1e9f)
             rc = err_set(e, ERR_FORMAT, "model: value %u of tensor %s is %g, no positive factor; the file is damaged", i, name, (double)factors[i]);
-    mem_free(*out); /* of an earlier check */
     *out = rc ? NULL : mem_array(half, sizeof **out);
     if (!rc && !*out)
         rc = err_set(e, ERR_NO_MEMORY, "model: no memory for %u RoPE frequencies", half);

@@ -120,13 +120,6 @@ int load_vector(struct loader *ld, float **out, const char *tail, int layer, uin
     return decode(ld, out, t, n, name.z, e);
 }
 
-int load_values(struct loader *ld, float **out, const char *name, uint32_t n, enum need need, struct err *e)
-{
-    const struct tensor *t;
-    int rc = find(ld, &t, name, 1, n, need, e);
-    return rc || !t ? rc : decode(ld, out, t, n, name, e);
-}
-
 int loader_finish(struct loader *ld, struct err *e)
 {
     for (size_t i = 0; i < ld->f->n_tensors; i++) {
