@@ -1,12 +1,13 @@
 /* matmul: times dev_matmul on the shapes of a 0.5B model (types in blocks of 256: of a 1.5B one), for each weight format and batch width, and
- * prints bytes of weights per second, operations per second, and
- * the share of the limit that bench/roofline measured in the same minute.
- * Arguments: --csv appends rows to stdout without the header; --threads N; --level L; --format F; --out ROWS: the shape with so many rows. */
+ * prints bytes of weights per second and operations per second; bench/roofline measures the limits.
+ * Arguments: --csv appends rows to stdout without the header; --threads N; --level L; --format F; --out ROWS: the shape with so many rows;
+ * --n WIDEST: batch widths up to that; --cpu: one thread, and its CPU time instead of the clock's, for a machine that is busy. */
 #include "base/clock.h"
 #include "device/device.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <math.h>
 
 struct shape {
@@ -19,6 +20,16 @@ static const struct shape shapes_256[] = {{1536, 1536, 24}, {17920, 1536, 12}, {
 static const uint32_t types[] = {QUANT_Q4_0, QUANT_Q4_1, QUANT_Q5_0, QUANT_Q5_1, QUANT_Q8_0, QUANT_Q2_K,
                                  QUANT_Q3_K, QUANT_Q4_K, QUANT_Q5_K, QUANT_Q6_K, QUANT_F16,  QUANT_F32};
 static const int widths[] = {1, 2, 4, 8, 16, 64, 512};
+
+static bool by_cpu; /* time of the calling thread's CPU alone: says something on a busy machine too, for one thread */
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    if (!by_cpu)
+        return clock_ns();
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 
 static double median(double *t, int n)
 {
@@ -47,7 +58,7 @@ static void *random_rows(uint32_t type, size_t n)
     return p;
 }
 
-static void bench(struct device *d, uint32_t type, const struct shape *s)
+static void bench(struct device *d, uint32_t type, const struct shape *s, int n_max)
 {
     struct err e;
     struct weight *w[64];
@@ -66,13 +77,13 @@ static void bench(struct device *d, uint32_t type, const struct shape *s)
         int n_x = widths[k];
         double t[64], work = 2.0 * (double)n * n_x * s->copies;
         int reps = work > 2e10 ? 3 : 9;
-        if (s->copies == 1 && n_x > 16)
+        if ((s->copies == 1 && n_x > 16) || n_x > n_max)
             continue;
         for (int r = 0; r < reps; r++) {
-            uint64_t a = clock_ns();
+            uint64_t a = now_ns();
             for (int i = 0; i < s->copies; i++)
                 dev_matmul(d, y, w[i], NULL, x, n_x);
-            t[r] = (double)(clock_ns() - a) * 1e-9 / s->copies;
+            t[r] = (double)(now_ns() - a) * 1e-9 / s->copies;
         }
         double best = t[0];
         for (int r = 1; r < reps; r++)
@@ -92,20 +103,27 @@ int main(int argc, char **argv)
     struct device_opts o = {0};
     const char *format = NULL;
     uint32_t out = 0;
+    int n_max = 512;
     bool csv = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--csv") == 0)
             csv = true;
+        else if (strcmp(argv[i], "--cpu") == 0)
+            by_cpu = true, o.n_threads = 1;
         else if (i + 1 < argc && strcmp(argv[i], "--threads") == 0)
             o.n_threads = (int)strtoul(argv[++i], NULL, 10);
         else if (i + 1 < argc && strcmp(argv[i], "--level") == 0)
             o.cpu_mask = argv[++i];
         else if (i + 1 < argc && strcmp(argv[i], "--format") == 0)
             format = argv[++i];
+        else if (i + 1 < argc && strcmp(argv[i], "--n") == 0)
+            n_max = (int)strtoul(argv[++i], NULL, 10);
         else if (i + 1 < argc && strcmp(argv[i], "--out") == 0)
             out = (uint32_t)strtoul(argv[++i], NULL, 10);
         else
-            return fprintf(stderr, "usage: matmul [--csv] [--threads N] [--level scalar|avx2|avx512] [--format Q4_0] [--out ROWS]\n"), 2;
+            return fprintf(stderr, "usage: matmul [--csv] [--cpu] [--threads N] [--level scalar|avx2|avx512] [--format Q4_0] [--out ROWS] "
+                                   "[--n WIDEST]\n"),
+                   2;
     }
     struct device *d;
     struct err e;
@@ -118,7 +136,7 @@ int main(int argc, char **argv)
         const struct shape *of = large ? shapes_256 : shapes;
         for (size_t s = 0; s < (large ? sizeof shapes_256 : sizeof shapes) / sizeof *shapes; s++)
             if ((!format || strcmp(format, quant_info(types[t])->name) == 0) && (!out || of[s].out == out))
-                bench(d, types[t], &of[s]);
+                bench(d, types[t], &of[s], n_max);
     }
     device_free(d);
 }
