@@ -85,6 +85,10 @@ int prompt_build(struct vec_i32 *out, const struct backend_model *m, const struc
     rc = template_render(t, &r, &text, e);
     if (rc == -ERR_TEMPLATE && content_bytes(in->messages) > bytes_max(m)) /* then that is what is wrong with it */
         return too_long(m, content_bytes(in->messages), e);
+    if (rc == -ERR_TEMPLATE && e) {
+        struct err why = *e;
+        return err_param(e, ERR_TEMPLATE, "messages", "%.400s; change the conversation or the variables in chat_template_kwargs", why.msg);
+    }
     if (rc < 0)
         return rc;
     rc = encode(out, m, &text, r.bos, e);

@@ -97,8 +97,8 @@ test("templates have names", async () => {
   await refused("bare", user("x"), { chat_template: "{{ 1 }}" }, "chat_template", "it has default");
 });
 test("what a template raises is a 400 in its own words, with the line", async () => {
-  await refused("strict", [{ role: "system", content: "s" }, ...user("x")], {}, undefined, "The first message must be the user's: system", "line 3");
-  await refused("strict", user("add"), {}, undefined, "line 3", "between a text and an int");
+  await refused("strict", [{ role: "system", content: "s" }, ...user("x")], {}, "messages", "; change the conversation", "The first message must be the user's: system", "line 3");
+  await refused("strict", user("add"), {}, "messages", "line 3", "between a text and an int");
   same(await rendered("strict", user("x")), "line one\nok");
 });
 test("a template that never ends is a 400, and the server goes on", async () => {
