@@ -86,7 +86,7 @@ suite-asan-unit: ; @$(MAKE) --no-print-directory VARIANT=asan suite-unit
 suite-asan-check: ; @$(MAKE) --no-print-directory VARIANT=asan suite-check
 suite-asan-hub: ; @$(MAKE) --no-print-directory VARIANT=asan suite-hub
 suite-asan-api: ; @$(MAKE) --no-print-directory VARIANT=asan suite-api
-suite-asan-operate: ; @$(MAKE) --no-print-directory VARIANT=asan suite-operate
+suite-asan-operate: ; @TESTS="shelf drain backup canary" $(MAKE) --no-print-directory VARIANT=asan suite-operate
 TSAN_UNIT = $(filter $(foreach f,base net ledger engine backend device,$(OUT)/unit/$(f)/%),$(UNIT))
 suite-tsan-unit: ; @$(MAKE) --no-print-directory VARIANT=tsan tsan-unit-run
 tsan-unit-run: ; @$(MAKE) --no-print-directory $(TSAN_UNIT) $(OUT)/tool/tinymodel && tests/run_unit.sh $(TSAN_UNIT)

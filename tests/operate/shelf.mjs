@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { check, metric, request, run, same, test, until } from "../api/harness.mjs";
-import { ask, fails, house, json, models, ok, serve, stateOf, stream, tiny } from "./house.mjs";
+import { ask, body, fails, house, json, models, ok, serve, stateOf, stream, tiny } from "./house.mjs";
 
 const guideless = (all) => Object.keys(all).filter((m) => m !== "guide").sort();
 
@@ -17,6 +17,19 @@ test("a model is loaded by its first request and listed with its state", async (
   await until("the context of what nobody asked for", async () => (await models(server)).b.context_length === 4096);
   same([await metric(server, "sluice_models_loaded"), await metric(server, "sluice_model_loads_total")], [1, 1]);
   same((await request(server, "GET", "/v1/models/a")).body.state, "loaded");
+  await server.stop();
+});
+
+test("every endpoint wakes a model, and lets it go again", async () => {
+  const asked = { a: ["/v1/chat/completions", body("a")], b: ["/v1/completions", { model: "b", prompt: "hi", max_tokens: 2 }], c: ["/v1/embeddings", { model: "c", input: "hi" }],
+    d: ["/tokenize", { model: "d", prompt: "hi" }], e: ["/detokenize", { model: "e", tokens: [5, 6] }] };
+  const server = await serve(await house(Object.keys(asked)), "--keep", "1");
+  for (const [model, [where, what]] of Object.entries(asked)) {
+    const r = await request(server, "POST", where, { body: what });
+    same([where, r.status], [where, 200], JSON.stringify(r.body));
+  }
+  for (const model of Object.keys(asked)) await until(`${model} is unloaded`, async () => (await stateOf(server, model)) === "unloaded");
+  same(await metric(server, "sluice_model_loads_total"), 5);
   await server.stop();
 });
 
