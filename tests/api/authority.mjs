@@ -14,8 +14,8 @@ const guarded = [...routes, ...admin].filter((r) => r.access === "KEY" || r.acce
 const send = (bytes) => new Promise((done) => {
   const s = net.connect(port, "127.0.0.1"), parts = [];
   const end = () => { s.destroy(); done([...Buffer.concat(parts).toString("latin1").matchAll(/HTTP\/1\.1 (\d{3}) /g)].map((m) => Number(m[1]))); };
-  s.on("data", (d) => { parts.push(d); clearTimeout(s.timer); s.timer = setTimeout(end, 1000); }).on("end", end).on("error", end);
-  s.timer = setTimeout(end, 3000);
+  s.on("data", (d) => { parts.push(d); clearTimeout(s.timer); s.timer = setTimeout(end, 5000); }).on("end", end).on("error", end);
+  s.timer = setTimeout(end, 60000);
   s.write(bytes);
 });
 const plain = (r) => r.pattern.replace("{model*}", "tiny").replace(/\{\w+\*?\}/, "x");

@@ -167,7 +167,7 @@ class Soak:
                 client.leave_all()
         if self.active:
             self.fault(f"{self.active} clients did not come to rest")
-        end, m = time.monotonic() + 20, {}
+        end, m = time.monotonic() + 60, {}
         while time.monotonic() < end:
             if self.has_died():
                 return
