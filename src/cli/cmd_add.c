@@ -41,6 +41,6 @@ int cmd_add(const struct cli *c, struct err *e)
         printf("{\"name\":\"%s\",\"bytes\":%llu,\"digest\":\"sha256:%s\"}\n", ref.name, (unsigned long long)ref.size, digest);
     else
         printf("added %s (%llu bytes, sha256:%.16s...)\n", ref.name, (unsigned long long)ref.size, digest);
-    fprintf(stderr, "A running server serves it after a restart; it needs a price: sluice price set %s --input X --output Y\n", ref.name);
+    fprintf(stderr, "A running server serves it at once, when it has a price: sluice price set %s --input X --output Y\n", ref.name);
     return 0;
 }

@@ -139,7 +139,7 @@ static void print_text(const struct pull_done *d, const struct view *v)
     else
         printf("%s %s (%s, sha256:%.16s...); no bytes moved\n", d->was_new ? "named" : "up to date:", d->ref.name, size, digest);
     if (d->was_new)
-        fprintf(stderr, "A running server serves it after a restart; it needs a price: sluice price set %s --input X --output Y\n", d->ref.name);
+        fprintf(stderr, "A running server serves it at once, when it has a price: sluice price set %s --input X --output Y\n", d->ref.name);
 }
 
 int cmd_pull(const struct cli *c, struct err *e)
