@@ -344,6 +344,16 @@ TEST(layers_that_differ)
     buf_deinit(&b);
     o = tiny_default("deci");
     CHECK((f = good(&b, &o)));
+    static const char *const each[] = {"deci.attention.head_count", "deci.attention.head_count_kv", "deci.feed_forward_length"};
+    for (int i = 0; i < 3; i++) {
+        char empty[96];
+        snprintf(empty, sizeof empty, "%s has 0 values for 5 layers", each[i]);
+        CHECK(says(f, &(struct edit){.zero_key = each[i]}, empty));
+        CHECK(says(f, &(struct edit){.drop_key = each[i]}, i == 1 ? "blk.0.attn_k.weight has the shape" : each[i]));
+        CHECK(says(f, &(struct edit){.key = each[i], .kind = 2, .z = "4"}, each[i]));
+        CHECK(says(f, &(struct edit){.key = each[i], .kind = 1, .x = 4}, each[i]));
+        CHECK(says(f, &(struct edit){.key = each[i], .kind = 3, .u = 1}, each[i]));
+    }
     KEY_U("deci.attention.head_count_kv", 0, "outside");
     KEY_A("deci.attention.head_count_kv", "has 4 values for 5 layers", 2, 0, 0, 4);
     modelfile_close(f);
