@@ -3,9 +3,11 @@
 
 static void put_model(struct jw *w, struct api *a, const struct backend_model *m)
 {
-    struct backend_model_status st = {.state = "loaded", .n_ctx = m->n_ctx};
+    struct backend_model_status st = {.state = "loaded"};
     if (a->backend.model_status)
         a->backend.model_status(a->backend.self, m, &st);
+    else
+        st.n_ctx = m->n_ctx;
     jw_obj(w);
     jw_key(w, "id"), jw_str(w, m->alias);
     jw_key(w, "object"), jw_str(w, "model");
