@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,7 +30,7 @@ struct run {
     uint32_t fails;   /* in a row, over all connections, without progress */
     unsigned working; /* connections that run */
     bool whole;       /* the server gives no ranges: one connection takes all, from the start */
-    bool stop;
+    atomic_bool stop;
     int rc;
     struct err err;
     char url[URL_LEN_MAX]; /* where ranges come from: behind redirects */
@@ -46,6 +47,9 @@ struct worker {
     struct range part; /* claimed; whole: all */
     uint64_t at;       /* next byte of the answer */
     uint64_t marked;   /* up to here it is journaled and in run->have */
+    uint64_t skip_to;  /* bytes before are there already: they are dropped */
+    uint64_t gap_to;   /* and from there to here they are missing */
+    uint64_t moved;    /* not yet in run->moved */
     bool began, progress;
     bool stranger;    /* the answer came from another host than the hub's, or the request began there */
     bool asked_whole; /* without a range */
@@ -68,10 +72,7 @@ static void fail_run(struct run *r, int rc, const struct err *e)
 static bool stopped(void *arg)
 {
     struct worker *w = arg;
-    mutex_lock(&w->run->lock);
-    bool stop = w->run->stop;
-    mutex_unlock(&w->run->lock);
-    return stop;
+    return w->run->stop;
 }
 static bool go_on(void *arg)
 {
@@ -151,7 +152,7 @@ static int begin_whole(struct worker *w, const struct client_answer *a, struct e
     r->whole = true;
     w->again = !ranges_cut(&r->claimed, w->part.from, w->part.to) || r->claimed.n || !ranges_add(&r->claimed, 0, r->f->file->size);
     if (!w->again)
-        w->part = (struct range){0, r->f->file->size}, w->at = w->marked = 0;
+        w->part = (struct range){0, r->f->file->size}, w->at = w->marked = w->skip_to = w->gap_to = 0;
     mutex_unlock(&r->lock);
     return w->again ? err_set(e, ERR_UNAVAILABLE, "hub: other connections are at work; they end, and one begins anew") : 0;
 }
@@ -174,26 +175,49 @@ static int on_head(void *arg, const struct client_answer *a, bool own, struct er
 static int mark(struct worker *w, struct err *e)
 {
     struct run *r = w->run;
-    if (w->at == w->marked)
-        return 0;
-    int rc = partial_mark(r->f->partial, w->marked, w->at, e);
+    bool any = w->at != w->marked;
+    int rc = any ? partial_mark(r->f->partial, w->marked, w->at, e) : 0;
     mutex_lock(&r->lock);
     if (!rc && !ranges_add(&r->have, w->marked, w->at))
         rc = err_set(e, ERR_NO_MEMORY, "hub: no memory to note what was fetched");
-    w->marked = w->at;
-    r->fails = 0;
-    cond_broadcast(&r->changed);
+    r->moved += w->moved;
+    if (any) {
+        r->fails = 0;
+        cond_broadcast(&r->changed);
+    }
     mutex_unlock(&r->lock);
+    w->marked = w->at, w->moved = 0;
     return rc;
 }
 
-/* whole: how much of what comes at w->at is there already. */
-static uint64_t already(struct worker *w)
+/* Without ranges: what of the answer, from w->at on, is there already, and what comes then. Nobody else writes meanwhile. */
+static void next_stretch(struct worker *w)
 {
+    struct range gap;
     mutex_lock(&w->run->lock);
-    uint64_t run_end = w->run->whole ? ranges_run(&w->run->have, w->at) : w->at;
+    bool any = ranges_gap(&w->run->have, NULL, w->at, w->part.to, UINT64_MAX, &gap);
     mutex_unlock(&w->run->lock);
-    return run_end - w->at;
+    w->skip_to = any ? gap.from : w->part.to;
+    w->gap_to = any ? gap.to : w->part.to;
+}
+
+/* Writes what is missing of p, drops what is there; returns how many bytes of p that took. */
+static size_t take(struct worker *w, const char *p, size_t n)
+{
+    if (w->at >= w->gap_to) {
+        if ((w->rc = mark(w, &w->err)))
+            return 0;
+        next_stretch(w);
+    }
+    bool skip = w->at < w->skip_to;
+    uint64_t room = (skip ? w->skip_to : w->gap_to) - w->at;
+    n = room < n ? (size_t)room : n;
+    if (!skip && (w->rc = partial_write(w->run->f->partial, w->at, p, n, &w->err)))
+        return 0;
+    w->at += n;
+    w->marked = skip ? w->at : w->marked;
+    w->progress = w->progress || !skip;
+    return n;
 }
 
 static bool on_data(void *arg, const char *p, size_t n)
@@ -204,28 +228,12 @@ static bool on_data(void *arg, const char *p, size_t n)
         w->rc = err_set(&w->err, ERR_REMOTE, "hub: the answer for %s is longer than it says", r->f->file->path);
         return false;
     }
-    mutex_lock(&r->lock);
-    r->moved += n;
-    bool stop = r->stop;
-    mutex_unlock(&r->lock);
-    while (n && !w->rc && !stop) {
-        uint64_t skip = already(w);
-        if (skip) {
-            skip = skip < n ? skip : n;
-            if ((w->rc = mark(w, &w->err)))
-                break;
-            p += skip, n -= (size_t)skip;
-            w->at += skip, w->marked = w->at;
-            continue;
-        }
-        w->rc = partial_write(r->f->partial, w->at, p, n, &w->err);
-        w->at += w->rc ? 0 : n;
-        w->progress = true;
-        n = 0;
-    }
+    w->moved += n;
+    for (size_t k; n && !w->rc && !r->stop; p += k, n -= k)
+        k = take(w, p, n);
     if (!w->rc && w->at - w->marked >= MARK_BYTES)
         w->rc = mark(w, &w->err);
-    return !w->rc && !stop && !(w->part.to > r->end && w->at >= r->end); /* a head is enough */
+    return !w->rc && !r->stop && !(w->part.to > r->end && w->at >= r->end); /* a head is enough */
 }
 
 /* One request for w->part, from where ranges come. */
@@ -243,7 +251,8 @@ static int get_part(struct worker *w, struct client_answer *a, uint32_t *url_age
         return err_set(e, ERR_REMOTE, "hub: the path of the file is too long");
     w->began = w->progress = w->again = false, w->rc = 0;
     w->asked_whole = !to;
-    w->at = w->marked = w->part.from;
+    w->at = w->marked = w->skip_to = w->part.from;
+    w->gap_to = to ? w->part.to : w->at;
     struct remote_get g = {.start = start,
                            .final = final,
                            .client = w->client,
@@ -556,7 +565,8 @@ int fetch_rest(struct fetch *f, struct sha256 *digest, uint64_t *moved, bool *us
         mutex_lock(&r.lock);
         if (!r.rc && ranges_run(&r.have, 0) < r.end) /* no connection is left and no error was told: stopped */
             r.rc = err_set(&r.err, ERR_UNAVAILABLE, "hub: %s was not fetched to its end; pull again, what came is kept", f->file->path);
-        r.stop = r.stop || r.rc;
+        if (r.rc)
+            r.stop = true;
         cond_broadcast(&r.changed);
         mutex_unlock(&r.lock);
         thread_join(&hasher);
