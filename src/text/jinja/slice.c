@@ -57,22 +57,13 @@ static bool slice_str(struct jrun *r, struct jstr s, size_t n, int64_t start, in
     return jstr_concat(r, parts, n, &out->s);
 }
 
-static bool can_slice(const struct jval *v, const struct jval at[3])
-{
-    bool can = v->type == J_LIST || v->type == J_STR;
-    for (int i = 0; i < 3; i++)
-        can &= at[i].type == J_NONE || at[i].type == J_INT || at[i].type == J_BOOL;
-    return can;
-}
-
 bool jslice(struct jrun *r, const struct jval *v, const struct jval at[3], struct jval *out)
 {
     int64_t n, start = 0, stop = 0, step = 1;
     if (v->type == J_UNDEF)
         return jfail(r, "\"%.*s\" is undefined, so it cannot be sliced", (int)(v->s.n < 64 ? v->s.n : 64), v->s.p ? v->s.p : "");
-    *out = jundef(jstr_lit("a slice"));
-    if (!can_slice(v, at)) /* as Jinja2 */
-        return true;
+    if (v->type != J_LIST && v->type != J_STR)
+        return jfail(r, "%s cannot be sliced", jtype_name(v));
     if (!jlength(r, v, &n) || !jslice_indices(r, at, n, &start, &stop, &step))
         return false;
     uint64_t span = step > 0 ? (stop > start ? (uint64_t)(stop - start) : 0) : (start > stop ? (uint64_t)(start - stop) : 0);
