@@ -384,13 +384,12 @@ int shelf_offer(struct shelf *s, const struct backend_source *q, struct title **
         rc = err_set(e, ERR_CONFLICT, "backend: the name %s is taken by another model; give this one another name", q->alias);
     else if (!vec_push(&s->titles, t))
         rc = err_set(e, ERR_NO_MEMORY, "backend: no memory for a model; free some and start again");
+    cond_signal(&s->wake);
     mutex_unlock(&s->mu);
     if (rc < 0)
         title_free(t);
     else if (out)
         *out = t;
-    if (rc >= 0 && !out)
-        cond_signal(&s->wake);
     return rc;
 }
 
