@@ -2,7 +2,8 @@
 
 How it is judged. The process is new after each kill, so each life is judged by itself. At every rest (nothing runs, nothing is open, no model is
 loaded) two numbers are read: the heap that is in use, and the resident memory; from both is taken what is kept on purpose, within a bound and counted by a
-gauge of its own (the store's page cache, KV pages that wait for reuse). The heap says exactly what is kept and shows the smallest leak; the resident
+gauge of its own (the store's page cache, KV pages that wait for reuse). The heap (with malloc's caches of each thread turned off)
+says exactly what is kept and shows the smallest leak; the resident
 memory also has what malloc keeps in holes, which comes in steps, and what is not malloc's.
 
 The first third of a life is its warm-up. Over the rest of a life of at least LIFE_MIN_S seconds the slope is Theil and Sen's: the median of the slopes
