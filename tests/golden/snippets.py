@@ -112,7 +112,7 @@ def markup():
     values = ["'<b>'", "'<'|e", "'<b>'|safe", "'&'|forceescape", "none|e", "5|safe", "u|e"]
     out = [f"{a} + {b}" for a in values for b in values if not (a[0] in "n5u" and "|" not in a)] + [f"({a}) ~ ({b})" for a in values[:4] for b in values[:4]]
     out += [f"{v}|{f}" for v in values for f in ["e", "escape", "forceescape", "safe", "string", "upper", "trim", "length", "title", "list", "first", "e|e", "safe|e", "e|trim + '<'", "safe|upper + '<'", "e|string + '>'", "e|first", "tojson", "replace('b', '<')", "default('<')|e", "reverse", "capitalize + '&'", "e|join('<')", "striptags", "urlencode"]]
-    out += [f"({v}) is {t}" for v in values for t in ["escaped", "string", "eq('&lt;')", "lower"]] + ["('<'|e) * 2 + '<'", "2 * ('<'|safe) + '<'", "'<' + ('>'|safe) + '<'", "'<' ~ ('>'|safe) + '<'", "('<'|safe)[0] + '<'", "('<a'|safe)[1:] + '<'", "('<'|safe) == '<'", "['<'|safe]|join('<')", "['<'|safe, '<']", "{'<'|safe: 1}['<']", "('a'|safe).upper() + '<'", "'<' in ('<'|safe)", "('<b>'|safe).split('b')|first + '<'", "'x' + messages[0].content|safe", "messages[0].content|tojson|safe", "'<t>' + messages|tojson|safe"]
+    out += [f"({v}) is {t}" for v in values for t in ["escaped", "string", "eq('&lt;')", "lower"]] + ["('<'|e) * 2 + '<'", "2 * ('<'|safe) + '<'", "'<' + ('>'|safe) + '<'", "'<' ~ ('>'|safe) + '<'", "('<'|safe)[0] + '<'", "('<a'|safe)[1:] + '<'", "('<a'|safe)[::-1] + '<'", "('<'|safe) == '<'", "['<'|safe]|join('<')", "['<'|safe, '<']", "{'<'|safe: 1}['<']", "('a'|safe).upper() + '<'", "'<' in ('<'|safe)", "('<b>'|safe).split('b')|first + '<'", "'x' + messages[0].content|safe", "messages[0].content|tojson|safe", "'<t>' + messages|tojson|safe"]
     return out
 
 

@@ -54,7 +54,10 @@ static bool slice_str(struct jrun *r, struct jstr s, size_t n, int64_t start, in
     for (size_t i = 0; i < n; i++, start += step)
         parts[i] = chars[start].s;
     out->type = J_STR;
-    return jstr_concat(r, parts, n, &out->s);
+    if (!jstr_concat(r, parts, n, &out->s))
+        return false;
+    out->s.markup = s.markup;
+    return true;
 }
 
 bool jslice(struct jrun *r, const struct jval *v, const struct jval at[3], struct jval *out)
