@@ -1,8 +1,10 @@
 /* tokenizer: times vocab_encode on texts of 1, 2 and 4 MB and prints MB a second (of processor time) and the t(2n)/t(n), for each published
  * vocabulary of the test data and each kind of text. An algorithm that is linear (n log n) stays near 2; the bar is 2.6. The best of several runs
- * counts. Arguments: --csv: comma-separated rows; --runs N (3); --only NAME: one vocabulary. */
+ * counts. Arguments: --csv: comma-separated rows; --runs N (3); --only NAME: one vocabulary; --kind NAME: one kind
+ * of text. */
 #include "unit/text/nasty.h"
 #include "unit/text/vocab_files.h"
+#include <malloc.h>
 #include <time.h>
 
 static struct vocab *ggml(const char *name, const char *pre)
@@ -150,8 +152,9 @@ int main(int argc, char **argv)
 {
     int runs = 3;
     bool csv = false;
-    const char *only = NULL;
+    const char *only = NULL, *kind = NULL;
     double worst = 0;
+    mallopt(M_MMAP_THRESHOLD, 1 << 20); /* glibc keeps blocks of up to 32 MB: between 1 and 2 MB of text that step would be measured */
     for (int i = 1; i < argc; i++) {
         uint64_t n;
         if (strcmp(argv[i], "--csv") == 0)
@@ -160,6 +163,8 @@ int main(int argc, char **argv)
             runs = (int)n, i++;
         else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
             only = argv[++i];
+        else if (strcmp(argv[i], "--kind") == 0 && i + 1 < argc)
+            kind = argv[++i];
     }
     if (!test_data("golden/qwen3.json")) {
         printf("skipped: no test data\n");
@@ -170,7 +175,7 @@ int main(int argc, char **argv)
             continue;
         struct vocab *v = vocabularies[k].load(vocabularies[k].name, vocabularies[k].pre);
         for (size_t i = 0; v && i < sizeof kinds / sizeof *kinds; i++) {
-            if (!kinds[i].fill(kinds[i].arg))
+            if ((kind && strcmp(kind, kinds[i].name) != 0) || !kinds[i].fill(kinds[i].arg))
                 continue;
             double ratio = bench(v, vocabularies[k].name, kinds[i].name, runs, csv);
             worst = ratio > worst ? ratio : worst;
