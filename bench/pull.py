@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import random
+import resource
 import shutil
 import signal
 import statistics
@@ -57,9 +58,11 @@ def serve(path, digest):
 
 
 def timed(args, env=None):
-    t = time.monotonic()
+    """Seconds on the wall, and of CPU time: the second hardly depends on what else the machine does."""
+    before, t = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     subprocess.run(args, check=True, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.monotonic() - t
+    t, after = time.monotonic() - t, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return t, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def measure(o, url, digest):
@@ -78,12 +81,11 @@ def measure(o, url, digest):
             else:
                 more = {"curl": "", "curl_sync": f" && sync {out}"}[what]
                 times[what].append(timed(["sh", "-c", " ".join(curl) + more]))
-        print("  ".join(f"{k} {v[-1]:.2f} s" for k, v in times.items()), flush=True)
+        print("  ".join(f"{k} {v[-1][0]:.2f} s ({v[-1][1]:.2f} s of CPU)" for k, v in times.items()), flush=True)
     rows = []
     for what, t in times.items():
-        m = statistics.median(t)
-        ratio = statistics.median(c / x for c, x in zip(times["curl"], t))
-        rows.append({"what": what, "dir": o.where, "bytes": o.size, "rounds": len(t), "median_s": f"{m:.3f}", "min_s": f"{min(t):.3f}",
+        m, ratio = statistics.median(w for w, _ in t), statistics.median(c[0] / x[0] for c, x in zip(times["curl"], t))
+        rows.append({"what": what, "dir": o.where, "bytes": o.size, "rounds": len(t), "median_s": f"{m:.3f}", "min_s": f"{min(w for w, _ in t):.3f}", "cpu_s": f"{statistics.median(c for _, c in t):.2f}",
                      "MB_per_s": f"{o.size / m / 1e6:.0f}", "of_curl": f"{ratio:.3f}"})
     return rows
 
@@ -108,7 +110,7 @@ def cuts(o, url, digest):
     again = json.loads(subprocess.run(args, env=env, check=True, capture_output=True).stdout)
     assert again["moved"] == 0, again
     print(f"digest equal after {o.cuts} kills; the last run moved {done['moved'] / 1e6:.0f} MB; a second pull moved {again['moved']} bytes")
-    return [{"what": f"resume after {o.cuts} kill -9", "dir": o.where, "bytes": o.size, "rounds": 1, "median_s": "", "min_s": "", "MB_per_s": "",
+    return [{"what": f"resume after {o.cuts} kill -9", "dir": o.where, "bytes": o.size, "rounds": 1, "median_s": "", "min_s": "", "cpu_s": "", "MB_per_s": "",
              "of_curl": "digest equal"}]
 
 
@@ -145,10 +147,11 @@ def main():
     try:
         digest = make_file(source, o.size)
         pid, url = serve(source, digest)
+        load = os.getloadavg()[0]
         rows = cuts(o, url, digest) if o.cuts else measure(o, url, digest)
         cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.machine())
         for r in rows:
-            r.update(machine=f"{cpu}, {os.cpu_count()} CPUs", date=time.strftime("%Y-%m-%d"))
+            r.update(machine=f"{cpu}, {os.cpu_count()} CPUs", date=time.strftime("%Y-%m-%d"), load=f"{load:.1f}")
             print("  ".join(f"{k}={v}" for k, v in r.items()))
         if o.csv:
             new = not os.path.exists(o.csv)
