@@ -15,7 +15,8 @@ enum {
     HASH_BYTES = 4 << 20,
     HASH_ALIGN = 64 << 10, /* of a mapping: any page size divides it */
     TICK_MS = 200,
-    SYNC_MS = 3000
+    SYNC_MS = 3000,
+    FAST = 400 << 20 /* bytes a second */
 };
 
 /* One run over a file: shared by its threads, under the mutex. */
@@ -429,21 +430,56 @@ static void hash(void *arg)
         fail_run(r, rc, &e);
 }
 
-/* The caller's thread: shows how it goes and syncs now and then, until the connections are done. */
-static void watch(struct run *r)
+/* Connections: one at first, and one more at each tick while they bring less than FAST together. On a fast line one is enough, and more would
+ * only take turns from each other and from the hasher. */
+struct pool {
+    struct worker *w;
+    struct thread *t;
+    unsigned n, started;
+};
+
+static int pool_start(struct run *r, struct pool *p, struct err *e)
+{
+    struct worker *w = &p->w[p->started];
+    w->run = r;
+    int rc = client_open(&w->client, e);
+    if (rc)
+        return rc;
+    mutex_lock(&r->lock);
+    r->working++;
+    mutex_unlock(&r->lock);
+    if (thread_start(&p->t[p->started], "fetch", work, w)) {
+        p->started++;
+        return 0;
+    }
+    mutex_lock(&r->lock);
+    r->working--;
+    mutex_unlock(&r->lock);
+    client_close(w->client);
+    return err_set(e, ERR_NO_MEMORY, "hub: no thread can be started");
+}
+
+/* The caller's thread: shows how it goes, adds connections and syncs now and then, until all are done. */
+static void watch(struct run *r, struct pool *pool)
 {
     struct fetch *f = r->f;
-    uint64_t next_sync = clock_ns() + SYNC_MS * 1000000ull;
+    uint64_t next_sync = clock_ns() + SYNC_MS * 1000000ull, tick_ns = clock_ns(), tick_moved = 0;
     mutex_lock(&r->lock);
     while (r->working) {
         (void)cond_wait_ms(&r->ended, &r->lock, TICK_MS);
         struct fetch_progress p = {ranges_bytes(&r->have), f->file->size, r->moved};
-        bool stop = r->stop;
+        bool stop = r->stop, more = r->working && !r->whole && !stop && pool->started < pool->n;
         mutex_unlock(&r->lock);
         if (f->progress)
             f->progress(f->arg, &p);
         struct err e;
-        if (!stop && clock_ns() > next_sync) {
+        uint64_t now = clock_ns();
+        if (more && now - tick_ns >= TICK_MS * 1000000ull) {
+            if ((p.moved - tick_moved) * 1000 / TICK_MS < FAST)
+                pool->n = pool_start(r, pool, &e) ? pool->started : pool->n; /* fewer will do */
+            tick_ns = now, tick_moved = p.moved;
+        }
+        if (!stop && now > next_sync) {
             int rc = partial_sync(f->partial, &e);
             if (rc)
                 fail_run(r, rc, &e);
@@ -456,37 +492,18 @@ static void watch(struct run *r)
 
 static int run_connections(struct run *r, unsigned n)
 {
-    struct worker *w = mem_array(n, sizeof *w);
-    struct thread *t = mem_array(n, sizeof *t);
+    struct pool p = {mem_array(n, sizeof *p.w), mem_array(n, sizeof *p.t), n, 0};
     struct err e;
-    int rc = w && t ? 0 : err_set(&e, ERR_NO_MEMORY, "hub: no memory for %u connections", n);
-    unsigned started = 0;
-    for (; !rc && started < n; started++) {
-        w[started].run = r;
-        if ((rc = client_open(&w[started].client, &e)))
-            break;
-        mutex_lock(&r->lock);
-        r->working++;
-        mutex_unlock(&r->lock);
-        if (!thread_start(&t[started], "fetch", work, &w[started])) {
-            mutex_lock(&r->lock);
-            r->working--;
-            mutex_unlock(&r->lock);
-            client_close(w[started].client);
-            if (started == 0)
-                rc = err_set(&e, ERR_NO_MEMORY, "hub: no thread can be started");
-            break; /* fewer will do */
-        }
-    }
+    int rc = p.w && p.t ? pool_start(r, &p, &e) : err_set(&e, ERR_NO_MEMORY, "hub: no memory for %u connections", n);
     if (rc)
         fail_run(r, rc, &e);
-    watch(r);
-    for (unsigned i = 0; i < started; i++) {
-        thread_join(&t[i]);
-        client_close(w[i].client);
+    watch(r, &p);
+    for (unsigned i = 0; i < p.started; i++) {
+        thread_join(&p.t[i]);
+        client_close(p.w[i].client);
     }
-    mem_free(w);
-    mem_free(t);
+    mem_free(p.w);
+    mem_free(p.t);
     return rc;
 }
 
