@@ -9,7 +9,7 @@
 
 /* As in matmul_packed.c: the first tile of a panel asks for memory ahead of its reading, linearly through the panel. */
 enum { COLUMNS = 4, LINE = 64, HALF = KERNEL_PANEL / 2 };
-#define AHEAD (n_c == 1 ? 1024 : 2048)
+#define AHEAD (n_c == 1 ? 4096 : 2048)
 
 /* Bits [at, at + n) of each byte of v, moved to bit `to`: shifts of 16-bit lanes, and the mask drops what crosses. */
 INLINE __m256i bits(__m256i v, const int at, const int n, const int to)

@@ -6,7 +6,7 @@
 
 /* As in matmul_packed.c: the first tile of a panel asks for memory ahead of its reading, linearly through the panel. */
 enum { COLUMNS = 8, LINE = 64 };
-#define AHEAD (n_c == 1 ? 1024 : 2048)
+#define AHEAD (n_c == 1 ? 4096 : 2048)
 
 INLINE __m512i load(const void *p) { return _mm512_loadu_si512(p); }
 INLINE __m512i four_bytes(const void *p)
