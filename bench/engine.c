@@ -93,7 +93,7 @@ int main(int argc, char **argv)
         return fprintf(stderr, "%s\n", e.msg), 1;
     if (vocab_load(&v, f, &e) < 0)
         fprintf(stderr, "no text: %s\n", e.msg);
-    if (engine_new(&g, &(struct engine_opts){.device = d}, &e) < 0 || engine_model_add(g, m, v, &em, &e) < 0)
+    if (engine_new(&g, &(struct engine_opts){.device = d, .no_prefix_cache = true}, &e) < 0 || engine_model_add(g, m, v, &em, &e) < 0)
         return fprintf(stderr, "%s\n", e.msg), 1;
     printf("%s %s, kernels %s, %d threads, prompts of %llu, %llu tokens\n", model_shape(m)->arch, model_shape(m)->quant,
            device_level(d), device_threads(d), (unsigned long long)size[1], (unsigned long long)size[2]);

@@ -73,7 +73,10 @@ static void put_engine(struct buf *b, struct api *a)
     put_one(b, "sluice_engine_paused", "gauge", "Sequences waiting for credit.", s.paused);
     put_one(b, "sluice_kv_pages_used", "gauge", "KV pages in use.", s.pages_used);
     put_one(b, "sluice_kv_pages", "gauge", "KV pages in all.", s.pages_total);
-    put_one(b, "sluice_kv_backed_bytes", "gauge", "Memory of KV pages, free ones that are kept for reuse included.", s.kv_bytes_backed);
+    put_one(b, "sluice_kv_pages_cached", "gauge", "KV pages that nobody uses and that a prompt may find again: free memory.", s.pages_cached);
+    put_one(b, "sluice_prefix_cache_tokens_total", "counter", "Prompt tokens that were taken from the prefix cache.", s.cached_tokens);
+    put_one(b, "sluice_prefix_cache_evictions_total", "counter", "Pages of the prefix cache whose memory was wanted.", s.cache_evictions);
+    put_one(b, "sluice_kv_backed_bytes", "gauge", "Memory of KV pages, free ones that are kept and their index included.", s.kv_bytes_backed);
 }
 
 static void put_shelf(struct buf *b, struct api *a)

@@ -52,6 +52,7 @@ void        settings_free(struct settings *s);
 void        settings_print(const struct settings *s, const char *dir);
 const char *settings_get(const struct settings *s, const char *name);
 int         settings_u64(const struct settings *s, const char *name, uint64_t max, uint64_t *out, struct err *e) MUST_USE;
+int         settings_yes(const struct settings *s, const char *name, bool *out, struct err *e) MUST_USE; /* yes or no */
 
 /* admin.c: an operator's call, over DATA/admin.sock when a server runs, else on the ledger itself. args: pairs of name and value, a NULL
  * name ends; NULL values are left out. The caller frees *out. */

@@ -60,18 +60,25 @@ static int model_opts(struct serving *s, struct models_opts *o, struct err *e)
 {
     uint64_t threads, keep, wait, waits, seqs, queue;
     struct models_budget bytes;
+    bool reuse;
     const char *cpu = settings_get(s->settings, "cpu");
     int rc;
     if ((rc = models_budget(s->settings, &bytes, e)) < 0 || (rc = settings_u64(s->settings, "threads", 1024, &threads, e)) < 0 ||
         (rc = settings_u64(s->settings, "keep", 1 << 30, &keep, e)) < 0 || (rc = settings_u64(s->settings, "load-wait", 86400, &wait, e)) < 0 ||
         (rc = settings_u64(s->settings, "load-queue", 1 << 20, &waits, e)) < 0 ||
         (rc = settings_u64(s->settings, "sequences", ENGINE_SEQS_MAX, &seqs, e)) < 0 ||
-        (rc = settings_u64(s->settings, "queue", ENGINE_QUEUE_MAX, &queue, e)) < 0)
+        (rc = settings_u64(s->settings, "queue", ENGINE_QUEUE_MAX, &queue, e)) < 0 ||
+        (rc = settings_yes(s->settings, "prefix-cache", &reuse, e)) < 0)
         return rc;
     *o = (struct models_opts){.dir = s->dir};
     o->local = (struct backend_local_opts){
         .device = {.n_threads = (int)threads, .cpu_mask = *cpu ? cpu : NULL},
-        .engine = {.kv_bytes = bytes.kv, .seqs_max = (uint32_t)seqs, .queue_max = (uint32_t)queue, .journal = api_journal, .journal_ctx = s->api},
+        .engine = {.kv_bytes = bytes.kv,
+                   .seqs_max = (uint32_t)seqs,
+                   .queue_max = (uint32_t)queue,
+                   .no_prefix_cache = !reuse,
+                   .journal = api_journal,
+                   .journal_ctx = s->api},
         .memory = bytes.models,
         .keep_s = (uint32_t)keep,
         .wait_ms = (uint32_t)wait * 1000,

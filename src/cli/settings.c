@@ -147,6 +147,17 @@ const char *settings_get(const struct settings *s, const char *name)
     return s->s[i].value;
 }
 
+int settings_yes(const struct settings *s, const char *name, bool *out, struct err *e)
+{
+    size_t i = find(str_of(name));
+    ASSERT(i < N_SETTINGS);
+    const struct str value = str_of(s->s[i].value);
+    *out = str_eqz(value, "yes");
+    if (*out || str_eqz(value, "no"))
+        return 0;
+    return err_set(e, ERR_USAGE, "%s = %s (from %s) must be yes or no", name, s->s[i].value, s->s[i].from);
+}
+
 int settings_u64(const struct settings *s, const char *name, uint64_t max, uint64_t *out, struct err *e)
 {
     size_t i = find(str_of(name));

@@ -21,8 +21,10 @@ static void models_link(struct engine *g, struct engine_model *list)
             while (*at != m)
                 at = &(*at)->next;
             *at = m->next;
+            prefix_free(m->prefix);
             kv_pool_free(m->pool);
             m->pool = NULL;
+            m->prefix = NULL;
             m->state = EM_GONE;
         }
     }
@@ -60,15 +62,20 @@ static void stats_publish(struct engine *g)
                               .evictions = g->evictions,
                               .prefill_tokens = g->prefill_tokens,
                               .decode_tokens = g->decode_tokens,
+                              .cached_tokens = g->cached_tokens,
+                              .cache_evictions = g->budget.forgotten,
                               .step_ns = g->step_ns};
     for (uint32_t i = 0; i < g->n_run; i++)
         *(g->run[i]->state == ST_PAUSED ? &st.paused : &st.running) += 1;
     for (const struct kv_pool *p = g->budget.pools; p; p = p->next) {
         st.pages_used += p->n_used;
+        st.pages_cached += p->n_kept;
         st.pages_total += p->n_used + (uint32_t)((g->budget.max - g->budget.used) / p->page_bytes);
     }
     st.kv_bytes_used = g->budget.used;
     st.kv_bytes_backed = g->budget.backed;
+    for (const struct engine_model *m = g->models; m; m = m->next)
+        st.kv_bytes_backed += prefix_bytes(m->prefix);
     st.kv_bytes_total = g->budget.max;
     mutex_lock(&g->mu);
     g->stats = st;
@@ -195,6 +202,7 @@ int engine_new(struct engine **out, const struct engine_opts *o, struct err *e)
 
 static void model_release(struct engine_model *m)
 {
+    prefix_free(m->prefix);
     kv_pool_free(m->pool);
     mem_pages_free(m->logits, m->logits_bytes);
     mem_pages_free(m->hidden, m->hidden_bytes);
@@ -248,6 +256,8 @@ int engine_model_add(struct engine *g, struct model *model, const struct vocab *
     m->cost = sh->n_params >> 20 ? (uint32_t)(sh->n_params >> 20) : 1;
     model_kv_shape(model, g->o.kv_type, &m->kv_shape);
     int rc = kv_pool_new(&m->pool, g->budget.max, &m->kv_shape, e);
+    if (rc == 0 && !g->o.no_prefix_cache)
+        rc = prefix_new(&m->prefix, m->pool, e);
     if (rc == 0)
         rc = sampler_new(&m->sampler, m->n_sample, e);
     if (rc == 0) {

@@ -19,6 +19,7 @@ struct engine_opts { /* more than a maximum means the maximum */
     uint32_t       queue_max;   /* waiting; with more than seqs_max + queue_max in all engine_start gives ERR_BUSY; 0: 1024 */
     uint32_t       chunk;       /* prefill rows per step at most, fewer when a step would take long; 0: 256 */
     enum kv_type   kv_type;
+    bool           no_prefix_cache; /* computes every prompt from its first token */
     /* Step thread, once per step, before any event of the step: the sequences whose counts changed, with their cumulative counts.
      * May be NULL. */
     void (*journal)(void *ctx, const struct usage_delta *d, size_t n);
@@ -34,7 +35,7 @@ void engine_model_remove(struct engine *g, struct engine_model *m); /* waits unt
 uint32_t engine_model_ctx(const struct engine_model *m); /* longest sequence that is served */
 uint32_t engine_model_width(const struct engine_model *m); /* numbers of an embedding */
 
-struct tenant { uint64_t id; uint32_t weight; uint8_t kv_salt[16]; };
+struct tenant { uint64_t id; uint32_t weight; uint8_t kv_salt[16] /* prompts are reused within one salt, never across two */; };
 
 /* What a sequence is for. SCORE computes the prompt and samples nothing (log probabilities of a prompt). EMBED gives one vector: the hidden
  * states after the last norm, pooled, with length 1 (embed.c). */
@@ -105,6 +106,10 @@ void engine_stop(struct engine *g, uint64_t seq, enum seq_end why);    /* SEQ_EN
 struct engine_stats {
     uint64_t steps, prefill_tokens, decode_tokens, step_ns, evictions; /* since the start */
     uint32_t running, waiting, paused, pages_used, pages_total; /* with several models pages differ in size: bytes are exact */
-    uint64_t kv_bytes_used, kv_bytes_backed /* of pages in use and of free ones that still have memory */, kv_bytes_total;
+    uint64_t kv_bytes_used, kv_bytes_total;
+    uint64_t kv_bytes_backed; /* of pages in use, free ones that still have memory, and the index of those that are kept */
+    uint64_t cached_tokens;    /* prompt tokens that were not computed, because their pages were found */
+    uint64_t cache_evictions;  /* pages that nobody used and whose memory was wanted */
+    uint32_t pages_cached;     /* that nobody uses and that may be found again: free memory */
 };
 void engine_stats(struct engine *g, struct engine_stats *out); /* any thread */

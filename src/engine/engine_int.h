@@ -2,7 +2,8 @@
  * atomics of a sequence, through which its owner speaks to it.
  *
  * engine.c: the API, the thread and its inbox. sched.c: who runs (admission, tenants, rows, pages). step.c: one step and its events.
- * seq.c: one sequence. fork.c: several answers to one prompt. score.c: log probabilities. embed.c: embeddings. kv.c: pages. */
+ * seq.c: one sequence. fork.c: several answers to one prompt. prefix.c: pages found again. score.c: log probabilities. embed.c: embeddings.
+ * kv.c: pages. */
 #pragma once
 #include "base/buf.h"
 #include "base/thread.h"
@@ -39,12 +40,15 @@ struct seq {
     int                  priority;
     enum seq_state       state;
     bool                 evicted; /* lost its pages once; first in the queue of its priority */
+    bool                 starved, shadowed; /* there was no page for it; in this step: another one computes the page that it needs */
 
     struct vec_i32 tokens;  /* prompt, then what was sampled */
     uint32_t       n_prompt, n_out, out_max;
     uint32_t       n_kv;    /* positions in the pages */
     uint32_t       n_free;  /* prompt tokens that another sequence of its request was billed for */
     uint32_t       n_paid;  /* positions that were computed once already: only new ones are billed and charged to the tenant */
+    uint32_t       n_found; /* of the positions from n_paid to n_kv: those whose pages were found; billed with the next step */
+    uint32_t       reach;   /* model_reach_class: whose keys are rotated alike */
     struct vec_ptr pages;
     uint32_t       rows, wants; /* in the step that is being built; of them, with logits or a hidden state wanted */
     uint64_t       last_step;
@@ -79,6 +83,7 @@ struct engine_model {
     const struct vocab *vocab; /* NULL: no text (benchmarks) */
     struct kv_shape     kv_shape;
     struct kv_pool     *pool;
+    struct prefix      *prefix; /* NULL: nothing is reused */
     struct sampler     *sampler;
     uint32_t            n_ctx, n_vocab, n_embd;
     uint32_t            n_sample, cost; /* ids that have a text; cost of a row: millions of parameters, at least 1 */
@@ -125,7 +130,7 @@ struct engine {
     uint32_t             n_wait, n_run;
     struct share        *shares; /* (shares_max) */
     uint32_t             n_shares, shares_max;
-    uint64_t             vt_floor, work_floor, n_steps, steps_run, evictions, prefill_tokens, decode_tokens, step_ns;
+    uint64_t             vt_floor, work_floor, n_steps, steps_run, evictions, prefill_tokens, decode_tokens, cached_tokens, step_ns;
 
     struct seq        **batch, **sorted; /* (runners_max) */
     uint32_t            n_batch, score_left;
@@ -157,6 +162,32 @@ void seq_drop_pages(struct seq *s);
 void fork_arrive(struct engine *g, struct seq *s); /* with its list, from the inbox */
 void fork_share(struct engine *g, struct seq *leader); /* its prompt is computed: the others get its pages; they are in g->forked */
 void fork_leave(struct engine *g, struct seq *s); /* s ends before the prompt was computed: another one leads */
+
+/* prefix.c: full pages are kept and found again by what they hold: same model, tenant's salt, RoPE, and the same tokens from the first on. */
+struct prefix_page {         /* what the page of this id holds */
+    int32_t tokens[KV_PAGE];
+    uint8_t salt[16];
+    uint32_t reach;
+    uint32_t before;         /* id + 1 of the page before; 0: the first */
+    uint32_t after;          /* pages in the index that come after this one */
+    uint32_t chain;          /* id + 1 of the next one in the bucket */
+    bool known;              /* it is in the index */
+};
+struct prefix {
+    struct kv_pool *pool;
+    struct prefix_page *pages; /* (n_pages) */
+    uint32_t *heads;         /* (mask + 1) ids + 1 */
+    uint32_t mask;
+};
+int  prefix_new(struct prefix **out, struct kv_pool *pool, struct err *e) MUST_USE;
+void prefix_free(struct prefix *x); /* before its pool */
+uint64_t prefix_bytes(const struct prefix *x); /* of the index, for the pages used so far */
+/* s goes on behind the pages that others have computed for its next tokens, as far as it wants no result of these rows. */
+void prefix_take(struct seq *s);
+/* The pages that s has filled since it had `before` positions may be found. */
+void prefix_give(struct seq *s, uint32_t before);
+/* r is about to compute the page that s needs next. */
+bool prefix_shadows(const struct seq *r, const struct seq *s);
 
 /* embed.c: hidden: (s->wants, n_embd) of this step's rows. True: the vector is complete. */
 bool embed_rows(struct seq *s, const float *hidden);

@@ -20,8 +20,9 @@ int kv_pool_new(struct kv_pool **out, uint64_t budget_max, const struct kv_shape
     p->warm = mem_array(p->n_pages, sizeof *p->warm);
     p->cold = mem_array(p->n_pages, sizeof *p->cold);
     p->refs = mem_array(p->n_pages, sizeof *p->refs);
+    p->kept = mem_array(p->n_pages, sizeof *p->kept);
     p->base = mem_pages(p->n_pages * page);
-    if (!p->warm || !p->cold || !p->refs || !p->base) {
+    if (!p->warm || !p->cold || !p->refs || !p->kept || !p->base) {
         err_set(e, ERR_NO_MEMORY, "engine: no address space for %u KV pages of %zu bytes; lower kv-memory", p->n_pages, page);
         kv_pool_free(p);
         return -ERR_NO_MEMORY;
@@ -47,12 +48,13 @@ void kv_pool_free(struct kv_pool *p)
         while (*at != p)
             at = &(*at)->next;
         *at = p->next;
-        p->budget->backed -= p->n_warm * p->page_bytes;
+        p->budget->backed -= ((uint64_t)p->n_warm + p->n_kept) * p->page_bytes;
     }
     mem_pages_free(p->base, p->n_pages * p->page_bytes);
     mem_free(p->warm);
     mem_free(p->cold);
     mem_free(p->refs);
+    mem_free(p->kept);
     mem_free(p);
 }
 
@@ -70,15 +72,68 @@ static bool make_room(struct kv_pool *p, uint64_t bytes)
     return b->backed + bytes <= b->max;
 }
 
+/* ---- kept pages, by their last use ---- */
+
+static void kept_in(struct kv_pool *p, uint32_t id)
+{
+    struct kv_kept *k = &p->kept[id];
+    k->when = ++p->budget->puts;
+    k->older = p->newest;
+    k->newer = 0;
+    if (p->newest)
+        p->kept[p->newest - 1].newer = id + 1;
+    else
+        p->oldest = id + 1;
+    p->newest = id + 1;
+    p->n_kept++;
+}
+
+static void kept_out(struct kv_pool *p, uint32_t id)
+{
+    const struct kv_kept *k = &p->kept[id];
+    if (k->older)
+        p->kept[k->older - 1].newer = k->newer;
+    else
+        p->oldest = k->newer;
+    if (k->newer)
+        p->kept[k->newer - 1].older = k->older;
+    else
+        p->newest = k->older;
+    p->n_kept--;
+}
+
+/* The page that has been of no use for longest becomes a free one; of pool `only`, or of any. False: none is kept. */
+static bool forget_oldest(struct kv_budget *b, struct kv_pool *only)
+{
+    struct kv_pool *p = only && only->n_kept > 0 ? only : NULL;
+    for (struct kv_pool *q = only ? NULL : b->pools; q; q = q->next)
+        if (q->n_kept > 0 && (!p || q->kept[q->oldest - 1].when < p->kept[p->oldest - 1].when))
+            p = q;
+    if (!p)
+        return false;
+    uint32_t id = p->oldest - 1;
+    p->forget(p->forget_arg, id);
+    kept_out(p, id);
+    p->kept[id].keep = false;
+    p->warm[p->n_warm++] = id;
+    b->forgotten++;
+    return true;
+}
+
 void *kv_page_get(struct kv_pool *p)
 {
     struct kv_budget *b = p->budget;
     uint32_t id;
+    while (p->n_warm == 0) {
+        bool ids = p->n_used + p->n_kept < p->n_pages;
+        if (ids && make_room(p, p->page_bytes))
+            break;
+        if (!forget_oldest(b, ids ? NULL : p))
+            return NULL;
+    }
     if (p->n_warm > 0) {
         id = p->warm[--p->n_warm];
     } else {
-        if (p->n_used == p->n_pages || !make_room(p, p->page_bytes))
-            return NULL;
         id = p->n_cold > 0 ? p->cold[--p->n_cold] : p->n_touched++;
         b->backed += p->page_bytes;
     }
@@ -87,29 +142,44 @@ void *kv_page_get(struct kv_pool *p)
     p->n_used++;
     b->used += p->page_bytes;
     ASSERT(b->used <= b->backed && b->backed <= b->max);
-    return p->base + id * p->page_bytes;
+    return kv_page_at(p, id);
 }
 
-static uint32_t id_of(const struct kv_pool *p, const void *page)
+uint32_t kv_page_id(const struct kv_pool *p, const void *page)
 {
     uint32_t id = (uint32_t)((uint64_t)((const uint8_t *)page - p->base) / p->page_bytes);
-    ASSERT(id < p->n_pages && p->refs[id] > 0);
+    ASSERT(id < p->n_pages && (p->refs[id] > 0 || p->kept[id].keep));
     return id;
 }
 
 void kv_page_ref(struct kv_pool *p, void *page)
 {
-    uint32_t id = id_of(p, page);
-    ASSERT(p->refs[id] < UINT8_MAX);
-    p->refs[id]++;
+    uint32_t id = kv_page_id(p, page);
+    ASSERT(p->refs[id] < UINT16_MAX);
+    if (p->refs[id]++ > 0)
+        return;
+    kept_out(p, id);
+    p->n_used++;
+    p->budget->used += p->page_bytes;
+}
+
+void kv_page_keep(struct kv_pool *p, void *page)
+{
+    uint32_t id = kv_page_id(p, page);
+    ASSERT(p->refs[id] > 0 && p->forget);
+    p->kept[id].keep = true;
 }
 
 void kv_page_put(struct kv_pool *p, void *page)
 {
-    uint32_t id = id_of(p, page);
+    uint32_t id = kv_page_id(p, page);
+    ASSERT(p->refs[id] > 0);
     if (--p->refs[id] > 0)
         return;
-    p->warm[p->n_warm++] = id;
+    if (p->kept[id].keep)
+        kept_in(p, id);
+    else
+        p->warm[p->n_warm++] = id;
     p->n_used--;
     p->budget->used -= p->page_bytes;
 }

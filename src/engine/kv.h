@@ -3,6 +3,9 @@
  * can never exceed the budget: kv_page_get returns NULL instead. Free pages keep their memory and are used again first; when another pool
  * needs bytes they are given back to the system (their content with them).
  *
+ * A page that is worth keeping (kv_page_keep) stays, with its content, when its last user has put it: it counts as free, and the one that was
+ * put first is forgotten first, when nothing else is left (prefix.c finds such pages again).
+ *
  * A page's content is whatever its last user left: attention reads only positions that this sequence has written. Step thread only. */
 #pragma once
 #include "base/err.h"
@@ -13,7 +16,13 @@ struct kv_budget {
     uint64_t        max;    /* bytes */
     uint64_t        used;   /* by pages in use */
     uint64_t        backed; /* used + free pages that still hold memory */
+    uint64_t        puts, forgotten; /* kept pages so far: of which no user was left; whose memory was wanted */
     struct kv_pool *pools;
+};
+struct kv_kept { /* ids + 1 of the neighbours in the order of their last use; 0: none */
+    uint32_t older, newer;
+    uint64_t when; /* budget->puts: compares pages of different pools */
+    bool     keep;
 };
 struct kv_pool {
     struct kv_budget *budget;
@@ -23,7 +32,11 @@ struct kv_pool {
     uint32_t          n_used;
     uint32_t          n_warm, n_cold, n_touched;
     uint32_t         *warm, *cold; /* free page ids: with memory; once used and given back. Ids from n_touched on were never used. */
-    uint8_t          *refs;        /* (n_pages) */
+    uint16_t         *refs;        /* (n_pages) */
+    uint32_t          n_kept, oldest, newest; /* pages that nobody uses but that are kept; ids + 1 */
+    struct kv_kept   *kept;        /* (n_pages) */
+    void            (*forget)(void *arg, uint32_t id); /* a kept page is about to lose its content */
+    void             *forget_arg;
     uint8_t          *base;
 };
 
@@ -33,9 +46,12 @@ void kv_pool_link(struct kv_budget *b, struct kv_pool *p);
 void kv_pool_free(struct kv_pool *p); /* unlinks; all pages must have been put back */
 
 void *kv_page_get(struct kv_pool *p); /* NULL: the budget is spent */
-void  kv_page_ref(struct kv_pool *p, void *page); /* one more user, who only reads it; at most 255 */
+void  kv_page_ref(struct kv_pool *p, void *page); /* one more user, who only reads it; also of a kept page that has none */
+void  kv_page_keep(struct kv_pool *p, void *page); /* to be kept after its last user */
 void  kv_page_put(struct kv_pool *p, void *page); /* free once the last user has put it */
 /* Writes `byte` over every free page that has memory (tests: nothing may read what it did not write). */
 void kv_pool_poison(struct kv_pool *p, uint8_t byte);
 
+uint32_t kv_page_id(const struct kv_pool *p, const void *page);
+static inline void *kv_page_at(const struct kv_pool *p, uint32_t id) { return p->base + id * p->page_bytes; }
 static inline uint32_t kv_pages_for(uint32_t n_positions) { return (n_positions + KV_PAGE - 1) / KV_PAGE; }

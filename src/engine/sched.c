@@ -174,7 +174,7 @@ static uint64_t promised(const struct engine *g)
 
 static bool memory_fits(const struct engine *g, const struct seq *s)
 {
-    uint64_t need = kv_pages_for((uint32_t)s->tokens.n) * s->model->pool->page_bytes, gone = g->budget.used + promised(g);
+    uint64_t need = (kv_pages_for((uint32_t)s->tokens.n) - s->pages.n) * s->model->pool->page_bytes, gone = g->budget.used + promised(g);
     return gone <= g->budget.max && need <= g->budget.max - gone;
 }
 
@@ -204,15 +204,19 @@ bool sched_join(struct engine *g, struct seq *s)
     return true;
 }
 
-static bool make_way(struct engine *g, const struct seq *s)
+/* What is known of s stands in its pages already, so it needs room for the rest alone. False: it does not fit yet. */
+static bool make_way(struct engine *g, struct seq *s)
 {
+    prefix_take(s);
     for (;;) {
         bool place = place_fits(g, s);
         if (place && memory_fits(g, s))
             return true;
         struct seq *v = victim_for(g, s, place ? VICTIM_LESSER : VICTIM_LESSER_RUNNER);
-        if (!v)
+        if (!v) {
+            seq_drop_pages(s); /* what waits holds no memory; its pages become the last to be forgotten */
             return false;
+        }
         evict(g, v);
     }
 }
@@ -265,7 +269,7 @@ static struct seq *next_of(struct engine *g, const struct engine_model *m, bool 
     struct seq *best = NULL;
     for (uint32_t i = 0; i < g->n_run; i++) {
         struct seq *s = g->run[i];
-        if (s->model == m && s->state == ST_RUN && s->rows == 0 && is_decode(s) == decode && seq_rows_ready(s) > 0 &&
+        if (s->model == m && s->state == ST_RUN && s->rows == 0 && !s->shadowed && is_decode(s) == decode && seq_rows_ready(s) > 0 &&
             (g->score_left > 0 || !is_scored(s)) && (!best || runs_before(s, best)))
             best = s;
     }
@@ -295,30 +299,59 @@ static bool pages_secure(struct engine *g, struct seq *s)
             continue;
         }
         struct seq *v = victim_for(g, s, VICTIM_JUNIOR);
-        if (!v)
+        if ((s->starved = !v))
             return false;
         evict(g, v);
     }
+    s->starved = false;
     return true;
 }
 
-static void rows_assign(struct engine *g, const struct engine_model *m)
+/* Another runner is about to compute the page that s needs next: s waits for it rather than compute the same. */
+static bool is_shadowed(const struct engine *g, const struct seq *s)
 {
+    for (uint32_t i = 0; i < g->n_run; i++)
+        if (g->run[i] != s && prefix_shadows(g->run[i], s))
+            return true;
+    return false;
+}
+
+/* Rows of a prompt end at the end of a page, if that costs little: what is full can be shared. */
+static uint32_t rows_even(const struct seq *s, uint32_t rows)
+{
+    uint32_t end = (s->n_kv + rows) / KV_PAGE * KV_PAGE;
+    return end > s->n_kv && 4 * (end - s->n_kv) >= 3 * rows ? end - s->n_kv : rows;
+}
+
+/* True: all members of the step have rows; false: some were left out because others compute what they need. */
+static bool rows_assign(struct engine *g, const struct engine_model *m, bool shadows)
+{
+    bool all = true;
     uint32_t n_decode = 0;
     struct seq *s;
-    for (uint32_t i = 0; i < g->n_run; i++)
+    for (uint32_t i = 0; i < g->n_run; i++) {
         g->run[i]->rows = 0;
+        g->run[i]->shadowed = false;
+        if (g->run[i]->model == m && g->run[i]->state == ST_RUN)
+            prefix_take(g->run[i]);
+    }
     g->score_left = ENGINE_SCORE_ROWS;
     for (; n_decode < g->o.seqs_max && (s = next_of(g, m, true)); n_decode++)
         s->rows = 1;
     for (uint32_t left = chunk_for(g, m, n_decode); left > 0 && (s = next_of(g, m, false)); left -= s->rows) {
+        if (shadows && is_shadowed(g, s)) {
+            s->shadowed = true;
+            all = false;
+            continue;
+        }
         uint32_t ready = seq_rows_ready(s);
-        s->rows = ready < left ? ready : left;
+        s->rows = ready <= left ? ready : rows_even(s, left);
         if (is_scored(s)) {
             s->rows = s->rows < g->score_left ? s->rows : g->score_left;
             g->score_left -= s->rows;
         }
     }
+    return all;
 }
 
 /* The most senior member of the step whose pages are not yet secured. */
@@ -349,15 +382,18 @@ static void embeds_last(struct engine *g)
 static bool plan(struct engine *g, struct engine_model *m)
 {
     struct seq *s;
+    bool all = false;
     g->n_batch = 0;
-    rows_assign(g, m);
-    while ((s = next_to_secure(g))) {
-        if (!pages_secure(g, s)) {
-            s->rows = 0;
-            continue;
+    for (bool shadows = true; g->n_batch == 0 && !all; shadows = false) {
+        all = rows_assign(g, m, shadows) || !shadows;
+        while ((s = next_to_secure(g))) {
+            if (!pages_secure(g, s)) {
+                s->rows = 0;
+                continue;
+            }
+            s->last_step = g->n_steps;
+            g->batch[g->n_batch++] = s;
         }
-        s->last_step = g->n_steps;
-        g->batch[g->n_batch++] = s;
     }
     embeds_last(g);
     return g->n_batch > 0;

@@ -72,6 +72,7 @@ int seq_new(struct seq **out, const struct seq_opts *o, struct err *e)
         s->out_max = o->max_tokens;
     s->tenant = o->tenant;
     s->priority = o->priority;
+    s->reach = model_reach_class(o->model->model, s->n_prompt + s->out_max);
     atomic_init(&s->allowance, o->allowance);
     atomic_init(&s->stop, 0);
     s->logprobs = o->logprobs;
@@ -102,10 +103,9 @@ void seq_free(struct seq *s)
 
 void seq_drop_pages(struct seq *s)
 {
-    for (size_t i = 0; i < s->pages.n; i++)
-        kv_page_put(s->model->pool, s->pages.p[i]);
-    s->pages.n = 0;
-    s->n_kv = 0;
+    while (s->pages.n > 0) /* the last first: of a chain of kept pages the end is forgotten first */
+        kv_page_put(s->model->pool, s->pages.p[--s->pages.n]);
+    s->n_kv = s->n_found = 0;
 }
 
 bool seq_may_sample(const struct seq *s)

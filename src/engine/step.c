@@ -112,17 +112,22 @@ static void lay_out(struct engine *g, const struct engine_model *m, struct step 
     ASSERT((uint32_t)(st->n_want - st->n_hidden) <= g->runners_max + ENGINE_SCORE_ROWS);
 }
 
-/* Bills and charges the positions that were computed for the first time. */
+/* Bills the positions that are new, as input or as taken from the cache, and charges the tenant for those that were computed. */
 static void account(struct engine *g, struct seq *s)
 {
     bool decode = s->n_out > 0 && s->rows == 1;
+    const uint32_t before = s->n_kv;
     *(decode ? &g->decode_tokens : &g->prefill_tokens) += s->rows;
     s->n_kv += s->rows;
+    prefix_give(s, before);
     if (s->n_kv <= s->n_paid)
         return;
-    sched_charge(s, s->n_kv - s->n_paid);
+    sched_charge(s, s->n_kv - s->n_paid - s->n_found);
+    s->counts.cache_read += s->n_found;
+    g->cached_tokens += s->n_found;
     s->n_paid = s->n_kv;
-    uint32_t input = (s->n_kv < s->n_prompt ? s->n_kv : s->n_prompt) - s->n_free;
+    s->n_found = 0;
+    uint32_t input = (s->n_kv < s->n_prompt ? s->n_kv : s->n_prompt) - s->n_free - s->counts.cache_read;
     s->counts_changed |= input != s->counts.input;
     s->counts.input = input;
 }

@@ -141,6 +141,11 @@ void model_kv_shape(const struct model *m, enum kv_type type, struct kv_shape *o
     *out = (struct kv_shape){(int)m->shape.n_layers, (int)m->shape.n_kv_heads, (int)m->shape.head_dim, type, m->kv_heads_before};
 }
 
+uint32_t model_reach_class(const struct model *m, uint32_t reach)
+{
+    return rope_class(&m->rope, reach);
+}
+
 void model_step(struct model *m, const struct step *s)
 {
     ASSERT(s->n > 0 && s->n <= STEP_ROWS_MAX && s->n_want >= 0 && s->n_want <= s->n && s->n_hidden >= 0 && s->n_hidden <= s->n_want);

@@ -29,6 +29,9 @@ int  model_family_known(const struct modelfile *f, struct err *e) MUST_USE;
 /* The model's KV; it points into m. */
 void model_kv_shape(const struct model *m, enum kv_type type, struct kv_shape *out);
 
+/* Sequences of one class have their keys rotated alike, whatever their reach (below): a page of one may serve another. */
+uint32_t model_reach_class(const struct model *m, uint32_t reach);
+
 /* One step over a batch of rows from many sequences. */
 struct step {
     int                  n;       /* rows */

@@ -117,6 +117,7 @@ int rope_load(struct loader *ld, struct rope *r, struct err *e) MUST_USE;       
 void rope_deinit(struct rope *r);
 /* The frequencies of a sequence that can have `reach` positions; own (n_rot / 2) is room for them, if they are its own. */
 const double *rope_table(const struct rope *r, uint32_t reach, double *own);
+uint32_t rope_class(const struct rope *r, uint32_t reach); /* the same number: the same table */
 void rope_describe(const struct rope *r, bool factors, char *out, size_t size);
 
 /* blocks.c: what families are composed of. */

@@ -181,6 +181,14 @@ const double *rope_table(const struct rope *r, uint32_t reach, double *own)
     return own;
 }
 
+uint32_t rope_class(const struct rope *r, uint32_t reach)
+{
+    const bool past = reach > r->n_ctx_orig;
+    if (r->scaling == ROPE_LONGROPE)
+        return past;
+    return r->scaling == ROPE_DYNAMIC && past ? reach : 0;
+}
+
 void rope_describe(const struct rope *r, bool factors, char *out, size_t size)
 {
     if (r->scaling == ROPE_YARN || r->scaling == ROPE_DYNAMIC)

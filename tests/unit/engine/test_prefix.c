@@ -1,0 +1,469 @@
+/* Pages that are found again: by whom, how many, in what order they are forgotten, and that no text and no sum of a bill depends on it. The fake
+ * model's text depends on every page. */
+#include "engine/engine_int.h"
+#include "fake.h"
+#include "test.h"
+
+static struct model model;
+static struct engine *g;
+static struct engine_model *served;
+
+static bool open_engine(uint32_t n_ctx, const struct engine_opts *opts)
+{
+    struct err e;
+    struct engine_opts o = *opts;
+    fake_model(&model, n_ctx);
+    jobs_reset();
+    o.journal = job_journal;
+    return engine_new(&g, &o, &e) == 0 && engine_model_add(g, &model, &fake_vocab, &served, &e) == 0;
+}
+
+static int32_t token_of(uint64_t seed, uint32_t i)
+{
+    return 1 + (int32_t)(rng_u64(seed, 0, i, 3) % (FAKE_VOCAB - 1));
+}
+
+static int32_t prompt_buf[1 << 16];
+/* A request of the tenant `salt` whose prompt is the first n tokens of text `text`. */
+static struct seq_opts request(uint32_t tag, uint8_t salt, uint64_t text, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        prompt_buf[i] = token_of(text, i);
+    return (struct seq_opts){
+        .model = served,
+        .tenant = {.id = salt, .weight = 1, .kv_salt = {[7] = salt}},
+        .prompt = prompt_buf,
+        .n_prompt = n,
+        .max_tokens = 4,
+        .allowance = UINT32_MAX,
+        .sample = {.temperature = 0.8f, .top_p = 1, .seed = tag},
+        .ignore_eos = true,
+        .tag = tag,
+        .on_event = job_event,
+        .arg = &jobs[tag],
+    };
+}
+
+static bool start(const struct seq_opts *o)
+{
+    struct err e;
+    return engine_start(g, o, &jobs[o->tag].seq, &e) == 0;
+}
+
+static bool says(const struct job *j, const struct seq_opts *o)
+{
+    static struct expect x;
+    fake_expect(&model, o, model.shape.n_ctx, &x);
+    return j->text.len == x.n_text && memcmp(j->text.data ? j->text.data : "", x.text, x.n_text) == 0 && j->counts.output == x.n_out;
+}
+
+static bool is_whole(const struct job *j, const struct seq_opts *o)
+{
+    return job_ok(j) && j->counts.input + j->counts.cache_read == o->n_prompt && j->journaled.cache_read == j->counts.cache_read;
+}
+
+/* Runs it alone; how many tokens were found, or UINT32_MAX when the text or the bill is wrong. */
+static uint32_t found(const struct seq_opts *o)
+{
+    struct job *j = &jobs[o->tag];
+    if (!start(o))
+        return UINT32_MAX;
+    JOB_DONE(j);
+    return is_whole(j, o) && (o->kind != SEQ_GENERATE || says(j, o)) ? j->counts.cache_read : UINT32_MAX;
+}
+
+static uint32_t kept(void)
+{
+    struct engine_stats st;
+    STATS_WAIT(g, st, st.running + st.waiting + st.paused == 0 && st.pages_used == 0);
+    return st.pages_used == 0 ? st.pages_cached : UINT32_MAX;
+}
+
+TEST(full_pages_are_found)
+{
+    struct seq_opts o;
+    struct engine_stats st;
+    CHECK(open_engine(2000, &(struct engine_opts){.kv_bytes = 1 << 20}));
+    uint32_t tag = 0;
+#define FOUND(salt, text, n) (o = request(tag++, salt, text, n), found(&o))
+    CHECK(FOUND(1, 1, 200) == 0);
+    CHECK(kept() == 3); /* 204 tokens, the last one not computed */
+    uint32_t rows = model.all_rows;
+    CHECK(FOUND(1, 1, 200) == 192);
+    CHECK_MSG(model.all_rows - rows == 8 + 3, "%u rows", model.all_rows - rows);
+    CHECK(FOUND(1, 1, 193) == 192);
+    CHECK(FOUND(1, 1, 192) == 128); /* one token is always computed */
+    CHECK(FOUND(1, 1, 65) == 64 && FOUND(1, 1, 64) == 0 && FOUND(1, 1, 1) == 0);
+    CHECK(FOUND(1, 1, 400) == 192 && FOUND(1, 1, 400) == 384);
+    for (uint32_t at = 0; at < 256; at += 51) { /* another token: what comes before it is found */
+        o = request(tag++, 1, 1, 400);
+        prompt_buf[at] = prompt_buf[at] % (FAKE_VOCAB - 1) + 1;
+        CHECK(found(&o) == at / KV_PAGE * KV_PAGE);
+    }
+    /* the same page in another place is another page */
+    o = request(tag++, 1, 1, 400);
+    o.prompt += 64;
+    o.n_prompt -= 64;
+    CHECK(found(&o) == 0);
+    engine_stats(g, &st);
+    CHECK(st.cached_tokens > 0 && st.cache_evictions == 0);
+    engine_free(g);
+}
+
+/* What was sampled is found as well: a conversation goes on behind its last full page. */
+TEST(ten_turns)
+{
+    static int32_t said[4096];
+    uint32_t n = 0;
+    CHECK(open_engine(4096, &(struct engine_opts){.kv_bytes = 2 << 20, .chunk = 100}));
+    for (uint32_t turn = 0; turn < 10; turn++) {
+        const uint32_t before = n, rows = model.all_rows;
+        for (uint32_t i = 0; i < 90; i++)
+            said[n++] = token_of(50 + turn, i);
+        struct seq_opts o = request(turn, 3, 1, 0);
+        o.prompt = said, o.n_prompt = n, o.max_tokens = 70;
+        uint32_t hit = found(&o);
+        CHECK_MSG(hit != UINT32_MAX && hit + KV_PAGE >= before && hit <= before && hit % KV_PAGE == 0, "turn %u: %u of %u found", turn, hit, before);
+        CHECK(model.all_rows - rows == n - hit + 69);
+        struct sampler *s;
+        struct err e;
+        float logits[FAKE_VOCAB];
+        uint64_t h = 1;
+        CHECK(sampler_new(&s, FAKE_VOCAB, &e) == 0); /* what it said, as tokens */
+        for (uint32_t p = 0; p + 1 < n; p++)
+            h = fake_hash(h, said[p], p);
+        for (uint32_t i = 0; i < 70; i++) {
+            h = fake_hash(h, said[n - 1], n - 1);
+            fake_logits(&model, h, logits);
+            said[n] = sampler_pick(s, &o.sample, n, logits);
+            n++;
+        }
+        sampler_free(s);
+    }
+    engine_free(g);
+}
+
+/* The paired assertion: the same tenant hits, another one does not, by a bit of the salt; neither do its pages serve as a measure of time. */
+TEST(tenants_never_share)
+{
+    CHECK(open_engine(2000, &(struct engine_opts){.kv_bytes = 8 << 20}));
+    struct seq_opts o = request(0, 1, 1, 300);
+    CHECK(found(&o) == 0);
+    for (uint32_t bit = 0; bit < 128; bit++) {
+        o = request(1 + bit, 1, 1, 300);
+        o.tenant.kv_salt[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        uint32_t rows = model.all_rows;
+        CHECK_MSG(found(&o) == 0 && model.all_rows - rows == 300 + 3, "salts that differ in bit %u share", bit);
+    }
+    o = request(200, 1, 1, 300);
+    o.tenant.id = 99; /* the salt alone decides */
+    CHECK(found(&o) == 256);
+    engine_free(g);
+    /* at the same time, too */
+    CHECK(open_engine(2000, &(struct engine_opts){.kv_bytes = 1 << 20}));
+    model.closed = true;
+    for (uint32_t i = 0; i < 8; i++) {
+        o = request(i, (uint8_t)(1 + i), 1, 300);
+        CHECK(start(&o));
+    }
+    model.closed = false;
+    for (uint32_t i = 0; i < 8; i++) {
+        JOB_DONE(&jobs[i]);
+        CHECK(is_whole(&jobs[i], &o) && jobs[i].counts.cache_read == 0);
+    }
+    CHECK(kept() == 8 * 4);
+    engine_free(g);
+}
+
+/* Nobody's text is lost among candidates of one bucket: with few buckets all is found by comparison. */
+TEST(colliding_hashes_mix_nothing)
+{
+    struct seq_opts o;
+    CHECK(open_engine(2000, &(struct engine_opts){.kv_bytes = 1 << 20}));
+    served->prefix->mask = 0; /* nothing runs yet */
+    for (uint32_t i = 0; i < 20; i++) {
+        o = request(i, (uint8_t)(i % 4), i / 4, 200);
+        CHECK(found(&o) == 0);
+    }
+    for (uint32_t i = 0; i < 20; i++) {
+        o = request(20 + i, (uint8_t)(i % 4), i / 4, 200);
+        CHECK(found(&o) == 192);
+    }
+    served->prefix->mask = 255;
+    engine_free(g);
+}
+
+TEST(forgotten_in_order_of_use)
+{
+    struct seq_opts o;
+    struct engine_stats st;
+    uint32_t tag = 0;
+    CHECK(open_engine(700, &(struct engine_opts){.kv_bytes = 12 * 4096}));
+    for (uint64_t text = 0; text < 3; text++) /* three pages each, and one for the rest while they run */
+        CHECK(FOUND(1, text, 200) == 0);
+    CHECK(kept() == 9);
+    CHECK(FOUND(1, 0, 200) == 192); /* now text 1 is the oldest */
+    CHECK(FOUND(1, 3, 260) == 0);   /* wants 5 pages, 3 are free: two of text 1 go, its last ones first */
+    STATS_WAIT(g, st, st.pages_used == 0);
+    CHECK_MSG(st.cache_evictions == 2 && st.pages_cached == 11, "%llu forgotten, %u kept", (unsigned long long)st.cache_evictions, st.pages_cached);
+    CHECK(FOUND(1, 2, 200) == 192 && FOUND(1, 0, 200) == 192 && FOUND(1, 3, 260) == 256 && FOUND(1, 1, 200) == 64);
+    CHECK(st.evictions == 0);
+    engine_free(g);
+}
+
+/* Kept pages are free memory: for admission, for another model, and for one who grows; no runner loses its pages for them. */
+TEST(kept_pages_are_free_memory)
+{
+    static struct model large;
+    struct engine_model *other;
+    struct engine_stats st;
+    struct err e;
+    struct seq_opts o;
+    uint32_t tag = 0;
+    CHECK(open_engine(2000, &(struct engine_opts){.kv_bytes = 24 * 4096, .seqs_max = 4}));
+    fake_model(&large, 2000);
+    large.layers = 3;
+    CHECK(engine_model_add(g, &large, &fake_vocab, &other, &e) == 0);
+    for (uint64_t text = 0; text < 10; text++)
+        CHECK(FOUND(1, text, 500) == 0);
+    CHECK(kept() >= 22);
+    for (uint32_t i = 0; i < 3; i++) { /* 8 pages of three times the size: all of it */
+        o = request(tag, 1, 0, 480);
+        o.model = other;
+        tag++;
+        CHECK(found(&o) == (i ? 448 : 0));
+    }
+    CHECK(kept() == 7);
+    CHECK(FOUND(1, 9, 500) == 0); /* its pages had to go */
+    o = request(tag++, 1, 20, 10);
+    o.max_tokens = 1400; /* grows over all pages */
+    CHECK(found(&o) == 0);
+    engine_stats(g, &st);
+    CHECK(st.evictions == 0 && st.cache_evictions > 20);
+    engine_model_remove(g, other);
+    CHECK(kept() >= 22 && kept() <= 24);
+    CHECK(g->budget.used == 0 && g->budget.backed <= g->budget.max);
+    engine_free(g);
+}
+
+/* 32 at a time with one prompt: it is computed once, whatever the chunk, and each pays its tail. */
+TEST(one_prompt_is_computed_once)
+{
+    static const uint32_t chunks[] = {32, 48, 100, 256, 384};
+    struct seq_opts o;
+    for (size_t k = 0; k < sizeof chunks / sizeof *chunks; k++) {
+        CHECK(open_engine(2000, &(struct engine_opts){.kv_bytes = 8 << 20, .chunk = chunks[k]}));
+        model.closed = true;
+        for (uint32_t i = 0; i < 32; i++) {
+            o = request(i, 1, 1, 1000);
+            CHECK(start(&o));
+        }
+        model.closed = false;
+        uint32_t input = 0;
+        for (uint32_t i = 0; i < 32; i++) {
+            JOB_DONE(&jobs[i]);
+            o = request(i, 1, 1, 1000);
+            CHECK(is_whole(&jobs[i], &o) && says(&jobs[i], &o));
+            input += jobs[i].counts.input;
+        }
+        const uint32_t least = 960 + 32 * 40;
+        CHECK_MSG(input >= least && input <= least + 32, "chunk %u: %u tokens computed, %u wanted", chunks[k], input, least);
+        CHECK(model.all_rows == input + 32 * 3 && kept() >= 15);
+        engine_free(g);
+    }
+}
+
+/* Who wants a result of every row computes every row; who wants the last one's need not. */
+TEST(wanted_rows_are_computed)
+{
+    struct seq_opts o;
+    static struct token_logprobs was[300];
+    float mean[FAKE_WIDTH], last[FAKE_WIDTH];
+    CHECK(open_engine(2000, &(struct engine_opts){.kv_bytes = 1 << 20}));
+    for (uint32_t round = 0; round < 2; round++) { /* cold, then warm */
+        uint32_t tag = 20 * round;
+        for (uint32_t kind = 0; kind < 2; kind++, tag++) { /* with the answer behind it, and without */
+            o = request(tag, 1, 1, 300);
+            o.prompt_logprobs = true, o.top_logprobs = 2;
+            o.kind = kind ? SEQ_SCORE : SEQ_GENERATE;
+            CHECK(found(&o) == 0);
+            CHECK(jobs[tag].prompt_told.n == 300);
+            for (uint32_t i = 0; i < 300; i++) {
+                const struct token_logprobs *t = &jobs[tag].prompt_told.p[i];
+                if (tag == 0)
+                    was[i] = *t;
+                CHECK(t->token == was[i].token && (i == 0 || t->value == was[i].value) && t->top[1].value == was[i].top[1].value);
+            }
+        }
+        for (enum pooling pool = POOL_MEAN; pool <= POOL_FIRST; pool++, tag++) {
+            o = request(tag, 1, 1, 300);
+            o.kind = SEQ_EMBED, o.pooling = pool;
+            CHECK(found(&o) == (pool == POOL_LAST ? 256u : 0u) && jobs[tag].n_vector == 1);
+            if (round == 0 && pool != POOL_FIRST)
+                memcpy(pool == POOL_MEAN ? mean : last, jobs[tag].vector, sizeof mean);
+            else if (pool != POOL_FIRST)
+                CHECK(memcmp(pool == POOL_MEAN ? mean : last, jobs[tag].vector, sizeof mean) == 0);
+        }
+        o = request(tag++, 1, 1, 300);
+        o.kind = SEQ_SCORE; /* nothing is wanted of it */
+        CHECK(found(&o) == 256);
+    }
+    engine_free(g);
+}
+
+/* Where keys are rotated by a sequence's reach, pages serve those of the same reach alone. */
+TEST(reach_parts_pages)
+{
+    struct seq_opts o;
+    uint32_t tag = 0;
+    CHECK(open_engine(2000, &(struct engine_opts){.kv_bytes = 1 << 20}));
+    model.own_reach = true;
+    CHECK(FOUND(1, 1, 300) == 0 && FOUND(1, 1, 300) == 256);
+    o = request(tag++, 1, 1, 300);
+    o.max_tokens = 5;
+    CHECK(found(&o) == 0);
+    CHECK(FOUND(1, 1, 301) == 256); /* one more of the prompt, one less of ... */
+    engine_free(g);
+}
+
+TEST(may_be_switched_off)
+{
+    struct seq_opts o;
+    uint32_t tag = 0;
+    CHECK(open_engine(2000, &(struct engine_opts){.kv_bytes = 1 << 20, .no_prefix_cache = true}));
+    CHECK(FOUND(1, 1, 300) == 0 && FOUND(1, 1, 300) == 0 && kept() == 0);
+    engine_free(g);
+}
+
+/* What was found costs nothing before something ran: a stop before the first step leaves no bill. */
+TEST(nothing_ran_nothing_billed)
+{
+    struct seq_opts o;
+    uint32_t tag = 0;
+    CHECK(open_engine(2000, &(struct engine_opts){.kv_bytes = 1 << 20}));
+    CHECK(FOUND(1, 1, 193) == 0);
+    o = request(tag, 1, 1, 193); /* all but its last token is found, and that may not be computed */
+    o.allowance = 0;
+    CHECK(start(&o));
+    JOB_WAIT(&jobs[tag], jobs[tag].n_paused == 1);
+    engine_stop(g, jobs[tag].seq, SEQ_END_CANCEL);
+    JOB_DONE(&jobs[tag]);
+    CHECK(job_ok(&jobs[tag]) && jobs[tag].counts.input == 0 && jobs[tag].counts.cache_read == 0);
+    o = request(++tag, 1, 1, 193);
+    o.allowance = 0;
+    CHECK(start(&o));
+    JOB_WAIT(&jobs[tag], jobs[tag].n_paused == 1);
+    engine_allow(g, jobs[tag].seq, 10);
+    JOB_DONE(&jobs[tag]);
+    CHECK(is_whole(&jobs[tag], &o) && jobs[tag].counts.cache_read == 192 && jobs[tag].counts.input == 1);
+    engine_free(g);
+}
+
+/* The index and the pages of an engine that has come to rest. */
+static bool at_rest(const struct engine *e)
+{
+    uint64_t bytes = 0;
+    for (const struct engine_model *m = e->models; m; m = m->next) {
+        const struct kv_pool *p = m->pool;
+        uint32_t n_known = 0, n_chain = 0, n_order = 0, after = 0, n_before = 0;
+        uint64_t when = 0;
+        for (uint32_t id = 0; id < p->n_touched; id++) {
+            const struct prefix_page *k = &m->prefix->pages[id];
+            n_known += k->known;
+            if (!k->known)
+                continue;
+            after += k->after;
+            n_before += k->before > 0;
+            if (k->before && (!m->prefix->pages[k->before - 1].known || p->kept[k->before - 1].when < p->kept[id].when))
+                return printf("page %u is kept longer than what comes before it\n", id), false;
+        }
+        for (uint32_t b = 0; b <= m->prefix->mask; b++)
+            for (uint32_t id = m->prefix->heads[b]; id; id = m->prefix->pages[id - 1].chain)
+                n_chain += m->prefix->pages[id - 1].known;
+        for (uint32_t id = p->oldest; id; id = p->kept[id - 1].newer, n_order++) {
+            if (p->kept[id - 1].when <= when || p->refs[id - 1] != 0 || !m->prefix->pages[id - 1].known)
+                return printf("page %u is out of order\n", id - 1), false;
+            when = p->kept[id - 1].when;
+        }
+        if (p->n_used != 0 || n_known != p->n_kept || n_chain != p->n_kept || n_order != p->n_kept || after != n_before ||
+            p->n_warm + p->n_cold + p->n_kept != p->n_touched)
+            return printf("%u used, %u known, %u in chains, %u in order, %u kept, %u after, %u before\n", p->n_used, n_known, n_chain, n_order,
+                          p->n_kept, after, n_before),
+                   false;
+        bytes += (uint64_t)(p->n_warm + p->n_kept) * p->page_bytes;
+    }
+    return e->budget.used == 0 && e->budget.backed == bytes && bytes <= e->budget.max;
+}
+
+/* Seeded: arrivals in bursts, tenants, common prompts, choices, cancels, pauses, two models, memory for a few. All end, each with the text that
+ * it has alone, no page is lost, nothing is shared across salts, and the sums hold. */
+TEST(simulation)
+{
+    enum { ROUNDS = 6, N = 150 };
+    static struct model large;
+    static struct seq_opts opts[N];
+    static int32_t prompts[N][600];
+    struct engine_model *other;
+    struct engine_stats st;
+    struct err e;
+    uint64_t hits = 0, lost = 0, evicted = 0, cancelled = 0;
+    for (uint64_t seed = 0; seed < ROUNDS; seed++) {
+        uint64_t r = 0, read = 0;
+#define ROLL(n) ((uint32_t)(rng_u64(100 + seed, 0, r++, 0) % (n)))
+        CHECK(open_engine(600, &(struct engine_opts){.kv_bytes = (30 + 10 * seed) * 4096, .seqs_max = 12, .chunk = 40 + 50 * (uint32_t)seed}));
+        fake_model(&large, 600);
+        large.layers = 2;
+        CHECK(engine_model_add(g, &large, &fake_vocab, &other, &e) == 0);
+        for (uint32_t i = 0; i < N;) {
+            const uint32_t text = ROLL(6), n = 1 + ROLL(400), common = ROLL(n + 1), many = i + 4 <= N && ROLL(8) == 0 ? 1 + ROLL(4) : 1;
+            for (uint32_t k = 0; k < n; k++)
+                prompts[i][k] = token_of(k < common ? text : 1000 + i, k);
+            const uint8_t salt = (uint8_t)ROLL(3);
+            for (uint32_t c = 0; c < many; c++) {
+                opts[i + c] = request(i + c, salt, 0, 0);
+                opts[i + c].prompt = prompts[i], opts[i + c].n_prompt = n;
+                opts[i + c].model = text % 2 ? other : served;
+                opts[i + c].max_tokens = 1 + ROLL(150);
+                opts[i + c].priority = ROLL(10) == 0;
+                opts[i + c].allowance = ROLL(6) == 0 ? ROLL(20) : UINT32_MAX;
+            }
+            uint64_t id[4];
+            CHECK(engine_start_many(g, &opts[i], many, id, &e) == 0);
+            for (uint32_t c = 0; c < many; c++)
+                jobs[i + c].seq = id[c];
+            if (ROLL(9) == 0) {
+                uint32_t k = ROLL(i + 1);
+                opts[k].tag = UINT32_MAX; /* it may end before, or not */
+                engine_stop(g, jobs[k].seq, SEQ_END_CANCEL);
+                cancelled++;
+            }
+            i += many;
+            if (ROLL(12) == 0)
+                clock_sleep_ms(1 + ROLL(3));
+        }
+        for (uint32_t i = 0; i < N; i++)
+            engine_allow(g, jobs[i].seq, UINT32_MAX);
+        for (uint32_t i = 0; i < N; i++) {
+            struct job *j = &jobs[i];
+            JOB_DONE(j);
+            CHECK_MSG(job_ok(j) && j->journaled.cache_read == j->counts.cache_read, "seed %u job %u: bad %u, done %u", (uint32_t)seed, i, j->bad,
+                      j->n_done);
+            CHECK(j->counts.cache_read % KV_PAGE == 0 || j->counts.input > 0);
+            read += j->counts.cache_read;
+            if (opts[i].tag == UINT32_MAX)
+                continue;
+            CHECK_MSG(says(j, &opts[i]) && j->end == SEQ_END_LENGTH, "seed %u job %u: %u tokens", (uint32_t)seed, i, j->counts.output);
+        }
+        STATS_WAIT(g, st, st.running + st.waiting + st.paused + st.pages_used == 0);
+        CHECK(st.running + st.waiting + st.paused + st.pages_used == 0);
+        CHECK(at_rest(g) && st.cached_tokens == read);
+        hits += st.cached_tokens, lost += st.cache_evictions, evicted += st.evictions;
+        engine_free(g);
+    }
+    if (getenv("SLUICE_TEST_VERBOSE"))
+        printf("%u tokens found, %u pages forgotten, %u sequences evicted, %u cancelled\n", (uint32_t)hits, (uint32_t)lost, (uint32_t)evicted,
+               (uint32_t)cancelled);
+    CHECK(hits > 5000 && lost > 100 && evicted > 20 && cancelled > 20);
+}
+
+TEST_MAIN()
