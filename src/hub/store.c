@@ -66,7 +66,7 @@ int store_open(struct store **out, const char *dir, struct err *e)
         rc = err_set(e, ERR_IO, "hub: the store's folder name is empty or longer than %zu bytes", sizeof s->dir - 1);
     for (size_t i = 0; i < sizeof sub / sizeof *sub && !rc; i++) {
         (void)str_fmt(path, sizeof path, "%s/%s", s->dir, sub[i]);
-        rc = os_mkdirs(path, 0755, e);
+        rc = os_mkdirs(path, 0700, e); /* the first command may make the whole data folder */
     }
     if (rc) {
         mem_free(s);

@@ -1,6 +1,6 @@
 // sluice doctor: each fault is planted, named and comes with its mend; a sound set-up has none.
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { check, cli, folder, run, same, sluice, test } from "../api/harness.mjs";
 import { ask, house, ok, serve, tiny } from "./house.mjs";
@@ -44,6 +44,15 @@ test("a sound set-up has no fault, with a server and without one, and every chec
   await server.stop();
   const text = await cli(["doctor", "--listen", "127.0.0.1:0"], { data: home.data });
   check(/^ok +data folder/m.test(text.out) && /0 faults\n$/.test(text.out), text.out);
+});
+
+test("whichever command makes the data folder, others cannot open it", async () => {
+  for (const first of [["list"], ["price", "set", "guide", "--input", "1", "--output", "1"], ["account", "create", "a"]]) {
+    const data = path.join(folder(), "made");
+    await ok(first, { data });
+    same(statSync(data).mode & 0o777, 0o700, first[0]);
+    same(of(await doctor(data), "data folder", "fault"), [], first[0]);
+  }
 });
 
 test("a data folder that is not there is no fault", async () => {
