@@ -83,7 +83,7 @@ class Seen:
 def one_request(port, key, model, rnd, seen_list):
     limit = rnd.choice([None, 1, 2, 7, 40, 200, 600])
     stream = rnd.random() < 0.75
-    body = {"model": model, "messages": [{"role": "user", "content": rnd.choice(["Tell me a story.", "What is sluice?", "x " * rnd.randint(1, 60)])}],
+    body = {"model": model, "messages": [{"role": "user", "content": rnd.choice(["Tell me a story.", "What is sluice?", "x " * rnd.randint(1, 100)])}],
             "stream": stream, "temperature": 1.0, "seed": rnd.randint(0, 1 << 30)}
     if limit:
         body["max_tokens"] = limit
@@ -140,8 +140,8 @@ def load(server, key, model, streams, seconds, seed, seen):
 
 def usage_rows(data):
     db = sqlite3.connect(f"file:{data}/ledger.db?mode=ro", uri=True)
-    return {r[0]: {"output": r[1], "input": r[2], "reason": r[3], "n": r[4]} for r in db.execute(
-        "SELECT request, SUM(output + reasoning), SUM(input + cache_read + cache_write), MAX(reason), COUNT(*) FROM usage GROUP BY request")}
+    return {r[0]: {"output": r[1], "input": r[2], "reason": r[3], "n": r[4], "cached": r[5]} for r in db.execute(
+        "SELECT request, SUM(output + reasoning), SUM(input + cache_read + cache_write), MAX(reason), COUNT(*), SUM(cache_read) FROM usage GROUP BY request")}
 
 
 def check_rows(rows, seen):
@@ -152,6 +152,8 @@ def check_rows(rows, seen):
             faults.append(f"{s.id}: {row['n'] if row else 'no'} usage rows")
         elif s.usage and (s.usage["completion_tokens"] != row["output"] or s.usage["prompt_tokens"] != row["input"]):
             faults.append(f"{s.id}: its usage said {s.usage['prompt_tokens']}+{s.usage['completion_tokens']}, billed {row['input']}+{row['output']}")
+        elif s.usage and s.usage["prompt_tokens_details"]["cached_tokens"] != row["cached"]:
+            faults.append(f"{s.id}: its usage said {s.usage['prompt_tokens_details']['cached_tokens']} cached tokens, billed {row['cached']}")
         elif s.pieces > row["output"]:
             faults.append(f"{s.id}: its client saw {s.pieces} pieces, billed {row['output']} tokens")
         elif s.limit and row["output"] > s.limit:
@@ -211,6 +213,8 @@ def run(args):
                 server.start()
         if crashed == 0:
             faults.append("no request was cut by a crash: the test did not test")
+        if not any(r["cached"] for r in rows.values() if r["reason"] == 5):
+            faults.append("no request that was cut had cached tokens: the test did not test them")
     for f in faults[:40]:
         print("FAULT", f)
     return not faults

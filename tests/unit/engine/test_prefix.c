@@ -189,6 +189,9 @@ TEST(colliding_hashes_mix_nothing)
         o = request(20 + i, (uint8_t)(i % 4), i / 4, 200);
         CHECK(found(&o) == 192);
     }
+    o = request(40, 0, 0, 200); /* another first page, then the same */
+    prompt_buf[0] = prompt_buf[0] % (FAKE_VOCAB - 1) + 1;
+    CHECK(found(&o) == 0);
     served->prefix->mask = 255;
     engine_free(g);
 }
