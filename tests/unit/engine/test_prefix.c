@@ -406,12 +406,16 @@ TEST(simulation)
     static struct model large;
     static struct seq_opts opts[N];
     static int32_t prompts[N][600];
+    static uint32_t leads[N], billed[N]; /* the first of its request; prompt tokens of the request */
+    static bool ended[N];
     struct engine_model *other;
     struct engine_stats st;
     struct err e;
     uint64_t hits = 0, lost = 0, evicted = 0, cancelled = 0;
     for (uint64_t seed = 0; seed < ROUNDS; seed++) {
         uint64_t r = 0, read = 0;
+        memset(billed, 0, sizeof billed);
+        memset(ended, 0, sizeof ended);
 #define ROLL(n) ((uint32_t)(rng_u64(100 + seed, 0, r++, 0) % (n)))
         CHECK(open_engine(600, &(struct engine_opts){.kv_bytes = (30 + 10 * seed) * 4096, .seqs_max = 12, .chunk = 40 + 50 * (uint32_t)seed}));
         fake_model(&large, 600);
@@ -424,6 +428,7 @@ TEST(simulation)
             const uint8_t salt = (uint8_t)ROLL(3);
             for (uint32_t c = 0; c < many; c++) {
                 opts[i + c] = request(i + c, salt, 0, 0);
+                leads[i + c] = i;
                 opts[i + c].prompt = prompts[i], opts[i + c].n_prompt = n;
                 opts[i + c].model = text % 2 ? other : served;
                 opts[i + c].max_tokens = 1 + ROLL(150);
@@ -453,10 +458,15 @@ TEST(simulation)
                       j->n_done);
             CHECK(j->counts.cache_read % KV_PAGE == 0 || j->counts.input > 0);
             read += j->counts.cache_read;
+            billed[leads[i]] += j->counts.input + j->counts.cache_read;
+            ended[leads[i]] |= opts[i].tag != UINT32_MAX;
             if (opts[i].tag == UINT32_MAX)
                 continue;
             CHECK_MSG(says(j, &opts[i]) && j->end == SEQ_END_LENGTH, "seed %u job %u: %u tokens", (uint32_t)seed, i, j->counts.output);
         }
+        for (uint32_t i = 0; i < N; i++) /* a prompt is billed once, whoever of its request computed it or was cancelled */
+            CHECK_MSG(leads[i] != i || (ended[i] ? billed[i] == opts[i].n_prompt : billed[i] <= opts[i].n_prompt), "job %u: %u of %u", i, billed[i],
+                      opts[i].n_prompt);
         STATS_WAIT(g, st, st.running + st.waiting + st.paused + st.pages_used == 0);
         CHECK(st.running + st.waiting + st.paused + st.pages_used == 0);
         CHECK(at_rest(g) && st.cached_tokens == read);
