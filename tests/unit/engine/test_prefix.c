@@ -89,8 +89,10 @@ TEST(full_pages_are_found)
     CHECK(FOUND(1, 1, 200) == 0);
     CHECK(kept() == 3); /* 204 tokens, the last one not computed */
     uint32_t rows = model.all_rows;
+    uint64_t vt = g->shares[0].vt; /* at rest */
     CHECK(FOUND(1, 1, 200) == 192);
     CHECK_MSG(model.all_rows - rows == 8 + 3, "%u rows", model.all_rows - rows);
+    CHECK(kept() == 3 && g->shares[0].vt - vt == 11 * (vt / 203)); /* nor is the tenant charged for what was found */
     CHECK(FOUND(1, 1, 193) == 192);
     CHECK(FOUND(1, 1, 192) == 128); /* one token is always computed */
     CHECK(FOUND(1, 1, 65) == 64 && FOUND(1, 1, 64) == 0 && FOUND(1, 1, 1) == 0);
@@ -238,6 +240,10 @@ TEST(kept_pages_are_free_memory)
     }
     CHECK(kept() == 7);
     CHECK(FOUND(1, 9, 500) == 0); /* its pages had to go */
+    o = request(tag, 1, 30, 130); /* of all models' pages the oldest go: its own, not those of the text that was just used */
+    o.model = other;
+    tag++;
+    CHECK(found(&o) == 0 && FOUND(1, 9, 500) == 448);
     o = request(tag++, 1, 20, 10);
     o.max_tokens = 1400; /* grows over all pages */
     CHECK(found(&o) == 0);
@@ -274,6 +280,38 @@ TEST(one_prompt_is_computed_once)
         CHECK(model.all_rows == input + 32 * 3 && kept() >= 15);
         engine_free(g);
     }
+}
+
+/* Whom one waits for: a runner that is ahead in the same page of the same text, that has had memory, and that will fill the page. */
+TEST(who_waits_for_whom)
+{
+    int32_t other[200];
+    CHECK(open_engine(2000, &(struct engine_opts){.kv_bytes = 1 << 20}));
+    (void)request(0, 1, 1, 200);
+    memcpy(other, prompt_buf, sizeof other);
+    other[63]++;
+    struct seq s = {.model = served, .state = ST_RUN, .tokens = {.p = prompt_buf, .n = 200}, .n_prompt = 200, .allowance = 9}, r = s;
+    r.n_kv = 10;
+    CHECK(prefix_shadows(&r, &s) && !prefix_shadows(&s, &r));
+    r.n_kv = 0;
+    CHECK(!prefix_shadows(&r, &s)); /* neither is ahead */
+    r.rows = 1;
+    CHECK(prefix_shadows(&r, &s));
+#define NOT(change, undo)                                                                                                                            \
+    change;                                                                                                                                          \
+    CHECK_MSG(!prefix_shadows(&r, &s), "%s", #change);                                                                                               \
+    undo;                                                                                                                                            \
+    CHECK(prefix_shadows(&r, &s))
+    NOT(r.starved = true, r.starved = false);
+    NOT(r.state = ST_PAUSED, r.state = ST_RUN);
+    NOT(s.priority = 1, s.priority = 0);
+    NOT(r.reach = 1, r.reach = 0);
+    NOT(r.tenant.kv_salt[15] = 1, r.tenant.kv_salt[15] = 0);
+    NOT(r.tokens.p = other, r.tokens.p = prompt_buf);
+    NOT(s.prompt_logprobs = true, s.prompt_logprobs = false); /* it wants those rows */
+    NOT(s.tokens.n = 64, s.tokens.n = 200);                   /* one of them */
+    NOT(r.tokens.n = 63, r.tokens.n = 200);                   /* it will not fill it */
+    engine_free(g);
 }
 
 /* Who wants a result of every row computes every row; who wants the last one's need not. */
