@@ -181,7 +181,7 @@ TEST(tenants_never_share)
 TEST(colliding_hashes_mix_nothing)
 {
     struct seq_opts o;
-    CHECK(open_engine(2000, &(struct engine_opts){.kv_bytes = 1 << 20}));
+    CHECK(open_engine(2000, &(struct engine_opts){.kv_bytes = 1 << 20, .chunk = 64}));
     served->prefix->mask = 0; /* nothing runs yet */
     for (uint32_t i = 0; i < 20; i++) {
         o = request(i, (uint8_t)(i % 4), i / 4, 200);
