@@ -35,12 +35,10 @@ static void on_gone(void *arg)
 
 static void refuse(struct gate *g, const struct err *e)
 {
-    struct api *a = g->api;
-    struct http *r = g->r;
-    a->counts.answers[err_http(e->code) / 100]++;
+    g->api->counts.answers[err_http(e->code) / 100]++;
+    http_on_gone(g->r, NULL, NULL);
+    errors_reply(g->r, e); /* e may be the gate's own */
     gate_free(g);
-    http_on_gone(r, NULL, NULL);
-    errors_reply(r, e);
 }
 
 static void on_ready(void *arg, const struct err *e)
