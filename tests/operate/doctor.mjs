@@ -140,6 +140,15 @@ test("models and prices", async () => {
   await finds(data, "models", "fault", /poor: /, /remove the damaged file/);
 });
 
+// The certificate with both of its dates in the past (not every openssl makes such a one). Its signature is broken by that; nobody asks for it.
+function expired(text) {
+  const der = Buffer.from(text.replace(/-----[A-Z ]+-----|\s/g, ""), "base64");
+  let dates = 0;
+  for (let at = 0; (at = der.indexOf(Buffer.from([0x17, 13]), at)) >= 0; at += 15) der.write(`20010${++dates}000000Z`, at + 2, "latin1"); // UTCTime
+  same(dates, 2, "dates of the certificate");
+  return `-----BEGIN CERTIFICATE-----\n${der.toString("base64").replace(/.{1,64}/g, "$&\n")}-----END CERTIFICATE-----\n`;
+}
+
 test("address and TLS", async () => {
   const home = await sound(), { data } = home, pem = (n) => path.join(data, n);
   const server = await serve(await house([]));
@@ -149,7 +158,7 @@ test("address and TLS", async () => {
   const make = (name, days) => execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", `${days}`, "-subj", "/CN=x", "-keyout", pem(`${name}.key`), "-out", pem(`${name}.crt`)], { stdio: "ignore" });
   const tls = (name, key = name) => ({ args: ["--tls-cert", pem(`${name}.crt`), "--tls-key", pem(`${key}.key`)] });
   make("good", 90), make("soon", 5), make("other", 90);
-  execFileSync("openssl", ["x509", "-in", pem("good.crt"), "-signkey", pem("good.key"), "-days", "-1", "-out", pem("old.crt")], { stdio: "ignore" });
+  writeFileSync(pem("old.crt"), expired(readFileSync(pem("good.crt"), "latin1")));
   copyFileSync(pem("good.key"), pem("old.key"));
   for (const n of ["good", "soon", "other", "old"]) chmodSync(pem(`${n}.key`), 0o600);
   same(of(await doctor(data, tls("good")), "TLS")[0].verdict, "ok");
