@@ -41,9 +41,13 @@ $(OUT)/check_obj/%.o: src/kernel/avx512/%.c tests/check/avx512_emulated.h $(OUT)
 $(OUT)/check: $(CHECK_SRC) $(wildcard tests/check/*.h) tests/test.h src/kernel/kernel.def $(CHECK_EMU) $(call archives,$(USES_device)) | packages
 	@mkdir -p $(@D) && echo "  TEST $@" && $(call link,$@,$(CHECK_SRC) $(CHECK_EMU),,$(call archives,$(USES_device)))
 
-BENCH := $(patsubst bench/%.c,$(OUT)/bench/%,$(sort $(wildcard bench/*.c)))
+BENCH := $(patsubst bench/%.c,$(OUT)/bench/%,$(filter-out bench/shapes.c,$(sort $(wildcard bench/*.c))))
 $(OUT)/bench/%: bench/%.c $(call archives,$(FOLDERS)) | packages
 	@mkdir -p $(@D) && echo "  BENCH $@" && $(call link,$@,$<,,$(call archives,$(FOLDERS)))
+
+# A model of a real one's shape with random weights.
+$(OUT)/tool/shapes: bench/shapes.c $(call archives,$(USES_format)) | packages
+	@mkdir -p $(@D) && $(call link,$@,$<,,$(call archives,$(USES_format)))
 
 $(OUT)/tool/tinymodel: tools/tinymodel.c tools/tiny.h $(call archives,$(USES_format)) | packages
 	@mkdir -p $(@D) && $(call link,$@,$<,,$(call archives,$(USES_format)))

@@ -7,7 +7,7 @@
 struct gguf_writer {
     struct buf     meta, table, data;
     struct vec_u64 starts; /* of each tensor: in table, in data */
-    uint64_t       n_meta, n_tensors;
+    uint64_t       n_meta, n_tensors, later; /* later: bytes of tensors whose data the caller writes himself */
     bool           failed;
 };
 
@@ -92,6 +92,20 @@ void gguf_put_tensor(struct gguf_writer *w, const char *name, uint32_t type, uin
     buf_add(&w->data, data, bytes);
     pad(&w->data);
     w->n_tensors++;
+}
+
+void gguf_put_tensor_later(struct gguf_writer *w, const char *name, uint32_t type, uint32_t n_dims, const uint64_t *ne, uint64_t bytes)
+{
+    ASSERT(w->data.len == 0);
+    gguf_put_tensor(w, name, type, n_dims, ne, NULL, 0);
+    w->table.len -= sizeof w->later; /* the offset, which comes last */
+    put_u64(&w->table, w->later);
+    w->later += (bytes + FORMAT_ALIGN_DEFAULT - 1) / FORMAT_ALIGN_DEFAULT * FORMAT_ALIGN_DEFAULT;
+}
+
+int gguf_writer_head(struct gguf_writer *w, struct buf *out, struct err *e)
+{
+    return gguf_writer_bytes(w, out, e);
 }
 
 int gguf_writer_bytes(struct gguf_writer *w, struct buf *out, struct err *e)

@@ -94,6 +94,10 @@ void gguf_put_i32s(struct gguf_writer *w, const char *key, const int32_t *v, siz
 void gguf_put_f32s(struct gguf_writer *w, const char *key, const float *v, size_t n);
 /* data is copied; `type` as encoded already. */
 void gguf_put_tensor(struct gguf_writer *w, const char *name, uint32_t type, uint32_t n_dims, const uint64_t *ne, const void *data, size_t bytes);
+/* A tensor whose data the caller writes himself, behind the head: tensors in this order, each padded with zeros to a multiple of 32 bytes. Not
+ * together with gguf_put_tensor. gguf_writer_head appends the head, as long as such tensors are all that there are. */
+void gguf_put_tensor_later(struct gguf_writer *w, const char *name, uint32_t type, uint32_t n_dims, const uint64_t *ne, uint64_t bytes);
+int  gguf_writer_head(struct gguf_writer *w, struct buf *out, struct err *e) MUST_USE;
 int  gguf_writer_bytes(struct gguf_writer *w, struct buf *out, struct err *e) MUST_USE; /* appends the whole file */
 int  gguf_writer_save(struct gguf_writer *w, const char *path, struct err *e) MUST_USE;
 /* Part i of n (1 to MODELFILE_PARTS_MAX), as llama-gguf-split writes it: the first has the metadata, each its share of the tensors. */
