@@ -1,9 +1,9 @@
-/* SQLite behind db.h: the only file that sees sqlite3.h.
+/* SQLite behind db.h: this file and memory.c alone see sqlite3.h.
  *
  * Every connection runs in WAL mode. The writer commits with synchronous=NORMAL; a DB_SYNC_FULL commit then syncs the write-ahead log
  * itself, which is what synchronous=FULL does at the end of a commit, but decided when the commit is made. Readers never checkpoint:
  * wal_autocheckpoint=0 and NO_CKPT_ON_CLOSE (SQLite 3.7.0 to 3.51.2 can corrupt a store that two connections checkpoint at once). */
-#include "db/db.h"
+#include "db/db_int.h"
 
 #include "base/mem.h"
 
@@ -68,6 +68,7 @@ static int configure(struct db *d, struct err *e)
 int db_open(struct db **out, const char *path, enum db_mode mode, struct err *e)
 {
     *out = NULL;
+    db_memory_init();
     struct db *d = mem_new(sizeof *d);
     if (!d)
         return err_set(e, ERR_NO_MEMORY, "db: no memory for a connection to %s", path);
@@ -153,10 +154,6 @@ int64_t db_changes(struct db *d)
     return sqlite3_changes64(d->h);
 }
 
-uint64_t db_memory_bytes(void)
-{
-    return (uint64_t)sqlite3_memory_used();
-}
 int64_t db_last_id(struct db *d)
 {
     return sqlite3_last_insert_rowid(d->h);
