@@ -61,8 +61,10 @@ static int model_opts(struct serving *s, struct models_opts *o, struct err *e)
     uint64_t threads, keep, wait, waits, seqs, queue;
     struct models_budget bytes;
     bool reuse;
-    const char *cpu = settings_get(s->settings, "cpu");
-    int rc;
+    const char *cpu = settings_get(s->settings, "cpu"), *kv = settings_get(s->settings, "kv-type");
+    int rc, kv_type = kv_type_find(kv);
+    if (kv_type < 0)
+        return err_set(e, ERR_BAD_VALUE, "serve: kv-type %.32s is none of " KV_TYPES, kv);
     if ((rc = models_budget(s->settings, &bytes, e)) < 0 || (rc = settings_u64(s->settings, "threads", 1024, &threads, e)) < 0 ||
         (rc = settings_u64(s->settings, "keep", 1 << 30, &keep, e)) < 0 || (rc = settings_u64(s->settings, "load-wait", 86400, &wait, e)) < 0 ||
         (rc = settings_u64(s->settings, "load-queue", 1 << 20, &waits, e)) < 0 ||
@@ -76,6 +78,7 @@ static int model_opts(struct serving *s, struct models_opts *o, struct err *e)
         .engine = {.kv_bytes = bytes.kv,
                    .seqs_max = (uint32_t)seqs,
                    .queue_max = (uint32_t)queue,
+                   .kv_type = (enum kv_type)kv_type,
                    .no_prefix_cache = !reuse,
                    .journal = api_journal,
                    .journal_ctx = s->api},

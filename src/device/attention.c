@@ -12,7 +12,16 @@ _Static_assert((int)KV_PAGE == (int)KERNEL_KV_PAGE, "device and kernels agree on
 
 static size_t value_bytes(const struct kv_shape *s)
 {
-    return s->type == KV_F16 ? sizeof(f16) : sizeof(float);
+    return s->type == KV_F32 ? sizeof(float) : sizeof(f16);
+}
+
+int kv_type_find(const char *name)
+{
+    static const char *const names[] = {[KV_F16] = "f16", [KV_F32] = "f32", [KV_BF16] = "bf16"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0)
+            return (int)i;
+    return -1;
 }
 /* K, or V, of one head in a page. */
 static size_t head_bytes(const struct kv_shape *s)
@@ -48,6 +57,18 @@ struct store {
     int layer, n_seqs, kv_heads;
 };
 
+/* Rounds to nearest even; saturates, so that no infinity comes of a finite value; NaN stays. */
+static bf16 to_bf16(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    if ((u & 0x7fffffff) > 0x7f800000)
+        return (bf16)(u >> 16 | 64);
+    if ((u & 0x7fffffff) >= 0x7f7f8000)
+        return (bf16)((u >> 16 & 0x8000) | 0x7f7f);
+    return (bf16)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
 /* One position of one head: the values of K go to a column, those of V to a row. */
 static void store_head(const struct store *t, void *page, int slot, int head, const float *k, const float *v)
 {
@@ -57,6 +78,13 @@ static void store_head(const struct store *t, void *page, int slot, int head, co
         for (size_t i = 0; i < hd; i++)
             ((float *)(void *)to_k)[i * KV_PAGE + (size_t)slot] = k[i];
         memcpy((float *)(void *)to_v + (size_t)slot * hd, v, hd * sizeof *v);
+        return;
+    }
+    if (t->s->type == KV_BF16) {
+        for (size_t i = 0; i < hd; i++) {
+            ((bf16 *)(void *)to_k)[i * KV_PAGE + (size_t)slot] = to_bf16(k[i]);
+            ((bf16 *)(void *)to_v)[(size_t)slot * hd + i] = to_bf16(v[i]);
+        }
         return;
     }
     f16 part[64];
@@ -168,10 +196,8 @@ static void tile_run(const struct attention *a, const struct tile *t, struct dev
                                 .out = lane->out,
                                 .n_q = n,
                                 .head_dim = a->s->head_dim};
-        if (a->s->type == KV_F16)
-            a->d->k.attn_f16(&k);
-        else
-            a->d->k.attn_f32(&k);
+        kernel_attn_fn *const kernels[] = {[KV_F16] = a->d->k.attn_f16, [KV_F32] = a->d->k.attn_f32, [KV_BF16] = a->d->k.attn_bf16};
+        kernels[a->s->type](&k);
     }
     for (int i = 0; i < n; i++) {
         float *out = head_of(a->out, a, t, i / t->heads, i % t->heads);

@@ -4,7 +4,12 @@
 #pragma once
 #include <math.h>
 
-enum { VECTORS = 2, FEW = 2 };
+enum { VECTORS = 2 };
+/* Of product_NAME: the next n_r rows. A remainder reads b once as well: it is all that a step of decoding has (the heads that share b). */
+#define ROWS_AT_ONCE(name, n_r)                                                                                                            \
+    rows_##name(out + r * ldo, ldo, a + r * lda, lda, b, ldb, from, to, n_r, n), r += n_r;                                                 \
+    break;
+#define REMAINDER(name, n_r) case n_r: ROWS_AT_ONCE(name, n_r)
 
 /* Scores of one row to weights: masks what does not count, moves the running maximum and sum, scales what was summed so far. */
 static void soften(float *score, int lo, int hi, float *max, float *sum, float *out, size_t head_dim)
@@ -81,12 +86,11 @@ static int run_of_rows(const struct kernel_attn *a, int i, int *lo, int *hi)
                                size_t n_q, size_t n)                                                                                       \
     {                                                                                                                                      \
         size_t r = 0;                                                                                                                      \
-        for (; r + ATTN_ROWS <= n_q; r += ATTN_ROWS)                                                                                       \
-            rows_##name(out + r * ldo, ldo, a + r * lda, lda, b, ldb, from, to, ATTN_ROWS, n);                                             \
-        for (; r + FEW <= n_q; r += FEW)                                                                                                   \
-            rows_##name(out + r * ldo, ldo, a + r * lda, lda, b, ldb, from, to, FEW, n);                                                   \
-        for (; r < n_q; r++)                                                                                                               \
-            rows_##name(out + r * ldo, ldo, a + r * lda, lda, b, ldb, from, to, 1, n);                                                     \
+        while (r < n_q)                                                                                                                    \
+            switch (n_q - r) {                                                                                                             \
+            default: ROWS_AT_ONCE(name, ATTN_ROWS)                                                                                          \
+                ATTN_REMAINDERS(name)                                                                                                      \
+            }                                                                                                                              \
     }                                                                                                                                      \
     void symbol(const struct kernel_attn *a)                                                                                               \
     {                                                                                                                                      \

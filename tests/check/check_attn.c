@@ -3,10 +3,11 @@
 #include <math.h>
 #include <string.h>
 
+enum format { F32, F16, BF16 };
 enum { PAGES = 2, Q_MAX = 13, HEAD_MAX = 80 };
 
 struct problem {
-    bool half;
+    enum format format;
     size_t n_q, hd;
     struct guard q, k[PAGES], v[PAGES];
     int lo[PAGES][Q_MAX], hi[PAGES][Q_MAX];
@@ -30,7 +31,7 @@ static void state_free(struct state *s)
 /* K and V of one page. Positions that no row asks for are left as they were: NaN. */
 static void fill_page(struct problem *p, int page, int kind)
 {
-    size_t size = p->half ? sizeof(f16) : sizeof(float), n = KERNEL_KV_PAGE * p->hd;
+    size_t size = p->format == F32 ? sizeof(float) : sizeof(f16), n = KERNEL_KV_PAGE * p->hd;
     guard_new(&p->k[page], n * size), guard_new(&p->v[page], n * size);
     int lo = KERNEL_KV_PAGE, hi = 0;
     for (size_t i = 0; i < p->n_q; i++)
@@ -43,7 +44,9 @@ static void fill_page(struct problem *p, int page, int kind)
             float x[2];
             fill(x, 2, kind == 3 ? 0 : kind);
             size_t at_k = d * KERNEL_KV_PAGE + (size_t)j, at_v = (size_t)j * p->hd + d;
-            if (p->half)
+            if (p->format == BF16)
+                ((bf16 *)p->k[page].p)[at_k] = bf16_from_f32(x[0]), ((bf16 *)p->v[page].p)[at_v] = bf16_from_f32(x[1]);
+            else if (p->format == F16)
                 ((f16 *)p->k[page].p)[at_k] = f16_from_f32(x[0]), ((f16 *)p->v[page].p)[at_v] = f16_from_f32(x[1]);
             else
                 ((float *)p->k[page].p)[at_k] = x[0], ((float *)p->v[page].p)[at_v] = x[1];
@@ -68,7 +71,9 @@ static void run(const struct problem *p, kernel_attn_fn *kernel, struct state *s
 
 static double value(const struct problem *p, const struct guard *g, size_t i)
 {
-    return p->half ? (double)f16_to_f32(((const f16 *)g->p)[i]) : (double)((const float *)g->p)[i];
+    return (double)(p->format == F16    ? f16_to_f32(((const f16 *)g->p)[i])
+                    : p->format == BF16 ? bf16_to_f32(((const bf16 *)g->p)[i])
+                                        : ((const float *)g->p)[i]);
 }
 
 /* How far the weights of row i may be off: an error in a score is one in its weight's exponent. */
@@ -121,9 +126,9 @@ static const char *compare(const struct problem *p, kernel_attn_fn *kernel, kern
     return text;
 }
 
-static const char *problem(bool half, any_fn *kernel, double tolerance, size_t n_q, size_t hd, int kind)
+static const char *problem(enum format format, any_fn *kernel, double tolerance, size_t n_q, size_t hd, int kind)
 {
-    struct problem p = {.half = half, .n_q = n_q, .hd = hd};
+    struct problem p = {.format = format, .n_q = n_q, .hd = hd};
     guard_new(&p.q, n_q * hd * sizeof(float));
     fill(p.q.p, n_q * hd, kind);
     for (int page = 0; page < PAGES; page++) {
@@ -137,29 +142,34 @@ static const char *problem(bool half, any_fn *kernel, double tolerance, size_t n
         fill_page(&p, page, kind);
     }
     guard_read_only(&p.q);
-    const char *text = compare(&p, (kernel_attn_fn *)kernel, half ? attn_f16_scalar : attn_f32_scalar, tolerance);
+    kernel_attn_fn *const scalar[] = {[F32] = attn_f32_scalar, [F16] = attn_f16_scalar, [BF16] = attn_bf16_scalar};
+    const char *text = compare(&p, (kernel_attn_fn *)kernel, scalar[format], tolerance);
     guard_free(&p.q);
     for (int page = 0; page < PAGES; page++)
         guard_free(&p.k[page]), guard_free(&p.v[page]);
     return text;
 }
 
-static const char *check(bool half, any_fn *kernel, double tolerance)
+static const char *check(enum format format, any_fn *kernel, double tolerance)
 {
     const char *text = NULL;
     for (size_t hd = 1; hd <= HEAD_MAX && !text; hd++)
-        text = problem(half, kernel, tolerance, 1 + hd % Q_MAX, hd, (int)(hd % FILLS));
+        text = problem(format, kernel, tolerance, 1 + hd % Q_MAX, hd, (int)(hd % FILLS));
     for (size_t n_q = 1; n_q <= Q_MAX && !text; n_q++)
         for (int kind = 0; kind < FILLS && !text; kind++)
-            text = problem(half, kernel, tolerance, n_q, 64, kind);
+            text = problem(format, kernel, tolerance, n_q, 64, kind);
     return text;
 }
 
 const char *check_attn_f16(any_fn *kernel, double tolerance)
 {
-    return check(true, kernel, tolerance);
+    return check(F16, kernel, tolerance);
 }
 const char *check_attn_f32(any_fn *kernel, double tolerance)
 {
-    return check(false, kernel, tolerance);
+    return check(F32, kernel, tolerance);
+}
+const char *check_attn_bf16(any_fn *kernel, double tolerance)
+{
+    return check(BF16, kernel, tolerance);
 }

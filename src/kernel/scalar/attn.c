@@ -4,6 +4,7 @@
 
 typedef double value_fn(const void *p, size_t i);
 static double value_f16(const void *p, size_t i) { return (double)f16_to_f32(((const f16 *)p)[i]); }
+static double value_bf16(const void *p, size_t i) { return (double)bf16_to_f32(((const bf16 *)p)[i]); }
 static double value_f32(const void *p, size_t i) { return (double)((const float *)p)[i]; }
 
 static void row(const struct kernel_attn *a, size_t i, value_fn *value)
@@ -38,4 +39,5 @@ static void rows(const struct kernel_attn *a, value_fn *value)
 }
 
 void attn_f16_scalar(const struct kernel_attn *a) { rows(a, value_f16); }
+void attn_bf16_scalar(const struct kernel_attn *a) { rows(a, value_bf16); }
 void attn_f32_scalar(const struct kernel_attn *a) { rows(a, value_f32); }

@@ -178,6 +178,12 @@ static void attention_row(double *out, const float *q, const float *k, const flo
     free(score);
 }
 
+/* What is left of x in a page. */
+static float stored(enum kv_type type, float x)
+{
+    return type == KV_F16 ? f16_to_f32(f16_from_f32(x)) : type == KV_BF16 ? bf16_to_f32(bf16_from_f32(x)) : x;
+}
+
 /* Two sequences in one batch (one prefilled in two parts, one decoding) against plain loops, and against each row alone. */
 static void attention_case(struct kv_shape s, int n_heads, int window, int threads)
 {
@@ -189,9 +195,8 @@ static void attention_case(struct kv_shape s, int n_heads, int window, int threa
     float *k = floats(kv_row * (LEN_A + LEN_B)), *v = floats(kv_row * (LEN_A + LEN_B)), *q = floats(q_row * (LEN_A + LEN_B)),
           *out = floats(q_row * (LEN_A + LEN_B)), *alone = floats(q_row);
     float scale = 3 / sqrtf((float)hd);
-    if (s.type == KV_F16)
-        for (size_t i = 0; i < kv_row * (LEN_A + LEN_B); i++)
-            k[i] = f16_to_f32(f16_from_f32(k[i])), v[i] = f16_to_f32(f16_from_f32(v[i]));
+    for (size_t i = 0; i < kv_row * (LEN_A + LEN_B); i++)
+        k[i] = stored(s.type, k[i]), v[i] = stored(s.type, v[i]);
     struct kv_seq first = {.row0 = 0, .n_rows = PART, .pos0 = 0, .pages = a.pages},
                   other = {.row0 = 0, .n_rows = LEN_B - 1, .pos0 = 0, .pages = b.pages};
     dev_kv_store(d, &s, LAYER, &first, 1, k, v);
@@ -223,7 +228,7 @@ static void attention_case(struct kv_shape s, int n_heads, int window, int threa
 
 static void attentions(void)
 {
-    for (int type = KV_F16; type <= KV_F32; type++) {
+    for (int type = KV_F16; type <= KV_BF16; type++) {
         attention_case((struct kv_shape){2, 2, 64, (enum kv_type)type, NULL}, 14, 0, 2);
         attention_case((struct kv_shape){2, 1, 8, (enum kv_type)type, NULL}, 8, 0, 2);
         attention_case((struct kv_shape){2, 3, 4, (enum kv_type)type, NULL}, 3, 17, 1);
