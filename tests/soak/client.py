@@ -9,6 +9,7 @@ import time
 
 STUCK_S = 90.0  # an answer that does not move for so long is stuck
 SLOW_READ_S = 8.0  # a slow reader gives up after this
+BODY_GRACE_S = 5.0  # the server's own patience with a body
 PIECE = re.compile(rb'"(?:content|text)": ?"[^"]')
 ID = re.compile(rb"\r\nx-request-id: (\S+)", re.I)
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.I)
@@ -42,7 +43,7 @@ class Exchange(asyncio.Protocol):
 
     def __init__(self, order, done):
         self.order, self.done, self.data, self.moved = order, done, bytearray(), time.monotonic()
-        self.transport, self.need, self.left = None, None, False
+        self.transport, self.need, self.left, self.began = None, None, False, time.monotonic()
 
     def connection_made(self, transport):
         self.transport = transport
@@ -107,6 +108,8 @@ class Exchange(asyncio.Protocol):
     def finish(self, whole):
         if self.done.done():
             return
+        if self.order.pace == "slow-send" and time.monotonic() - self.began >= BODY_GRACE_S:
+            self.order.right.add(408)  # a busy machine held the sender up for longer than the server waits
         answer = Answer(self.order)
         answer.read(self.data, whole, self.left)
         self.done.set_result(answer)
