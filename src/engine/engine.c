@@ -1,4 +1,5 @@
 #include "engine/engine.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "engine/engine_int.h"
@@ -82,26 +83,38 @@ static void stats_publish(struct engine *g)
     mutex_unlock(&g->mu);
 }
 
-static void run(void *arg)
+bool engine_turn(struct engine *g, bool idle, bool *ran)
 {
-    struct engine *g = arg;
-    bool idle = true, dirty;
-    while (inbox_take(g, idle, &dirty)) {
-        if (dirty)
-            step_controls(g);
-        step_events(g);
-        sched_admit(g);
-        step_pauses(g);
-        step_events(g);
-        struct engine_model *m = sched_next(g);
-        if (m)
-            step_run(g, m);
-        idle = !m;
-        stats_publish(g);
-    }
+    bool dirty;
+    if (!inbox_take(g, idle, &dirty))
+        return false;
+    if (dirty)
+        step_controls(g);
+    step_events(g);
+    sched_admit(g);
+    step_pauses(g);
+    step_events(g);
+    struct engine_model *m = sched_next(g);
+    if (m)
+        step_run(g, m);
+    *ran = m != NULL;
+    stats_publish(g);
+    return true;
+}
+
+static void end_all(struct engine *g)
+{
     while (g->n_wait + g->n_run > 0)
         step_end(g, g->n_wait > 0 ? g->wait[g->n_wait - 1] : g->run[g->n_run - 1], SEQ_END_CANCEL);
     step_events(g);
+}
+
+static void run(void *arg)
+{
+    struct engine *g = arg;
+    for (bool ran = false; engine_turn(g, !ran, &ran);) {
+    }
+    end_all(g);
 }
 
 void engine_release(struct engine *g, struct seq *s)
@@ -175,7 +188,7 @@ static void tables_free(struct engine *g)
     mem_free(g);
 }
 
-int engine_new(struct engine **out, const struct engine_opts *o, struct err *e)
+int engine_open(struct engine **out, const struct engine_opts *o, struct err *e)
 {
     *out = NULL;
     struct engine *g = mem_new(sizeof *g);
@@ -192,12 +205,26 @@ int engine_new(struct engine **out, const struct engine_opts *o, struct err *e)
     g->next_serial = 1;
     g->budget.max = g->o.kv_bytes;
     g->stats.kv_bytes_total = g->budget.max;
-    if (!tables_new(g) || !thread_start(&g->thread, "step", run, g)) {
+    g->now = clock_ns;
+    if (!tables_new(g)) {
         tables_free(g);
-        return err_set(e, ERR_NO_MEMORY, "engine: no memory for %u sequences or their thread; lower the limits", o->seqs_max + o->queue_max);
+        return err_set(e, ERR_NO_MEMORY, "engine: no memory for %u sequences; lower the limits", o->seqs_max + o->queue_max);
     }
     *out = g;
     return 0;
+}
+
+int engine_new(struct engine **out, const struct engine_opts *o, struct err *e)
+{
+    int rc = engine_open(out, o, e);
+    if (rc < 0)
+        return rc;
+    (*out)->has_thread = thread_start(&(*out)->thread, "step", run, *out);
+    if ((*out)->has_thread)
+        return 0;
+    tables_free(*out);
+    *out = NULL;
+    return err_set(e, ERR_NO_MEMORY, "engine: the step thread could not be started; raise the limit on processes");
 }
 
 static void model_release(struct engine_model *m)
@@ -218,7 +245,10 @@ void engine_free(struct engine *g)
     g->quit = true;
     cond_signal(&g->wake);
     mutex_unlock(&g->mu);
-    thread_join(&g->thread);
+    if (g->has_thread)
+        thread_join(&g->thread);
+    else
+        end_all(g);
     while (g->models) {
         struct engine_model *m = g->models;
         g->models = m->next;
@@ -236,6 +266,10 @@ static void model_hand(struct engine *g, struct engine_model *m, enum model_stat
     m->inbox = g->in_models;
     g->in_models = m;
     cond_signal(&g->wake);
+    if (!g->has_thread) {
+        models_link(g, g->in_models);
+        g->in_models = NULL;
+    }
     while (m->state != until)
         cond_wait(&g->changed, &g->mu);
 }

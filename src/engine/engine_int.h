@@ -1,7 +1,8 @@
 /* Private to engine/. Who touches what: fields under "mu" only with the lock held; everything else belongs to the step thread, but for the
  * atomics of a sequence, through which its owner speaks to it.
  *
- * engine.c: the API, the thread and its inbox. sched.c: who runs (admission, tenants, rows, pages). step.c: one step and its events.
+ * engine.c: the API, the thread and its inbox. sched.c: who runs (admission, rows, pages). share.c: tenants and their shares. pace.c: how
+ * long steps take. step.c: one step and its events.
  * seq.c: one sequence. fork.c: several answers to one prompt. prefix.c: pages found again. score.c: log probabilities. embed.c: embeddings.
  * kv.c: pages. */
 #pragma once
@@ -16,18 +17,28 @@ enum {
     ENGINE_SEQS_DEFAULT = 64,
     ENGINE_QUEUE_DEFAULT = 1024,
     ENGINE_CHUNK_DEFAULT = 256,
-    ENGINE_CHUNK_MIN = 32,
     ENGINE_EVENTS_PER_SEQ = 4,
     ENGINE_SCORE_ROWS = 32, /* rows of a prompt whose log probabilities are wanted, in one step: each needs a row of logits */
-    ENGINE_STEP_MS = 400,        /* a step is made no longer than this by prefill rows ... */
-    ENGINE_STEP_DECODE_MS = 150, /* ... and this while others decode */
+    PACE_BUCKETS = 9,
+    PACE_ROWS_MIN = 16,       /* of a prompt in a step: fewer would read the weights for nothing */
+    PACE_ALONE_MS = 250,      /* a step is made no longer than this by rows of prompts, ... */
+    PACE_READ_MS = 150,       /* ... than this while somebody reads, ... */
+    PACE_STRETCH_TENTHS = 25, /* ... and than so many tenths of the same step without them, ... */
+    PACE_READ_MIN_MS = 50,    /* ... which nobody notices below this */
+    SHARE_BURST = 2048,       /* tokens that a tenant who comes back may be behind the others: its first prompt goes before theirs */
 };
 
 enum seq_state { ST_WAIT, ST_RUN, ST_PAUSED, ST_FORK /* waits for the prompt that its leader computes */ };
 
 struct share { /* a tenant's part of the work */
     uint64_t id, vt; /* vt: virtual time = work / weight */
+    uint64_t kv_bytes; /* claims of its runners; set by share_count */
     uint32_t weight, n_live, n_run;
+};
+
+struct pace { /* how long steps of a model take, smoothed; 0: not seen yet */
+    uint64_t decode_ns[PACE_BUCKETS]; /* with decode rows alone, by their number */
+    uint64_t row_ns; /* what a row of a prompt adds */
 };
 
 struct seq {
@@ -51,6 +62,7 @@ struct seq {
     uint32_t       reach;   /* model_reach_class: whose keys are rotated alike */
     struct vec_ptr pages;
     uint32_t       rows, wants; /* in the step that is being built; of them, with logits or a hidden state wanted */
+    bool           decodes; /* in this step: its rows are its next token's, not a prompt's */
     uint64_t       last_step;
 
     _Atomic uint32_t allowance;
@@ -90,7 +102,8 @@ struct engine_model {
     float              *logits;               /* (runners_max + ENGINE_SCORE_ROWS, n_vocab) */
     float              *hidden;               /* (STEP_ROWS_MAX, n_embd) */
     size_t              logits_bytes, hidden_bytes;
-    uint64_t            work_ns, row_ns;      /* time spent; time of a prefill row, smoothed */
+    uint64_t            work_ns;              /* time spent */
+    struct pace         pace;
     bool                tried;                /* in this step */
     struct engine_model *next;   /* list of the step thread */
     struct engine_model *inbox;  /* mu */
@@ -123,6 +136,8 @@ struct engine {
     struct engine_stats  stats; /* mu */
 
     struct thread        thread;
+    bool                 has_thread;
+    uint64_t           (*now)(void); /* clock_ns, or a test's */
     struct engine_model *models;
     struct kv_budget     budget;
     struct seq         **wait; /* (live_max) */
@@ -157,6 +172,8 @@ bool seq_accept(struct seq *s, int32_t token, struct buf *piece, struct buf *out
 /* What was held back goes out (the sequence ends from outside). */
 void seq_flush(struct seq *s, struct buf *piece, struct buf *out);
 void seq_drop_pages(struct seq *s);
+/* Bytes of its pages (shared ones too), or, when it runs, of those that its known tokens will take, and of one more to grow. */
+uint64_t seq_claim(const struct seq *s);
 
 /* fork.c: sequences that share a prompt. */
 void fork_arrive(struct engine *g, struct seq *s); /* with its list, from the inbox */
@@ -198,12 +215,23 @@ bool score_wants(const struct seq *s, uint32_t position);
 bool score_prompt(struct engine *g, struct engine_model *m, struct seq *s, uint32_t first, const float *logits) MUST_USE;
 bool score_token(struct engine *g, struct engine_model *m, const struct seq *s, int32_t token, const float *logits) MUST_USE;
 
+/* share.c: tenants share by work. */
+void share_join(struct engine *g, struct seq *s); /* a sequence has come */
+void share_charge(struct seq *s, uint32_t rows);  /* work that was done the first time */
+void share_floor_raise(struct engine *g);
+void share_count(struct engine *g); /* kv_bytes of all */
+uint64_t share_weights(const struct engine *g); /* of tenants that have a living sequence */
+
+/* pace.c */
+void pace_learn(struct pace *p, uint32_t n_decode, uint32_t n_prefill, uint64_t ns);
+/* Rows of prompts for a step with n_decode decode rows; readers: somebody waits for a next token, of this model or another. At most `most`. */
+uint32_t pace_rows(const struct pace *p, uint32_t n_decode, bool readers, uint32_t most);
+
 /* sched.c */
 void sched_arrive(struct engine *g, struct seq *s);
 bool sched_join(struct engine *g, struct seq *s); /* a forked one, into the runners; false: there was no place, it waits in the queue */
 void sched_unfork(struct engine *g, struct seq *s); /* a forked one, into the queue */
 void sched_leave(struct engine *g, struct seq *s); /* out of wait or run; its pages are put back */
-void sched_charge(struct seq *s, uint32_t rows); /* work that was done the first time */
 void sched_admit(struct engine *g);
 void sched_resume(struct engine *g, struct seq *s); /* a paused one may sample again */
 /* The model whose turn it is, with its step planned: g->batch, each member's rows and their pages. NULL: nothing can run. */
@@ -218,4 +246,7 @@ void step_events(struct engine *g);   /* journal, then events, then what has end
 void step_end(struct engine *g, struct seq *s, enum seq_end why);
 
 /* engine.c */
+int  engine_open(struct engine **out, const struct engine_opts *o, struct err *e) MUST_USE; /* without a thread: engine_turn does its work */
+/* One turn of the thread. Sleeps first while there is nothing to do, if `idle`. False: the engine is to end. *ran: a step was run. */
+bool engine_turn(struct engine *g, bool idle, bool *ran);
 void engine_release(struct engine *g, struct seq *s);

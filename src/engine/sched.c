@@ -1,6 +1,4 @@
-/* Who runs. Tenants share by work: each has a virtual time that grows by work / weight, and the lowest goes first (virtual token counters:
- * Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024). A tenant that comes back starts at the floor, so idleness is
- * neither saved up nor punished.
+/* Who runs: admission, the rows of a step, who loses its pages. Tenants share by work (share.c), and the time of a step is bounded (pace.c).
  *
  * Memory: no worst case is reserved. A sequence is admitted when the pages of its known tokens and of all promises made before fit; growing
  * takes pages one by one. When none is left the most junior sequence (lowest priority, latest arrival; of the same tenant if possible) loses
@@ -8,51 +6,12 @@
  * always goes on; who finds no junior keeps its pages and waits a step. */
 #include "engine/engine_int.h"
 
-enum { WORK_SCALE = 1 << 10 }; /* virtual time of a token of a one-million-parameter model at weight 1 */
-
-/* ---- tenants ---- */
-
-static struct share *share_find(struct engine *g, const struct tenant *t)
-{
-    struct share *oldest = NULL;
-    for (uint32_t i = 0; i < g->n_shares; i++) {
-        struct share *h = &g->shares[i];
-        if (h->id == t->id)
-            return h;
-        if (h->n_live == 0 && (!oldest || h->vt < oldest->vt))
-            oldest = h;
-    }
-    struct share *h = g->n_shares < g->shares_max ? &g->shares[g->n_shares++] : oldest;
-    ASSERT(h); /* there are more shares than living sequences */
-    *h = (struct share){.id = t->id};
-    return h;
-}
-
-/* Each turn: the floor follows the tenant that has had least, so it also knows the last one that left. */
-static void floor_raise(struct engine *g)
-{
-    uint64_t low = UINT64_MAX;
-    for (uint32_t i = 0; i < g->n_shares; i++)
-        if (g->shares[i].n_live > 0 && g->shares[i].vt < low)
-            low = g->shares[i].vt;
-    if (low != UINT64_MAX && low > g->vt_floor)
-        g->vt_floor = low;
-}
-
 void sched_arrive(struct engine *g, struct seq *s)
 {
-    struct share *h = s->share = share_find(g, &s->tenant);
-    h->weight = s->tenant.weight ? s->tenant.weight : 1;
-    if (h->n_live++ == 0 && h->vt < g->vt_floor)
-        h->vt = g->vt_floor;
+    share_join(g, s);
     s->state = s->leader ? ST_FORK : ST_WAIT;
     if (!s->leader)
         g->wait[g->n_wait++] = s;
-}
-
-void sched_charge(struct seq *s, uint32_t rows)
-{
-    s->share->vt += (uint64_t)rows * s->model->cost * WORK_SCALE / s->share->weight;
 }
 
 /* ---- queue and runners ---- */
@@ -152,10 +111,10 @@ static bool goes_before(const struct seq *a, const struct seq *b)
 {
     if (a->priority != b->priority)
         return a->priority > b->priority;
+    if (a->share->vt != b->share->vt)
+        return a->share->vt < b->share->vt;
     if (a->evicted != b->evicted)
         return a->evicted;
-    if (a->share->vt != b->share->vt && !a->evicted)
-        return a->share->vt < b->share->vt;
     return a->serial < b->serial;
 }
 
@@ -163,12 +122,8 @@ static bool goes_before(const struct seq *a, const struct seq *b)
 static uint64_t promised(const struct engine *g)
 {
     uint64_t bytes = 0;
-    for (uint32_t i = 0; i < g->n_run; i++) {
-        const struct seq *r = g->run[i];
-        uint32_t need = kv_pages_for((uint32_t)r->tokens.n) + 1;
-        if (r->state == ST_RUN && need > r->pages.n)
-            bytes += (need - r->pages.n) * r->model->pool->page_bytes;
-    }
+    for (uint32_t i = 0; i < g->n_run; i++)
+        bytes += seq_claim(g->run[i]) - g->run[i]->pages.n * g->run[i]->model->pool->page_bytes;
     return bytes;
 }
 
@@ -186,10 +141,7 @@ static bool place_fits(const struct engine *g, const struct seq *s)
         return true;
     if (g->n_run >= g->runners_max)
         return false;
-    uint64_t weights = 0;
-    for (uint32_t i = 0; i < g->n_shares; i++)
-        weights += g->shares[i].n_live > 0 ? g->shares[i].weight : 0;
-    return (uint64_t)s->share->n_run * weights < (uint64_t)g->o.seqs_max * s->share->weight;
+    return s->share->n_run * share_weights(g) < (uint64_t)g->o.seqs_max * s->share->weight;
 }
 
 bool sched_join(struct engine *g, struct seq *s)
@@ -204,6 +156,26 @@ bool sched_join(struct engine *g, struct seq *s)
     return true;
 }
 
+/* s's tenant has less than its share of the memory, even with s: the most junior sequence of one who has more than its own, even without it.
+ * So nobody who filled the memory first keeps the others out, nothing goes back and forth, and the most senior sequence is never taken. */
+static struct seq *victim_of_rich(struct engine *g, const struct seq *s)
+{
+    struct seq *best = NULL;
+    share_count(g);
+    const uint64_t weights = share_weights(g), need = kv_pages_for((uint32_t)s->tokens.n) * s->model->pool->page_bytes;
+    const double each = (double)g->budget.max / (double)weights;
+    if ((double)(s->share->kv_bytes + need) > each * s->share->weight)
+        return NULL;
+    for (uint32_t i = 0; i < g->n_run; i++) {
+        struct seq *r = g->run[i];
+        const uint64_t claim = seq_claim(r);
+        if (r->share != s->share && r->priority <= s->priority && claim > 0 && (double)(r->share->kv_bytes - claim) >= each * r->share->weight &&
+            (!best || is_junior(r, best)))
+            best = r;
+    }
+    return best;
+}
+
 /* What is known of s stands in its pages already, so it needs room for the rest alone. False: it does not fit yet. */
 static bool make_way(struct engine *g, struct seq *s)
 {
@@ -213,6 +185,8 @@ static bool make_way(struct engine *g, struct seq *s)
         if (place && memory_fits(g, s))
             return true;
         struct seq *v = victim_for(g, s, place ? VICTIM_LESSER : VICTIM_LESSER_RUNNER);
+        if (!v && place)
+            v = victim_of_rich(g, s);
         if (!v) {
             seq_drop_pages(s); /* what waits holds no memory; its pages become the last to be forgotten */
             return false;
@@ -223,7 +197,7 @@ static bool make_way(struct engine *g, struct seq *s)
 
 void sched_admit(struct engine *g)
 {
-    floor_raise(g);
+    share_floor_raise(g);
     while (g->n_wait > 0) {
         struct seq *s = g->wait[0];
         for (uint32_t i = 1; i < g->n_wait; i++)
@@ -276,16 +250,20 @@ static struct seq *next_of(struct engine *g, const struct engine_model *m, bool 
     return best;
 }
 
-/* Prefill rows of a step: as many as fit the time that a step may take, by what rows took so far. */
+/* Somebody reads: a next token is awaited, of whatever model. */
+static bool has_readers(const struct engine *g)
+{
+    for (uint32_t i = 0; i < g->n_run; i++)
+        if (g->run[i]->state == ST_RUN && g->run[i]->n_out > 0)
+            return true;
+    return false;
+}
+
+/* Rows of prompts in a step. */
 static uint32_t chunk_for(const struct engine *g, const struct engine_model *m, uint32_t n_decode)
 {
-    uint64_t ns = (uint64_t)(n_decode ? ENGINE_STEP_DECODE_MS : ENGINE_STEP_MS) * 1000000;
-    uint64_t rows = m->row_ns ? ns / m->row_ns : ENGINE_CHUNK_MIN; /* the first one measures */
-    if (rows < ENGINE_CHUNK_MIN)
-        rows = ENGINE_CHUNK_MIN;
-    if (rows > g->o.chunk)
-        rows = g->o.chunk;
-    return rows < STEP_ROWS_MAX - n_decode ? (uint32_t)rows : STEP_ROWS_MAX - n_decode;
+    uint32_t most = g->o.chunk < STEP_ROWS_MAX - n_decode ? g->o.chunk : STEP_ROWS_MAX - n_decode;
+    return pace_rows(&m->pace, n_decode, has_readers(g), most);
 }
 
 /* Pages for the rows of s, taken from juniors if need be. False: s keeps what it has and computes nothing in this step. */
@@ -331,13 +309,13 @@ static bool rows_assign(struct engine *g, const struct engine_model *m, bool sha
     struct seq *s;
     for (uint32_t i = 0; i < g->n_run; i++) {
         g->run[i]->rows = 0;
-        g->run[i]->shadowed = false;
+        g->run[i]->shadowed = g->run[i]->decodes = false;
         if (g->run[i]->model == m && g->run[i]->state == ST_RUN)
             prefix_take(g->run[i]);
     }
     g->score_left = ENGINE_SCORE_ROWS;
     for (; n_decode < g->o.seqs_max && (s = next_of(g, m, true)); n_decode++)
-        s->rows = 1;
+        s->rows = 1, s->decodes = true;
     for (uint32_t left = chunk_for(g, m, n_decode); left > 0 && (s = next_of(g, m, false)); left -= s->rows) {
         if (shadows && is_shadowed(g, s)) {
             s->shadowed = true;

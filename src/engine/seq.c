@@ -108,6 +108,12 @@ void seq_drop_pages(struct seq *s)
     s->n_kv = s->n_found = 0;
 }
 
+uint64_t seq_claim(const struct seq *s)
+{
+    uint64_t n = s->pages.n, need = kv_pages_for((uint32_t)s->tokens.n) + 1;
+    return (s->state == ST_RUN && need > n ? need : n) * s->model->pool->page_bytes;
+}
+
 bool seq_may_sample(const struct seq *s)
 {
     return s->kind != SEQ_GENERATE || s->n_out < atomic_load_explicit(&s->allowance, memory_order_relaxed);

@@ -1,5 +1,4 @@
 /* One step: what owners asked for, the batch through the model, a token for each row that wants one, the journal, the events. */
-#include "base/clock.h"
 #include "engine/engine_int.h"
 
 struct event *step_event(struct engine *g, struct seq *s, enum seq_event_kind kind)
@@ -122,7 +121,7 @@ static void account(struct engine *g, struct seq *s)
     prefix_give(s, before);
     if (s->n_kv <= s->n_paid)
         return;
-    sched_charge(s, s->n_kv - s->n_paid - s->n_found);
+    share_charge(s, s->n_kv - s->n_paid - s->n_found);
     s->counts.cache_read += s->n_found;
     g->cached_tokens += s->n_found;
     s->n_paid = s->n_kv;
@@ -220,15 +219,15 @@ static void note_counts(struct engine *g)
 void step_run(struct engine *g, struct engine_model *m)
 {
     struct step st;
-    uint64_t t0 = clock_ns();
+    uint64_t t0 = g->now();
     enum seq_end why;
     lay_out(g, m, &st);
     model_step(m->model, &st);
-    uint64_t ns = clock_ns() - t0;
-    if (st.n >= ENGINE_CHUNK_MIN) {
-        uint64_t row = ns / (uint64_t)st.n;
-        m->row_ns = m->row_ns ? (3 * m->row_ns + row) / 4 : row;
-    }
+    uint64_t ns = g->now() - t0;
+    uint32_t n_decode = 0;
+    for (uint32_t i = 0; i < g->n_batch; i++)
+        n_decode += g->batch[i]->decodes ? g->batch[i]->rows : 0;
+    pace_learn(&m->pace, n_decode, (uint32_t)st.n - n_decode, ns);
     const float *logits = m->logits, *hidden = m->hidden;
     for (uint32_t i = 0; i < g->n_batch; i++) {
         struct seq *s = g->batch[i];
@@ -245,7 +244,7 @@ void step_run(struct engine *g, struct engine_model *m)
     }
     step_pauses(g);
     note_counts(g);
-    ns = clock_ns() - t0;
+    ns = g->now() - t0;
     m->work_ns += ns;
     g->step_ns += ns;
     g->steps_run++;

@@ -25,6 +25,7 @@ struct model {
     _Atomic bool       nan;         /* logits are not numbers */
     bool               no_eog;
     bool               own_reach; /* keys depend on a sequence's reach */
+    void             (*tick)(struct model *m, const struct step *s); /* moves a simulation's clock */
 };
 struct vocab { int unused; };
 static struct vocab fake_vocab;
@@ -72,6 +73,8 @@ void model_step(struct model *m, const struct step *s)
     while (m->closed && m->tickets == 0)
         ;
     m->tickets -= m->closed;
+    if (m->tick)
+        m->tick(m, s);
     if (m->delay_us)
         for (uint64_t end = clock_ns() + m->delay_us * 1000ull; clock_ns() < end;)
             ;

@@ -379,7 +379,7 @@ TEST(tenants_share_by_work)
     engine_free(g);
 }
 
-/* Memory for one and a half: the senior is never made to wait for juniors, so they end in the order of arrival. */
+/* Memory for one and a half: the senior is never made to wait for juniors, so the first ends first, and all end. */
 TEST(seniors_go_on)
 {
     struct engine_stats st;
@@ -394,14 +394,14 @@ TEST(seniors_go_on)
     model.closed = false;
     for (uint32_t i = 0; i < 6; i++) {
         JOB_DONE(&jobs[i]);
-        CHECK_MSG(job_ok(&jobs[i]) && (i == 0 || jobs[i].done_ns > jobs[i - 1].done_ns), "job %u", i);
+        CHECK_MSG(job_ok(&jobs[i]) && (i == 0 || jobs[i].done_ns > jobs[0].done_ns), "job %u", i);
     }
     STATS_WAIT(g, st, st.running == 0);
     CHECK_MSG(st.evictions > 3 && st.evictions < 40, "%d evictions", (int)st.evictions);
     engine_free(g);
 }
 
-/* Tenant 1 used an idle machine for long; that is not held against it when tenant 2 comes. */
+/* Tenant 1 used an idle machine for long; that is not held against it when tenant 2 comes, who is let before it for one burst and no more. */
 TEST(idleness_is_not_saved_up)
 {
     CHECK(open_engine(100000, &(struct engine_opts){.kv_bytes = 4 << 20, .seqs_max = 8}));
@@ -418,11 +418,11 @@ TEST(idleness_is_not_saved_up)
         CHECK(start(&o));
     }
     model.closed = false;
-    JOB_WAIT(&jobs[1], jobs[1].n_tokens >= 300);
+    JOB_WAIT(&jobs[17], jobs[17].n_tokens >= 150);
     model.closed = true;
-    double newer = tokens_of(1, 17), older = tokens_of(17, 33), ratio = newer / older;
+    double newer = tokens_of(1, 17), older = tokens_of(17, 33), ahead = newer - older;
     model.closed = false;
-    CHECK_MSG(ratio > 0.8 && ratio < 1.25, "%g to %g tokens", newer, older);
+    CHECK_MSG(ahead > SHARE_BURST * 0.9 && ahead < SHARE_BURST * 1.1 + 200, "%g to %g tokens", newer, older);
     engine_free(g);
 }
 
@@ -467,7 +467,7 @@ TEST(prefill_mixes_with_decode)
     int together = 0;
     for (int i = 0; i < 50; i++) {
         gate_step(1);
-        together += model.seqs == 2 && model.rows > ENGINE_CHUNK_MIN && model.rows <= 65; /* fewer when the machine is busy */
+        together += model.seqs == 2 && model.rows > PACE_ROWS_MIN && model.rows <= 65; /* fewer when the machine is busy */
     }
     model.closed = false;
     CHECK_MSG(together == 50, "%d of 50 steps had both", together);
