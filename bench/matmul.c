@@ -1,5 +1,5 @@
 /* matmul: times dev_matmul on the shapes of a 0.5B model (types in blocks of 256: of a 1.5B one), for each weight format and batch width, and
- * prints bytes of weights per second and operations per second; bench/roofline measures the limits.
+ * prints bytes of weights per second and operations per second; sluice bench roofline measures the limits.
  * Arguments: --csv appends rows to stdout without the header; --threads N; --level L; --format F; --out ROWS: the shape with so many rows;
  * --n WIDEST: batch widths up to that; --cpu: one thread, and its CPU time instead of the clock's, for a machine that is busy. */
 #include "base/clock.h"

@@ -1,6 +1,6 @@
 /* template: renders the conversations of tests/golden/templates.json with each published template of the test data and prints microseconds a render
  * (of processor time; compiling apart), then what the dearest bombs take and how many nanoseconds a step is. The best of several runs counts.
- * bench/peer/template.mjs is the same for @huggingface/jinja. Arguments: --runs N (5), --templates DIR. */
+ * bench/peers/template.mjs is the same for @huggingface/jinja. Arguments: --runs N (5), --templates DIR. */
 #include "base/os.h"
 #include "base/str.h"
 #include "text/template.h"

@@ -16,8 +16,8 @@ soak: packages packages-test ## SOAK_SECONDS (an hour) of 64 clients and a kill 
 	@$(MAKE) --no-print-directory suite-soak
 proxy: packages packages-proxy packages-test ## the raw HTTP requests through nginx and haproxy (installs them)
 	@$(MAKE) --no-print-directory suite-proxy
-bench: $(BENCH) ## benchmarks that print shares of the machine's limits; results go to bench/results
-	@for b in $(BENCH); do echo "== $$b"; $$b || exit 1; done
+bench: all $(OUT)/bench/matmul ## the machine's limits, products, a small model's steps; bench/ and sluice bench have more
+	@$(OUT)/sluice bench roofline && $(OUT)/bench/matmul --n 8 && $(OUT)/sluice bench model guide --prefill 128,512 --depth 0 --streams 1,4,16
 tidy: ## layers and style
 	@tests/suites.sh tidy
 test-clean: packages-clean ## the two commands in a fresh clone on a clean Debian (needs root)

@@ -10,6 +10,7 @@ USES_text    := base quant format text
 USES_sample  := base quant format text sample
 USES_device  := base quant kernel device
 USES_model   := base quant kernel format device model
+USES_bench   := base quant kernel format text net device model bench
 USES_engine  := base quant kernel format text sample device model engine
 USES_backend := $(USES_engine) net backend
 USES_hub     := base quant format net db hub

@@ -1,4 +1,4 @@
-// What bench/template.c measures, for @huggingface/jinja: node bench/peer/template.mjs PEER TEMPLATES
+// What bench/template.c measures, for @huggingface/jinja: node bench/peers/template.mjs PEER TEMPLATES
 // PEER is a folder with `npm install --ignore-scripts @huggingface/jinja` done; TEMPLATES holds the .jinja files.
 import { createRequire } from "node:module";
 import { readFileSync, readdirSync } from "node:fs";
