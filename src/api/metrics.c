@@ -68,6 +68,8 @@ static void put_engine(struct buf *b, struct api *a)
     put_one(b, "sluice_engine_steps_total", "counter", "Steps of the engine.", s.steps);
     put_one(b, "sluice_engine_prefill_tokens_total", "counter", "Prompt tokens computed.", s.prefill_tokens);
     put_one(b, "sluice_engine_decode_tokens_total", "counter", "Tokens sampled.", s.decode_tokens);
+    put_one(b, "sluice_engine_draft_tokens_total", "counter", "Rows computed for guessed tokens.", s.draft_tokens);
+    put_one(b, "sluice_engine_draft_accepted_tokens_total", "counter", "Guessed tokens that were right.", s.draft_accepted);
     put_one(b, "sluice_engine_running", "gauge", "Sequences in the batch.", s.running);
     put_one(b, "sluice_engine_waiting", "gauge", "Sequences waiting for a place.", s.waiting);
     put_one(b, "sluice_engine_paused", "gauge", "Sequences waiting for credit.", s.paused);

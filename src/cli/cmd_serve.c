@@ -56,11 +56,26 @@ static void preload(struct serving *s)
     }
 }
 
+/* yes, no, or the most tokens of a draft. */
+static int speculation(const struct settings *s, uint32_t *draft_max, struct err *e)
+{
+    const struct str value = str_of(settings_get(s, "speculation"));
+    uint64_t depth;
+    if (str_eqz(value, "yes") || str_eqz(value, "no"))
+        *draft_max = str_eqz(value, "yes") ? ENGINE_DRAFT_MAX : 0;
+    else if (str_u64(value, &depth) && depth <= ENGINE_DRAFT_MAX)
+        *draft_max = (uint32_t)depth;
+    else
+        return err_set(e, ERR_USAGE, "speculation = %s must be yes, no or a number of tokens from 0 to %d", value.p, ENGINE_DRAFT_MAX);
+    return 0;
+}
+
 static int model_opts(struct serving *s, struct models_opts *o, struct err *e)
 {
     uint64_t threads, keep, wait, waits, seqs, queue;
     struct models_budget bytes;
     bool reuse;
+    uint32_t drafts = 0;
     const char *cpu = settings_get(s->settings, "cpu"), *kv = settings_get(s->settings, "kv-type");
     int rc, kv_type = kv_type_find(kv);
     if (kv_type < 0)
@@ -70,7 +85,7 @@ static int model_opts(struct serving *s, struct models_opts *o, struct err *e)
         (rc = settings_u64(s->settings, "load-queue", 1 << 20, &waits, e)) < 0 ||
         (rc = settings_u64(s->settings, "sequences", ENGINE_SEQS_MAX, &seqs, e)) < 0 ||
         (rc = settings_u64(s->settings, "queue", ENGINE_QUEUE_MAX, &queue, e)) < 0 ||
-        (rc = settings_yes(s->settings, "prefix-cache", &reuse, e)) < 0)
+        (rc = settings_yes(s->settings, "prefix-cache", &reuse, e)) < 0 || (rc = speculation(s->settings, &drafts, e)) < 0)
         return rc;
     *o = (struct models_opts){.dir = s->dir};
     o->local = (struct backend_local_opts){
@@ -80,6 +95,7 @@ static int model_opts(struct serving *s, struct models_opts *o, struct err *e)
                    .queue_max = (uint32_t)queue,
                    .kv_type = (enum kv_type)kv_type,
                    .no_prefix_cache = !reuse,
+                   .draft_max = drafts,
                    .journal = api_journal,
                    .journal_ctx = s->api},
         .memory = bytes.models,

@@ -83,7 +83,10 @@ int run_local_open(struct asker *out, const char *dir, const char *model, struct
     struct local *l = mem_must(sizeof *l);
     postq_init(&l->queue);
     struct backend_local *b = NULL;
-    struct models_opts o = {.dir = dir, .one = true, .only = model ? model : GUIDE_NAME, .local = {.post = postq_post, .post_ctx = &l->queue}};
+    struct models_opts o = {.dir = dir,
+                            .one = true,
+                            .only = model ? model : GUIDE_NAME,
+                            .local = {.engine = {.draft_max = ENGINE_DRAFT_MAX}, .post = postq_post, .post_ctx = &l->queue}};
     const void *p;
     size_t n;
     if (!model && !guide_bytes(&p, &n))

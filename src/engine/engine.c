@@ -63,6 +63,8 @@ static void stats_publish(struct engine *g)
                               .evictions = g->evictions,
                               .prefill_tokens = g->prefill_tokens,
                               .decode_tokens = g->decode_tokens,
+                              .draft_tokens = g->drafted,
+                              .draft_accepted = g->accepted,
                               .cached_tokens = g->cached_tokens,
                               .cache_evictions = g->budget.forgotten,
                               .step_ns = g->step_ns};
@@ -145,6 +147,7 @@ static void opts_fill(struct engine_opts *o)
     }
     o->seqs_max = clamp(o->seqs_max, ENGINE_SEQS_DEFAULT, ENGINE_SEQS_MAX);
     o->queue_max = clamp(o->queue_max, ENGINE_QUEUE_DEFAULT, ENGINE_QUEUE_MAX);
+    o->draft_max = o->draft_max < ENGINE_DRAFT_MAX ? o->draft_max : ENGINE_DRAFT_MAX;
     o->chunk = clamp(o->chunk, ENGINE_CHUNK_DEFAULT, STEP_ROWS_MAX - ENGINE_SEQS_MAX);
 }
 
@@ -153,7 +156,7 @@ static bool tables_new(struct engine *g)
     g->runners_max = 2 * g->o.seqs_max;
     g->live_max = g->o.seqs_max + g->o.queue_max;
     g->shares_max = 2 * g->live_max + 64;
-    g->events_max = ENGINE_EVENTS_PER_SEQ * g->live_max;
+    g->events_max = ENGINE_EVENTS_PER_SEQ * g->live_max + ENGINE_DRAFT_ROWS;
     g->slots = mem_array(g->live_max, sizeof *g->slots);
     g->free_slots = mem_array(g->live_max, sizeof *g->free_slots);
     g->wait = mem_array(g->live_max, sizeof *g->wait);
@@ -295,7 +298,7 @@ int engine_model_add(struct engine *g, struct model *model, const struct vocab *
     if (rc == 0)
         rc = sampler_new(&m->sampler, m->n_sample, e);
     if (rc == 0) {
-        m->logits_bytes = (size_t)(g->runners_max + ENGINE_SCORE_ROWS) * m->n_vocab * sizeof *m->logits;
+        m->logits_bytes = (size_t)(g->runners_max + ENGINE_SCORE_ROWS + ENGINE_DRAFT_ROWS) * m->n_vocab * sizeof *m->logits;
         m->hidden_bytes = (size_t)STEP_ROWS_MAX * m->n_embd * sizeof *m->hidden;
         m->logits = mem_pages(m->logits_bytes);
         m->hidden = mem_pages(m->hidden_bytes);

@@ -11,7 +11,7 @@
 #include "text/vocab.h"
 
 struct engine;
-enum { ENGINE_SEQS_MAX = 128, ENGINE_QUEUE_MAX = 1 << 16, ENGINE_CHOICES_MAX = 128 };
+enum { ENGINE_SEQS_MAX = 128, ENGINE_QUEUE_MAX = 1 << 16, ENGINE_CHOICES_MAX = 128, ENGINE_DRAFT_MAX = 31 };
 struct engine_opts { /* more than a maximum means the maximum */
     struct device *device;
     uint64_t       kv_bytes;    /* memory for KV pages of all models; 0: a quarter of the machine's, at most 8 GiB */
@@ -20,6 +20,7 @@ struct engine_opts { /* more than a maximum means the maximum */
     uint32_t       chunk;       /* prefill rows per step at most, fewer when a step would take long; 0: 256 */
     enum kv_type   kv_type;
     bool           no_prefix_cache; /* computes every prompt from its first token */
+    uint32_t       draft_max;       /* tokens guessed ahead for one sequence in a step (spec.c), at most ENGINE_DRAFT_MAX; 0: no speculation */
     /* Step thread, once per step, before any event of the step: the sequences whose counts changed, with their cumulative counts.
      * May be NULL. */
     void (*journal)(void *ctx, const struct usage_delta *d, size_t n);
@@ -53,9 +54,10 @@ struct token_logprobs {
 };
 struct vec_logprobs VEC(struct token_logprobs);
 
-/* Each sampled token gives one SEQ_TEXT event, with empty text when nothing may go out yet. Text that was held back (for a stop string, half
- * a character) goes out with the last token, or after SEQ_END_BUDGET in an event of its own whose token is TOKEN_NONE; after SEQ_END_CANCEL it
- * is dropped. SEQ_PROMPT carries log probabilities of the prompt, piece by piece; SEQ_VECTOR the embedding. */
+/* Each sampled token gives one SEQ_TEXT event (a step may sample several of one sequence), with empty text when nothing may go out yet. Text
+ * that was held back (for a stop string, half a character) goes out with the last token, or after SEQ_END_BUDGET in an event of its own whose
+ * token is TOKEN_NONE; after SEQ_END_CANCEL it is dropped. SEQ_PROMPT carries log probabilities of the prompt, piece by piece; SEQ_VECTOR the
+ * embedding. */
 enum seq_event_kind { SEQ_TEXT, SEQ_PAUSED, SEQ_DONE, SEQ_PROMPT, SEQ_VECTOR };
 enum seq_end { SEQ_END_STOP, SEQ_END_LENGTH, SEQ_END_BUDGET, SEQ_END_CANCEL, SEQ_END_ERROR };
 struct seq_event {
@@ -108,6 +110,7 @@ struct engine_stats {
     uint32_t running, waiting, paused, pages_used, pages_total; /* with several models pages differ in size: bytes are exact */
     uint64_t kv_bytes_used, kv_bytes_total;
     uint64_t kv_bytes_backed; /* of pages in use, free ones that still have memory, and the index of those that are kept */
+    uint64_t draft_tokens, draft_accepted; /* rows computed for guessed tokens; those that were right */
     uint64_t cached_tokens;    /* prompt tokens that were not computed, because their pages were found */
     uint64_t cache_evictions;  /* pages that nobody used and whose memory was wanted */
     uint32_t pages_cached;     /* that nobody uses and that may be found again: free memory */

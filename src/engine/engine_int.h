@@ -2,7 +2,7 @@
  * atomics of a sequence, through which its owner speaks to it.
  *
  * engine.c: the API, the thread and its inbox. sched.c: who runs (admission, rows, pages). share.c: tenants and their shares. pace.c: how
- * long steps take. step.c: one step and its events.
+ * long steps take. step.c: one step and its events. spec.c, ngram.c: speculation.
  * seq.c: one sequence. fork.c: several answers to one prompt. prefix.c: pages found again. score.c: log probabilities. embed.c: embeddings.
  * kv.c: pages. */
 #pragma once
@@ -19,7 +19,8 @@ enum {
     ENGINE_CHUNK_DEFAULT = 256,
     ENGINE_EVENTS_PER_SEQ = 4,
     ENGINE_SCORE_ROWS = 32, /* rows of a prompt whose log probabilities are wanted, in one step: each needs a row of logits */
-    PACE_BUCKETS = 9,
+    ENGINE_DRAFT_ROWS = 64, /* of guessed tokens, in one step: each needs a row of logits */
+    PACE_KNOTS = 24,
     PACE_ROWS_MIN = 16,       /* of a prompt in a step: fewer would read the weights for nothing */
     PACE_ALONE_MS = 250,      /* a step is made no longer than this by rows of prompts, ... */
     PACE_READ_MS = 150,       /* ... than this while somebody reads, ... */
@@ -37,7 +38,7 @@ struct share { /* a tenant's part of the work */
 };
 
 struct pace { /* how long steps of a model take, smoothed; 0: not seen yet */
-    uint64_t decode_ns[PACE_BUCKETS]; /* with decode rows alone, by their number */
+    uint64_t decode_ns[PACE_KNOTS]; /* with decode rows alone, by their number */
     uint64_t row_ns; /* what a row of a prompt adds */
 };
 
@@ -63,6 +64,8 @@ struct seq {
     struct vec_ptr pages;
     uint32_t       rows, wants; /* in the step that is being built; of them, with logits or a hidden state wanted */
     bool           decodes; /* in this step: its rows are its next token's, not a prompt's */
+    uint32_t       n_draft;     /* of rows: the last ones, of tokens that are guessed */
+    struct spec   *spec;        /* NULL: nothing was guessed yet */
     uint64_t       last_step;
 
     _Atomic uint32_t allowance;
@@ -99,7 +102,7 @@ struct engine_model {
     struct sampler     *sampler;
     uint32_t            n_ctx, n_vocab, n_embd;
     uint32_t            n_sample, cost; /* ids that have a text; cost of a row: millions of parameters, at least 1 */
-    float              *logits;               /* (runners_max + ENGINE_SCORE_ROWS, n_vocab) */
+    float              *logits;               /* (runners_max + ENGINE_SCORE_ROWS + ENGINE_DRAFT_ROWS, n_vocab) */
     float              *hidden;               /* (STEP_ROWS_MAX, n_embd) */
     size_t              logits_bytes, hidden_bytes;
     uint64_t            work_ns;              /* time spent */
@@ -146,9 +149,11 @@ struct engine {
     struct share        *shares; /* (shares_max) */
     uint32_t             n_shares, shares_max;
     uint64_t             vt_floor, work_floor, n_steps, steps_run, evictions, prefill_tokens, decode_tokens, cached_tokens, step_ns;
+    uint64_t             drafted, accepted;
 
     struct seq        **batch, **sorted; /* (runners_max) */
     uint32_t            n_batch, score_left;
+    bool                 draft_always; /* tests: whatever it costs */
     struct kv_seq      *kv_seqs; /* (runners_max) */
     uint32_t           *reach;   /* (runners_max) of the batch */
     int32_t             token[STEP_ROWS_MAX], pos[STEP_ROWS_MAX], want[STEP_ROWS_MAX];
@@ -206,6 +211,23 @@ void prefix_give(struct seq *s, uint32_t before);
 /* r is about to compute the page that s needs next. */
 bool prefix_shadows(const struct seq *r, const struct seq *s);
 
+/* ngram.c: places in a sequence where its last tokens stood before. */
+enum { NGRAM_TABLES = 2, NGRAM_WINDOW = 1 << 16, NGRAM_MATCH_MAX = 32 };
+struct ngram {
+    uint32_t room, n; /* places kept, a power of two; tokens indexed */
+    uint32_t *head[NGRAM_TABLES], *prev[NGRAM_TABLES]; /* (room) by hash; by place: the one before it of the same hash */
+};
+struct ngram_match { uint32_t at, length; }; /* the `length` tokens before `at` are the last ones; 0: none */
+bool ngram_add(struct ngram *x, const int32_t *tokens, uint32_t n) MUST_USE; /* what is new of the n tokens; false: no memory */
+struct ngram_match ngram_find(const struct ngram *x, const int32_t *tokens, uint32_t n); /* n: all that were added */
+void ngram_deinit(struct ngram *x);
+
+/* spec.c: tokens that are guessed and computed ahead. */
+void spec_plan(struct engine *g, struct engine_model *m); /* gives rows of drafts to the members of g->batch */
+int32_t spec_token(const struct seq *s, uint32_t i); /* guess i of this step */
+void spec_settle(struct seq *s); /* puts back pages that only guesses needed */
+void spec_free(struct spec *x);
+
 /* embed.c: hidden: (s->wants, n_embd) of this step's rows. True: the vector is complete. */
 bool embed_rows(struct seq *s, const float *hidden);
 bool embed_wants(const struct seq *s, uint32_t position);
@@ -224,6 +246,7 @@ uint64_t share_weights(const struct engine *g); /* of tenants that have a living
 
 /* pace.c */
 void pace_learn(struct pace *p, uint32_t n_decode, uint32_t n_prefill, uint64_t ns);
+uint64_t pace_decode_ns(const struct pace *p, uint32_t n); /* of a step of n decode rows alone; 0: no such step was seen */
 /* Rows of prompts for a step with n_decode decode rows; readers: somebody waits for a next token, of this model or another. At most `most`. */
 uint32_t pace_rows(const struct pace *p, uint32_t n_decode, bool readers, uint32_t most);
 

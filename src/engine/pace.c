@@ -3,52 +3,65 @@
  * what a prompt's row adds to that. */
 #include "engine/engine_int.h"
 
-/* Of n rows: 1, 2, 3 to 4, 5 to 8, ... */
-static uint32_t bucket(uint32_t n)
+/* Numbers of rows whose time is known apart. */
+static const uint16_t knots[PACE_KNOTS] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128, 160, STEP_ROWS_MAX};
+
+static int knot_of(uint32_t rows)
 {
-    uint32_t b = 0;
-    while (b + 1 < PACE_BUCKETS && 1u << b < n)
-        b++;
-    return b;
+    int i = 0;
+    while (knots[i] < rows)
+        i++;
+    return i;
 }
 
+/* A step that was interrupted counts as twice what was known, at most. */
 static uint64_t smooth(uint64_t was, uint64_t now)
 {
-    return was ? (3 * was + now) / 4 : now;
+    return !was ? now : now < 2 * was ? (3 * was + now) / 4 : (5 * was) / 4;
 }
 
-/* A step of n decode rows alone; 0: no such step was seen. */
-static uint64_t decode_ns(const struct pace *p, uint32_t n)
+/* What is known of the next smaller number of rows; the rows more are nearly free as long as reading the weights takes the time, then each takes
+ * what a prompt's row does. */
+static uint64_t by_fewer(const struct pace *p, int at, uint32_t rows)
+{
+    int i = at;
+    while (i >= 0 && !p->decode_ns[i])
+        i--;
+    if (i < 0)
+        return UINT64_MAX;
+    uint64_t row = p->row_ns ? p->row_ns : p->decode_ns[i] / 6, read = p->decode_ns[i] + p->decode_ns[i] * (rows - knots[i]) / 100;
+    return read > row * rows ? read : row * rows;
+}
+
+uint64_t pace_decode_ns(const struct pace *p, uint32_t n)
 {
     if (n == 0)
         return 0;
-    uint32_t b = bucket(n);
-    for (uint32_t i = b + 1; i-- > 0;)
-        if (p->decode_ns[i])
-            return p->decode_ns[i];
-    for (uint32_t i = b + 1; i < PACE_BUCKETS; i++)
-        if (p->decode_ns[i])
-            return p->decode_ns[i];
-    return 0;
+    const int at = knot_of(n);
+    uint64_t ns = p->decode_ns[at] ? p->decode_ns[at] : by_fewer(p, at, n);
+    for (int i = at + 1; i < PACE_KNOTS; i++) /* more rows are never cheaper: what was measured of them is a bound */
+        if (p->decode_ns[i] && p->decode_ns[i] < ns)
+            ns = p->decode_ns[i];
+    return ns == UINT64_MAX ? 0 : ns;
 }
 
 void pace_learn(struct pace *p, uint32_t n_decode, uint32_t n_prefill, uint64_t ns)
 {
     if (n_prefill == 0 && n_decode > 0) {
-        uint64_t *d = &p->decode_ns[bucket(n_decode)];
+        uint64_t *d = &p->decode_ns[knot_of(n_decode)];
         *d = smooth(*d, ns ? ns : 1);
         return;
     }
     if (n_prefill < PACE_ROWS_MIN)
         return;
-    uint64_t base = decode_ns(p, n_decode);
+    uint64_t base = pace_decode_ns(p, n_decode);
     uint64_t row = base ? (ns > base ? ns - base : 0) / n_prefill : ns / (n_prefill + n_decode);
     p->row_ns = smooth(p->row_ns, row ? row : 1);
 }
 
 uint32_t pace_rows(const struct pace *p, uint32_t n_decode, bool readers, uint32_t most)
 {
-    const uint64_t ms = 1000000, base = decode_ns(p, n_decode);
+    const uint64_t ms = 1000000, base = pace_decode_ns(p, n_decode);
     uint64_t whole = readers ? PACE_READ_MS * ms : PACE_ALONE_MS * ms; /* of the step */
     if (n_decode > 0 && base > 0) {
         uint64_t stretched = base * PACE_STRETCH_TENTHS / 10, least = PACE_READ_MIN_MS * ms;

@@ -373,6 +373,7 @@ static bool plan(struct engine *g, struct engine_model *m)
             g->batch[g->n_batch++] = s;
         }
     }
+    spec_plan(g, m);
     embeds_last(g);
     return g->n_batch > 0;
 }

@@ -93,6 +93,7 @@ void seq_free(struct seq *s)
     if (!s)
         return;
     stop_free(s->stops);
+    spec_free(s->spec);
     mem_free(s->bias);
     mem_free(s->sum);
     mem_free(s->vector);

@@ -78,7 +78,7 @@ static bool wants_row(const struct seq *s, uint32_t position)
 {
     if (s->kind == SEQ_EMBED)
         return embed_wants(s, position);
-    return score_wants(s, position) || (s->kind == SEQ_GENERATE && position + 1 == s->tokens.n);
+    return score_wants(s, position) || (s->kind == SEQ_GENERATE && position + 1 >= s->tokens.n);
 }
 
 /* Rows, positions, pages and wanted results of g->batch. */
@@ -99,7 +99,7 @@ static void lay_out(struct engine *g, const struct engine_model *m, struct step 
         g->reach[i] = s->n_prompt + s->out_max; /* RoPE may depend on it: it never changes */
         s->wants = 0;
         for (uint32_t r = 0; r < s->rows; r++, st->n++) {
-            g->token[st->n] = s->tokens.p[s->n_kv + r];
+            g->token[st->n] = r < s->rows - s->n_draft ? s->tokens.p[s->n_kv + r] : spec_token(s, r - (s->rows - s->n_draft));
             g->pos[st->n] = (int32_t)(s->n_kv + r);
             if (!wants_row(s, s->n_kv + r))
                 continue;
@@ -108,16 +108,16 @@ static void lay_out(struct engine *g, const struct engine_model *m, struct step 
         }
         st->n_hidden += s->kind == SEQ_EMBED ? (int)s->wants : 0;
     }
-    ASSERT((uint32_t)(st->n_want - st->n_hidden) <= g->runners_max + ENGINE_SCORE_ROWS);
+    ASSERT((uint32_t)(st->n_want - st->n_hidden) <= g->runners_max + ENGINE_SCORE_ROWS + ENGINE_DRAFT_ROWS);
 }
 
 /* Bills the positions that are new, as input or as taken from the cache, and charges the tenant for those that were computed. */
-static void account(struct engine *g, struct seq *s)
+static void account(struct engine *g, struct seq *s, uint32_t rows)
 {
-    bool decode = s->n_out > 0 && s->rows == 1;
+    bool decode = s->n_out > 0 && rows == 1;
     const uint32_t before = s->n_kv;
-    *(decode ? &g->decode_tokens : &g->prefill_tokens) += s->rows;
-    s->n_kv += s->rows;
+    *(decode ? &g->decode_tokens : &g->prefill_tokens) += rows;
+    s->n_kv += rows;
     prefix_give(s, before);
     if (s->n_kv <= s->n_paid)
         return;
@@ -137,22 +137,22 @@ static void fail_memory(struct engine *g, struct seq *s)
     step_end(g, s, SEQ_END_ERROR);
 }
 
-/* One token from a row of logits. */
-static void pick(struct engine *g, struct engine_model *m, struct seq *s, const float *logits)
+/* One token from a row of logits. False: the sequence has ended. */
+static bool pick(struct engine *g, struct engine_model *m, struct seq *s, const float *logits)
 {
     const float *adjusted = sampler_adjust(m->sampler, &s->sample, s->tokens.p, s->n_prompt, s->tokens.n, logits);
     int32_t token = sampler_pick(m->sampler, &s->sample, s->tokens.n, adjusted);
     if (token == TOKEN_NONE) {
         err_set(&s->err, ERR_INTERNAL, "engine: the model gave no number for any token; its file is damaged or not supported");
         step_end(g, s, SEQ_END_ERROR);
-        return;
+        return false;
     }
     size_t at = g->text.len, lp_at = g->logprobs.n;
     bool ended = seq_accept(s, token, &g->piece, &g->text);
     bool told = s->logprobs && !(ended && m->vocab && !s->ignore_eos && vocab_is_eog(m->vocab, token));
     if (g->piece.failed || g->text.failed || (told && !score_token(g, m, s, token, logits))) {
         fail_memory(g, s);
-        return;
+        return false;
     }
     struct event *ev = step_event(g, s, SEQ_TEXT);
     ev->text_at = at;
@@ -162,6 +162,25 @@ static void pick(struct engine *g, struct engine_model *m, struct seq *s, const 
     ev->n_logprobs = told;
     if (ended)
         step_end(g, s, s->end);
+    return !ended;
+}
+
+/* The rows of the draft, as far as it is what was sampled. logits: of these rows. */
+static void verify(struct engine *g, struct engine_model *m, struct seq *s, const float *logits)
+{
+    enum seq_end why;
+    for (uint32_t i = 0; i < s->n_draft && s->tokens.p[s->tokens.n - 1] == spec_token(s, i); i++, logits += m->n_vocab) {
+        if (asked_to_stop(s, &why)) {
+            step_end(g, s, why);
+            return;
+        }
+        account(g, s, 1);
+        g->accepted++;
+        s->counts.accepted_draft++;
+        if (!pick(g, m, s, logits))
+            return;
+    }
+    spec_settle(s);
 }
 
 static void generate(struct engine *g, struct engine_model *m, struct seq *s, const float *logits)
@@ -170,14 +189,16 @@ static void generate(struct engine *g, struct engine_model *m, struct seq *s, co
     enum seq_end why;
     if (s->fork)
         fork_share(g, s); /* first: a token may end s, and its pages with it */
-    pick(g, m, s, logits);
+    bool goes_on = pick(g, m, s, logits);
     for (; n < g->forked.n; n++) {
         struct seq *f = g->forked.p[n];
         if (asked_to_stop(f, &why))
             step_end(g, f, why);
         else
-            pick(g, m, f, logits);
+            (void)pick(g, m, f, logits);
     }
+    if (goes_on && s->n_draft > 0)
+        verify(g, m, s, logits + m->n_vocab);
 }
 
 /* What the rows of one sequence gave: `got` is s->wants rows of logits, or of hidden states. */
@@ -187,12 +208,12 @@ static void advance(struct engine *g, struct engine_model *m, struct seq *s, con
     switch (s->kind) {
     case SEQ_GENERATE:
     case SEQ_SCORE:
-        if (!score_prompt(g, m, s, s->n_kv - s->rows, got))
+        if (!score_prompt(g, m, s, s->n_kv - (s->rows - s->n_draft), got))
             fail_memory(g, s);
         else if (whole && s->kind == SEQ_SCORE)
             step_end(g, s, SEQ_END_LENGTH);
         else if (whole)
-            generate(g, m, s, got + (size_t)(s->wants - 1) * m->n_vocab);
+            generate(g, m, s, got + (size_t)(s->wants - 1 - s->n_draft) * m->n_vocab);
         break;
     case SEQ_EMBED:
         if (!embed_rows(s, got))
@@ -236,7 +257,7 @@ void step_run(struct engine *g, struct engine_model *m)
             hidden += (size_t)s->wants * m->n_embd;
         else
             logits += (size_t)s->wants * m->n_vocab;
-        account(g, s);
+        account(g, s, s->rows - s->n_draft);
         if (asked_to_stop(s, &why))
             step_end(g, s, why);
         else

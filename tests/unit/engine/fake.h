@@ -26,6 +26,7 @@ struct model {
     bool               no_eog;
     bool               own_reach; /* keys depend on a sequence's reach */
     void             (*tick)(struct model *m, const struct step *s); /* moves a simulation's clock */
+    uint32_t           order;     /* the last so many tokens decide most, so texts repeat; 0: all tokens decide all */
 };
 struct vocab { int unused; };
 static struct vocab fake_vocab;
@@ -47,16 +48,21 @@ static inline uint64_t fake_hash(uint64_t h, int32_t token, uint32_t pos)
     return (h ^ (uint32_t)token ^ (uint64_t)pos << 20) * UINT64_C(0x9E3779B97F4A7C15);
 }
 
-static inline void fake_logits(const struct model *m, uint64_t h, float *logits)
+/* h: of all tokens, near: of the last m->order. */
+static inline void fake_logits_of(const struct model *m, uint64_t h, uint64_t near, float *logits)
 {
     for (uint32_t i = 0; i < FAKE_VOCAB; i++)
-        logits[i] = (float)(rng_u64(h, 0, i, 7) % 4096) / 512;
+        logits[i] = (float)(rng_u64(near, 0, i, 7) % 4096) / 512;
+    for (uint32_t i = 0; i < FAKE_VOCAB && m->order; i++)
+        logits[i] = 3 * logits[i] + (float)(rng_u64(h, 0, i, 9) % 4096) / 8192;
     if (m->no_eog)
         logits[FAKE_EOG] = -100;
     if (m->nan)
         for (uint32_t i = 0; i < FAKE_VOCAB; i++)
             logits[i] = 0.0f / 0.0f;
 }
+
+static inline void fake_logits(const struct model *m, uint64_t h, float *logits) { fake_logits_of(m, h, h, logits); }
 
 static inline void fake_hidden(uint64_t h, float *hidden)
 {
@@ -96,7 +102,10 @@ void model_step(struct model *m, const struct step *s)
                 fake_hidden(h, hidden);
                 hidden += FAKE_WIDTH;
             } else {
-                fake_logits(m, h, logits);
+                uint64_t near = m->order ? 1 : h;
+                for (uint32_t p = pos + 1 > m->order ? pos + 1 - m->order : 0; p <= pos && m->order; p++)
+                    near = fake_hash(near, ((const int32_t *)q->pages[p / KV_PAGE])[p % KV_PAGE], 0);
+                fake_logits_of(m, h, near, logits);
                 logits += m->shape.n_vocab;
             }
             w++;
@@ -193,7 +202,7 @@ static inline void job_journal(void *ctx, const struct usage_delta *d, size_t n)
         mutex_lock(&j->mu);
         j->bad += d[i].counts.output < j->journaled.output || d[i].counts.input < j->journaled.input;
         j->bad += d[i].counts.output == j->journaled.output && d[i].counts.input == j->journaled.input; /* nothing changed */
-        j->bad += d[i].counts.output > j->journaled.output + 1;
+        j->bad += d[i].counts.output > j->journaled.output + 1 + (d[i].counts.accepted_draft - j->journaled.accepted_draft);
         j->journaled = d[i].counts;
         mutex_unlock(&j->mu);
     }
@@ -223,7 +232,7 @@ static inline void job_journal(void *ctx, const struct usage_delta *d, size_t n)
 static inline bool job_ok(const struct job *j)
 {
     return j->bad == 0 && j->n_done == 1 && j->n_tokens == j->counts.output && j->journaled.output == j->counts.output &&
-           j->journaled.input == j->counts.input;
+           j->journaled.input == j->counts.input && j->journaled.accepted_draft == j->counts.accepted_draft;
 }
 
 /* What the sequence must say, computed alone, without an engine. */
@@ -272,7 +281,10 @@ static inline void fake_expect(const struct model *m, const struct seq_opts *o, 
     x->end = SEQ_END_LENGTH;
     for (bool end = false; !end && x->n_out < max;) {
         h = fake_hash(h, tokens[n - 1], n - 1);
-        fake_logits(m, h, logits);
+        uint64_t near = m->order ? 1 : h;
+        for (uint32_t p = n > m->order ? n - m->order : 0; p < n && m->order; p++)
+            near = fake_hash(near, tokens[p], 0);
+        fake_logits_of(m, h, near, logits);
         fake_adjust(&o->sample, tokens, o->n_prompt, n, logits);
         int32_t t = tokens[n] = sampler_pick(s, &o->sample, n, logits);
         n++, x->n_out++;

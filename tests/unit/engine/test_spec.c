@@ -1,0 +1,151 @@
+/* Speculation changes no text, no count and no page. The fake model's text repeats itself, but a lost, shared or misplaced token of any page
+ * changes it sooner or later. */
+#include "engine/engine_int.h"
+#include "fake.h"
+#include "test.h"
+
+static struct model model;
+static struct engine *g;
+static struct engine_model *served;
+static uint64_t evictions, found;
+static uint32_t slice; /* > 0: what an allowance is raised by at each pause */
+
+static bool open_engine(uint32_t n_ctx, const struct engine_opts *opts)
+{
+    struct err e;
+    struct engine_opts o = *opts;
+    fake_model(&model, n_ctx);
+    model.order = 2;
+    slice = 0;
+    jobs_reset();
+    o.journal = job_journal;
+    if (engine_new(&g, &o, &e) < 0)
+        return false;
+    g->draft_always = true;
+    return engine_model_add(g, &model, &fake_vocab, &served, &e) == 0;
+}
+
+static uint64_t seed = 1;
+static uint32_t pick_of(uint32_t i, uint32_t what, uint32_t n)
+{
+    return (uint32_t)(rng_u64(seed, what, i, 5) % n);
+}
+
+static void on_event(void *arg, const struct seq_event *ev)
+{
+    job_event(arg, ev);
+    if (ev->kind == SEQ_PAUSED && slice > 0)
+        engine_allow(g, ev->seq, ev->counts.output + slice);
+}
+
+static int32_t prompt_buf[4096];
+static const char *const stops[] = {"ab", "q\xc3\xa9"};
+static const size_t stop_lens[] = {2, 3};
+static struct logit_bias bias[] = {{7, -2}, {9, 4}};
+
+/* Request `tag`: of everything that a request may have, something. Prompts are of 9 texts, so some are found. */
+static struct seq_opts request(uint32_t tag)
+{
+    const uint32_t n_prompt = 1 + pick_of(tag, 1, 200), text = pick_of(tag, 2, 9);
+    for (uint32_t i = 0; i < n_prompt; i++)
+        prompt_buf[i] = 1 + (int32_t)(rng_u64(seed + text, 0, i % 37, 3) % (FAKE_VOCAB - 1));
+    struct seq_opts o = {
+        .model = served,
+        .tenant = {.id = tag % 3, .weight = 1, .kv_salt = {(uint8_t)(tag % 3)}},
+        .prompt = prompt_buf,
+        .n_prompt = n_prompt,
+        .max_tokens = 1 + pick_of(tag, 3, 200),
+        .allowance = slice ? slice : UINT32_MAX,
+        .sample = {.temperature = tag % 3 ? 0.7f : 0, .top_p = 1, .seed = tag},
+        .ignore_eos = tag % 4 > 0,
+        .priority = tag % 13 == 0,
+        .logprobs = tag % 6 == 0,
+        .top_logprobs = 2,
+        .prompt_logprobs = tag % 12 == 0,
+        .tag = tag,
+        .on_event = on_event,
+        .arg = &jobs[tag],
+    };
+    struct sample_params *p = &o.sample;
+    switch (pick_of(tag, 4, 8)) {
+    case 0: p->repetition = 1.2f; break;
+    case 1: p->repetition = 0.9f, p->repeat_last = 20; break;
+    case 2: p->presence = 0.5f; break;
+    case 3: p->frequency = 0.2f; break;
+    case 4: p->bias = bias, p->n_bias = 2; break;
+    case 5: p->top_k = 5, p->min_p = 0.01f; break;
+    case 6: p->top_p = 0.9f; break;
+    default: break;
+    }
+    if (tag % 5 == 0)
+        o.stops = stops, o.stop_lens = stop_lens, o.n_stops = 2;
+    return o;
+}
+
+static bool as_expected(uint32_t tag, const struct seq_opts *o)
+{
+    static struct expect x;
+    struct job *j = &jobs[tag];
+    JOB_DONE(j);
+    fake_expect(&model, o, model.shape.n_ctx, &x);
+    bool ok = job_ok(j) && j->end == x.end && j->counts.output == x.n_out && j->text.len == x.n_text &&
+              memcmp(j->text.data ? j->text.data : "", x.text, x.n_text) == 0;
+    if (!ok)
+        printf("seed %llu, job %u: bad %u, end %d (%d), %u tokens (%u), %zu bytes (%zu)\n", (unsigned long long)seed, tag, j->bad, (int)j->end,
+               (int)x.end, j->counts.output, x.n_out, j->text.len, x.n_text);
+    return ok;
+}
+
+static bool at_rest(struct engine_stats *st)
+{
+    STATS_WAIT(g, *st, st->running + st->waiting + st->paused == 0 && st->pages_used == 0);
+    return st->running + st->waiting + st->paused == 0 && st->pages_used == 0 && st->kv_bytes_used == 0;
+}
+
+/* Seeded: tenants, priorities, chunks, evictions, credit in slices, found pages, several answers, every way to sample. */
+static void round_of(uint64_t number, bool tight)
+{
+    enum { N = 60 };
+    static struct engine_stats st;
+    uint32_t input = 0, n_prompt = 0, drafted = 0;
+    seed = number;
+    CHECK(open_engine(500, &(struct engine_opts){.kv_bytes = tight ? 9 * 4096 : 1 << 20,
+                                                 .seqs_max = 1 + pick_of(0, 10, 16) + 4 * tight,
+                                                 .chunk = 32 + pick_of(0, 11, 100),
+                                                 .draft_max = 1 + pick_of(0, 12, ENGINE_DRAFT_MAX),
+                                                 .no_prefix_cache = number % 3 == 0}));
+    slice = number % 2 ? 3 + pick_of(0, 13, 40) : 0;
+    for (uint32_t i = 0; i < N; i++) {
+        struct seq_opts o = request(i);
+        struct err e;
+        CHECK(engine_start(g, &o, &jobs[i].seq, &e) == 0);
+        n_prompt += o.n_prompt;
+    }
+    for (uint32_t i = 0; i < N; i++) {
+        struct seq_opts o = request(i);
+        CHECK(as_expected(i, &o));
+        input += jobs[i].counts.input + jobs[i].counts.cache_read;
+        drafted += jobs[i].counts.accepted_draft;
+        CHECK(jobs[i].counts.accepted_draft < jobs[i].counts.output);
+        CHECK(o.logprobs ? jobs[i].told.n + (jobs[i].end == SEQ_END_STOP) >= jobs[i].counts.output : jobs[i].told.n == 0);
+    }
+    CHECK(at_rest(&st) && input == n_prompt);
+    CHECK_MSG(st.draft_accepted == drafted && drafted > N && st.draft_tokens > drafted, "seed %u: %u of %u", (unsigned)number, drafted,
+              (unsigned)st.draft_tokens);
+    evictions += st.evictions;
+    found += st.cached_tokens;
+    engine_free(g);
+}
+
+TEST(texts_are_the_same)
+{
+    const char *only = getenv("SEED");
+    uint64_t from = 1, to = 24;
+    if (only && str_u64(str_of(only), &from))
+        to = from;
+    for (uint64_t i = from; i <= to && !test_failed; i++)
+        round_of(i, i % 4 < 2);
+    CHECK_MSG(only || (evictions > 30 && found > 1000), "%u evictions, %u tokens found", (unsigned)evictions, (unsigned)found);
+}
+
+TEST_MAIN()
