@@ -54,3 +54,39 @@ typedef void bench_progress_fn(void *arg, const char *text);
 /* Decode feeds given tokens (no sampler), as llama-bench does, and wants one row of logits for each stream; prefill wants the last row's. */
 int bench_model(const struct bench_model_opts *o, const struct roofline_limits *limits, bench_model_fn *fn, bench_progress_fn *progress, void *arg,
                 struct err *e) MUST_USE;
+
+/* ---- a server ---- */
+
+enum { LOAD_THREADS_MAX = 1024, LOAD_KEYS_MAX = 256, LOAD_TURNS_MAX = 64 };
+struct load_stream { /* requests of one kind */
+    uint64_t requests; /* conversations */
+    uint64_t users;    /* at once; of an open loop: at most (LOAD_THREADS_MAX when 0) */
+    double   rate;     /* arrivals a second, exponential intervals (Poisson); 0: closed loop, a user's next request begins when one ended */
+    uint64_t prompt, output; /* tokens of a turn's new text; of an answer at most */
+    uint64_t prefix;   /* tokens of a system prompt; 0: none */
+    bool     own_prefix; /* each conversation has its own instead of the one that all share */
+    uint64_t turns;    /* of a conversation, at least 1: each sends what was said so far */
+    const char *key[LOAD_KEYS_MAX]; /* NULL: none is sent; conversations take them in turn */
+    size_t   n_keys;
+};
+struct load_opts {
+    const char        *url, *model; /* "http://127.0.0.1:8000"; the model's name in the API */
+    struct load_stream main, neighbour; /* neighbour.requests 0: none; it is not waited for */
+    uint64_t           seed;
+    double             temperature;
+    uint32_t           timeout_ms; /* for one answer */
+};
+/* Times in milliseconds. A time to first token counts from when the request was due, so that a load that falls behind shows. gap: between two
+ * pieces of text of one answer; tpot: an answer's mean time for a token after its first. */
+struct load_row {
+    char     what[32]; /* "chats", "turn 3", "neighbour" */
+    uint64_t requests, failed;
+    double   prompt, cached, output; /* tokens of a request, mean */
+    double   output_rate, total_rate; /* tokens/s of all answers; with prompts */
+    double   ttft_p50, ttft_p99, tpot_p50, tpot_p99, gap_p50, gap_p99, gap_max, whole_p50, whole_p99;
+    char     fault[200]; /* the first failure's text */
+};
+typedef void load_fn(void *arg, const struct load_row *r);
+/* Runs main (beside neighbour, when there is one) and tells a row for all, one for each turn when there are several, one for the neighbour.
+ * Learns first, by two small requests, how many tokens a word is. ERR_UNAVAILABLE when the server does not answer those. */
+int load_run(const struct load_opts *o, load_fn *fn, bench_progress_fn *progress, void *arg, struct err *e) MUST_USE;

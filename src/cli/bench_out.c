@@ -98,5 +98,11 @@ void bench_put(struct jw *w, const char *key, double v, int decimals)
 {
     char t[48];
     snprintf(t, sizeof t, "%.*f", decimals, v);
+    if (strchr(t, '.')) { /* a whole number is one: json_dump would write 20.0 as 2e+01 */
+        size_t n = strlen(t);
+        while (t[n - 1] == '0')
+            n--;
+        t[t[n - 1] == '.' ? n - 1 : n] = '\0';
+    }
     jw_key(w, key), jw_raw(w, t, strlen(t));
 }
