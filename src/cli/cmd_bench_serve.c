@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MILLION = 1000000, SECONDS_MAX = 86400 };
+enum { MILLION = 1000000, TIMEOUT_S = 1800 /* for one answer */ };
 
 /* "K1,K2": accounts take turns. Without --key: SLUICE_API_KEY, the demo's key, or none. The keys point into text. */
 static int read_keys(const char *flag, char *text, size_t cap, struct load_stream *s, struct err *e)
@@ -85,22 +85,23 @@ static void add_row(void *arg, const struct load_row *r)
 static int read_stream(const struct cli *c, struct load_opts *o, struct err *e)
 {
     struct load_stream *m = &o->main, *n = &o->neighbour;
-    uint64_t timeout;
+    uint64_t other[BENCH_CASES_MAX];
+    size_t n_other;
     int rc;
     if ((rc = rate_of(c, "rate", &m->rate, e)) < 0 || (rc = rate_of(c, "neighbour-rate", &n->rate, e)) < 0 ||
         (rc = bench_number(c, "users", m->rate > 0 ? LOAD_THREADS_MAX : 16, LOAD_THREADS_MAX, &m->users, e)) < 0 ||
         (rc = bench_number(c, "requests", 64, MILLION, &m->requests, e)) < 0 || (rc = bench_number(c, "prompt", 256, MILLION, &m->prompt, e)) < 0 ||
         (rc = bench_number(c, "output", 128, MILLION, &m->output, e)) < 0 || (rc = bench_number(c, "turns", 1, LOAD_TURNS_MAX, &m->turns, e)) < 0 ||
-        (rc = bench_number(c, "seed", 1, UINT64_MAX, &o->seed, e)) < 0 || (rc = bench_number(c, "timeout", 600, SECONDS_MAX, &timeout, e)) < 0)
+        (rc = bench_number(c, "seed", 1, UINT64_MAX, &o->seed, e)) < 0 ||
+        (rc = bench_numbers(c, "neighbour", "", 1, MILLION, other, &n_other, e)) < 0)
         return rc;
-    o->timeout_ms = (uint32_t)timeout * 1000;
+    o->timeout_ms = TIMEOUT_S * 1000;
     if (args_flag(c, "prefix") && (rc = bench_number(c, "prefix", 1, MILLION, &m->prefix, e)) < 0)
         return rc;
-    if (args_flag(c, "neighbour") && (rc = bench_number(c, "neighbour", 1, LOAD_THREADS_MAX, &n->requests, e)) < 0)
-        return rc;
-    if ((rc = bench_number(c, "neighbour-prompt", 2048, MILLION, &n->prompt, e)) < 0 ||
-        (rc = bench_number(c, "neighbour-output", 128, MILLION, &n->output, e)) < 0)
-        return rc;
+    if (n_other == 2 || n_other > 3 || (n_other && other[0] > LOAD_THREADS_MAX))
+        return err_set(e, ERR_USAGE, "--neighbour is REQUESTS or REQUESTS,PROMPT,OUTPUT, of at most %d requests", LOAD_THREADS_MAX);
+    *n = (struct load_stream){
+        .requests = n_other ? other[0] : 0, .prompt = n_other == 3 ? other[1] : 2048, .output = n_other == 3 ? other[2] : 128, .rate = n->rate};
     m->own_prefix = args_flag(c, "own-prefix") != NULL;
     n->turns = 1, n->users = n->requests;
     const char *t = args_flag(c, "temperature");
