@@ -21,6 +21,7 @@ enum {
     ENGINE_SCORE_ROWS = 32, /* rows of a prompt whose log probabilities are wanted, in one step: each needs a row of logits */
     ENGINE_DRAFT_ROWS = 64, /* of guessed tokens, in one step: each needs a row of logits */
     PACE_KNOTS = 24,
+    PACE_OLD = 1000,          /* steps with decode rows alone after which a measurement is old */
     PACE_ROWS_MIN = 16,       /* of a prompt in a step: fewer would read the weights for nothing */
     PACE_ALONE_MS = 250,      /* a step is made no longer than this by rows of prompts, ... */
     PACE_READ_MS = 150,       /* ... than this while somebody reads, ... */
@@ -39,6 +40,7 @@ struct share { /* a tenant's part of the work */
 
 struct pace { /* how long steps of a model take, smoothed; 0: not seen yet */
     uint64_t decode_ns[PACE_KNOTS]; /* with decode rows alone, by their number */
+    uint64_t age, seen[PACE_KNOTS]; /* number of such steps; of the last one with about so many rows */
     uint64_t row_ns; /* what a row of a prompt adds */
 };
 
@@ -246,6 +248,7 @@ uint64_t share_weights(const struct engine *g); /* of tenants that have a living
 
 /* pace.c */
 void pace_learn(struct pace *p, uint32_t n_decode, uint32_t n_prefill, uint64_t ns);
+uint64_t pace_age(const struct pace *p, uint32_t n); /* such steps since the last one of about n rows */
 uint64_t pace_decode_ns(const struct pace *p, uint32_t n); /* of a step of n decode rows alone; 0: no such step was seen */
 /* Rows of prompts for a step with n_decode decode rows; readers: somebody waits for a next token, of this model or another. At most `most`. */
 uint32_t pace_rows(const struct pace *p, uint32_t n_decode, bool readers, uint32_t most);

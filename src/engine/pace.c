@@ -14,10 +14,15 @@ static int knot_of(uint32_t rows)
     return i;
 }
 
-/* A step that was interrupted counts as twice what was known, at most. */
 static uint64_t smooth(uint64_t was, uint64_t now)
 {
-    return !was ? now : now < 2 * was ? (3 * was + now) / 4 : (5 * was) / 4;
+    return was ? (3 * was + now) / 4 : now;
+}
+
+/* Follows the steps that nothing held up: down at once, up by a little, so that one that was interrupted says next to nothing. */
+static uint64_t settle(uint64_t was, uint64_t now)
+{
+    return !was ? now : now < was ? (was + now) / 2 : now - was < was / 32 ? now : was + was / 32;
 }
 
 /* What is known of the next smaller number of rows; the rows more are nearly free as long as reading the weights takes the time, then each takes
@@ -38,18 +43,28 @@ uint64_t pace_decode_ns(const struct pace *p, uint32_t n)
     if (n == 0)
         return 0;
     const int at = knot_of(n);
-    uint64_t ns = p->decode_ns[at] ? p->decode_ns[at] : by_fewer(p, at, n);
+    uint64_t ns = p->decode_ns[at];
+    if (!ns || p->age - p->seen[at] > PACE_OLD) { /* what was measured long ago is no reason to keep away */
+        uint64_t reckoned = by_fewer(p, ns ? at - 1 : at, n);
+        ns = ns && ns < reckoned ? ns : reckoned;
+    }
     for (int i = at + 1; i < PACE_KNOTS; i++) /* more rows are never cheaper: what was measured of them is a bound */
         if (p->decode_ns[i] && p->decode_ns[i] < ns)
             ns = p->decode_ns[i];
     return ns == UINT64_MAX ? 0 : ns;
 }
 
+uint64_t pace_age(const struct pace *p, uint32_t n)
+{
+    return p->age - p->seen[knot_of(n)];
+}
+
 void pace_learn(struct pace *p, uint32_t n_decode, uint32_t n_prefill, uint64_t ns)
 {
     if (n_prefill == 0 && n_decode > 0) {
-        uint64_t *d = &p->decode_ns[knot_of(n_decode)];
-        *d = smooth(*d, ns ? ns : 1);
+        const int at = knot_of(n_decode);
+        p->decode_ns[at] = settle(p->decode_ns[at], ns ? ns : 1);
+        p->seen[at] = ++p->age;
         return;
     }
     if (n_prefill < PACE_ROWS_MIN)

@@ -20,8 +20,9 @@ enum {
 /* Before anything is known of a sequence: right with this probability, as if seen in PRIOR_WEIGHT guesses. */
 static const float prior[LENGTHS] = {0.25f, 0.35f, 0.5f, 0.6f, 0.75f, 0.85f};
 #define PRIOR_WEIGHT 3.0f
-#define WORTH        1.03 /* a draft must promise this much more, or it is left */
+#define WORTH        1.05 /* a draft must promise this much more, or it is left */
 #define CHANCE_MIN   0.02f
+#define CHECK_STEPS  16
 
 struct spec {
     struct ngram index;
@@ -137,6 +138,10 @@ static void share_rows(struct engine *g, struct engine_model *m, uint32_t n, uin
         if (tokens / cost > best || g->draft_always)
             best = tokens / cost, keep = k + 1;
     }
+    /* What a step takes without drafts must be known well: it is looked at again, the rarer the more drafts gain. */
+    double gain = keep > 0 && alone > 0 ? best * alone / rows : 1;
+    if (keep > 0 && !mixed && !g->draft_always && (double)pace_age(&m->pace, rows) > CHECK_STEPS * gain * gain)
+        keep = 0;
     while (k > keep)
         given[--k]->n_draft--;
 }
