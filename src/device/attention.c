@@ -1,125 +1,21 @@
-/* Paged KV and attention. K lies transposed in its page, (kv_heads, head_dim, KV_PAGE), so that scores of neighbouring positions are
- * lanes of one vector; V lies as (kv_heads, KV_PAGE, head_dim), so that values are. Work is cut into tiles of query rows of one
- * sequence and KV head (all heads that share it, several rows in prefill); workers take tiles from a counter, since later rows of a
- * causal prompt cost more. Tiling cannot change a result: the kernel treats each query row alone. */
-#include "device/device_int.h"
+/* Attention. Work is cut into tiles of query rows of one sequence and KV head (all heads that share it, several rows in prefill), which workers
+ * take from a counter, since later rows of a causal prompt cost more. A tile goes through its positions in segments of SEGMENT pages; each begins a
+ * softmax of its own, and the segments' results are joined in their order. So whether one worker computes all segments of a tile or
+ * many workers share them (a few rows over a long context) changes no bit, nor does the size of a tile: kernels treat each row alone. */
+#include "device/kv_int.h"
 #include "base/mem.h"
+#include "kernel/kv8.h"
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
 _Static_assert((int)KV_PAGE == (int)KERNEL_KV_PAGE, "device and kernels agree on the page");
 
-static size_t value_bytes(const struct kv_shape *s)
-{
-    return s->type == KV_F32 ? sizeof(float) : sizeof(f16);
-}
-
-int kv_type_find(const char *name)
-{
-    static const char *const names[] = {[KV_F16] = "f16", [KV_F32] = "f32", [KV_BF16] = "bf16"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(names[i], name) == 0)
-            return (int)i;
-    return -1;
-}
-/* K, or V, of one head in a page. */
-static size_t head_bytes(const struct kv_shape *s)
-{
-    return KV_PAGE * (size_t)s->head_dim * value_bytes(s);
-}
-/* KV heads of the layers before this one; layer n_layers: of all. */
-static size_t heads_before(const struct kv_shape *s, int layer)
-{
-    return s->heads_before ? s->heads_before[layer] : (size_t)layer * (size_t)s->n_kv_heads;
-}
-static int kv_heads(const struct kv_shape *s, int layer)
-{
-    return (int)(heads_before(s, layer + 1) - heads_before(s, layer));
-}
-
-size_t kv_page_bytes(const struct kv_shape *s)
-{
-    return heads_before(s, s->n_layers) * 2 * head_bytes(s);
-}
-
-/* K (side 0) or V (side 1) of a layer and KV head. */
-static char *kv_at(const struct kv_shape *s, void *page, int layer, int side, int head)
-{
-    return (char *)page + (heads_before(s, layer) * 2 + (size_t)(side * kv_heads(s, layer) + head)) * head_bytes(s);
-}
-
-struct store {
-    struct device *d;
-    const struct kv_shape *s;
-    const struct kv_seq *seqs;
-    const float *k, *v;
-    int layer, n_seqs, kv_heads;
+enum {
+    SEGMENT = 16,               /* pages */
+    TILE_MAX = DEVICE_TILE_MAX, /* each group of pages is used by so many query rows while it is in the cache */
+    PARTS_MAX = 4 << 20,        /* floats for results of segments that await their joining */
 };
-
-/* Rounds to nearest even; saturates, so that no infinity comes of a finite value; NaN stays. */
-static bf16 to_bf16(float x)
-{
-    uint32_t u;
-    memcpy(&u, &x, sizeof u);
-    if ((u & 0x7fffffff) > 0x7f800000)
-        return (bf16)(u >> 16 | 64);
-    if ((u & 0x7fffffff) >= 0x7f7f8000)
-        return (bf16)((u >> 16 & 0x8000) | 0x7f7f);
-    return (bf16)((u + 0x7fff + (u >> 16 & 1)) >> 16);
-}
-
-/* One position of one head: the values of K go to a column, those of V to a row. */
-static void store_head(const struct store *t, void *page, int slot, int head, const float *k, const float *v)
-{
-    size_t hd = (size_t)t->s->head_dim;
-    char *to_k = kv_at(t->s, page, t->layer, 0, head), *to_v = kv_at(t->s, page, t->layer, 1, head);
-    if (t->s->type == KV_F32) {
-        for (size_t i = 0; i < hd; i++)
-            ((float *)(void *)to_k)[i * KV_PAGE + (size_t)slot] = k[i];
-        memcpy((float *)(void *)to_v + (size_t)slot * hd, v, hd * sizeof *v);
-        return;
-    }
-    if (t->s->type == KV_BF16) {
-        for (size_t i = 0; i < hd; i++) {
-            ((bf16 *)(void *)to_k)[i * KV_PAGE + (size_t)slot] = to_bf16(k[i]);
-            ((bf16 *)(void *)to_v)[(size_t)slot * hd + i] = to_bf16(v[i]);
-        }
-        return;
-    }
-    f16 part[64];
-    for (size_t i = 0; i < hd; i += 64) {
-        size_t n = hd - i < 64 ? hd - i : 64;
-        t->d->k.to_f16(part, k + i, n);
-        for (size_t j = 0; j < n; j++)
-            ((f16 *)(void *)to_k)[(i + j) * KV_PAGE + (size_t)slot] = part[j];
-    }
-    t->d->k.to_f16((f16 *)(void *)to_v + (size_t)slot * hd, v, hd);
-}
-
-/* Workers own KV heads: a column of K shares its cache lines with the columns beside it. */
-static void store_share(void *arg, int worker, int n_workers)
-{
-    const struct store *t = arg;
-    size_t hd = (size_t)t->s->head_dim, n = (size_t)t->kv_heads, row = n * hd;
-    int from = (int)share_start(n, worker, n_workers), to = (int)share_start(n, worker + 1, n_workers);
-    for (int i = 0; i < t->n_seqs; i++)
-        for (int r = 0; r < t->seqs[i].n_rows; r++) {
-            int pos = t->seqs[i].pos0 + r;
-            size_t at = (size_t)(t->seqs[i].row0 + r) * row;
-            for (int h = from; h < to; h++)
-                store_head(t, t->seqs[i].pages[pos / KV_PAGE], pos % KV_PAGE, h, t->k + at + (size_t)h * hd, t->v + at + (size_t)h * hd);
-        }
-}
-
-void dev_kv_store(struct device *d, const struct kv_shape *s, int layer, const struct kv_seq *seqs, int n_seqs, const float *k, const float *v)
-{
-    struct store t = {d, s, seqs, k, v, layer, n_seqs, kv_heads(s, layer)};
-    double rows = 0;
-    for (int i = 0; i < n_seqs; i++)
-        rows += seqs[i].n_rows;
-    device_run(d, rows * t.kv_heads * s->head_dim * 8, store_share, &t);
-}
 
 struct attention {
     struct device *d;
@@ -133,100 +29,307 @@ struct attention {
     int group; /* query heads that share a KV head */
     int heads; /* of them in one tile */
     int tile_rows;
-    atomic_int next; /* the next tile that nobody has taken */
-    int n_tiles;
+    bool split;      /* an item of work is a segment of a tile, not a tile */
+    atomic_int next; /* the next item that nobody has taken */
+    int n_items;
 };
 
 struct tile {
     const struct kv_seq *seq;
     int row0, rows, kv_head, head0, heads;
+    int from, to; /* segments */
+    int number;   /* of the tile; */
+    size_t part;  /* segments of the tiles before it */
 };
 
+static int row_tiles(const struct attention *a, const struct kv_seq *s)
+{
+    return (s->n_rows + a->tile_rows - 1) / a->tile_rows;
+}
+static int head_tiles(const struct attention *a)
+{
+    return (a->group + a->heads - 1) / a->heads;
+}
 static int tiles_of(const struct attention *a, const struct kv_seq *s)
 {
-    return (s->n_rows + a->tile_rows - 1) / a->tile_rows * a->kv_heads * ((a->group + a->heads - 1) / a->heads);
+    return row_tiles(a, s) * a->kv_heads * head_tiles(a);
+}
+static int tiles_all(const struct attention *a)
+{
+    int n = 0;
+    for (int i = 0; i < a->n_seqs; i++)
+        n += tiles_of(a, &a->seqs[i]);
+    return n;
 }
 
-/* Tile i of all; the last rows of a sequence come first, being the longest work. */
-static struct tile tile_at(const struct attention *a, int i)
+/* Tile i of a sequence; the last rows come first, being the longest work. */
+static struct tile tile_at(const struct attention *a, const struct kv_seq *s, int i)
 {
-    const struct kv_seq *s = a->seqs;
-    while (i >= tiles_of(a, s))
-        i -= tiles_of(a, s), s++;
-    int parts = (a->group + a->heads - 1) / a->heads, row_tiles = (s->n_rows + a->tile_rows - 1) / a->tile_rows;
+    int parts = head_tiles(a);
     struct tile t = {.seq = s, .kv_head = i / parts % a->kv_heads};
     t.head0 = t.kv_head * a->group + i % parts * a->heads;
     t.heads = (i % parts + 1) * a->heads <= a->group ? a->heads : a->group - i % parts * a->heads;
-    t.row0 = (row_tiles - 1 - i / parts / a->kv_heads) * a->tile_rows;
+    t.row0 = (row_tiles(a, s) - 1 - i / parts / a->kv_heads) * a->tile_rows;
     t.rows = s->n_rows - t.row0 < a->tile_rows ? s->n_rows - t.row0 : a->tile_rows;
+    int first = s->pos0 + t.row0, last = first + t.rows - 1;
+    t.from = a->window > 0 && first >= a->window ? (first - a->window + 1) / KV_PAGE / SEGMENT : 0;
+    t.to = last / KV_PAGE / SEGMENT + 1;
     return t;
 }
 
-static float *head_of(float *base, const struct attention *a, const struct tile *t, int row, int head)
+/* Item i of all: a tile, or a segment of one. */
+static struct tile item_at(const struct attention *a, int i)
 {
-    return base + ((size_t)(t->seq->row0 + t->row0 + row) * (size_t)a->n_heads + (size_t)(t->head0 + head)) * (size_t)a->s->head_dim;
+    struct tile t = {0};
+    int number = 0;
+    size_t part = 0;
+    for (const struct kv_seq *s = a->seqs;; s++) {
+        int n = tiles_of(a, s);
+        if (!a->split && i >= n) {
+            i -= n, number += n;
+            continue;
+        }
+        for (int j = a->split ? 0 : i; j < n; j++, number++) {
+            t = tile_at(a, s, j);
+            t.number = number, t.part = part;
+            if (!a->split || i < t.to - t.from) {
+                if (a->split)
+                    t.from += i, t.to = t.from + 1;
+                return t;
+            }
+            i -= t.to - t.from, part += (size_t)(t.to - t.from);
+        }
+    }
 }
 
-static void tile_run(const struct attention *a, const struct tile *t, struct device_lane *lane)
+static float *head_of(float *base, const struct attention *a, const struct tile *t, int i)
 {
-    size_t hd = (size_t)a->s->head_dim;
-    int n = t->rows * t->heads, lo[KERNEL_ATTN_MAX], hi[KERNEL_ATTN_MAX], first = t->seq->pos0 + t->row0, last = first + t->rows - 1;
-    float max[KERNEL_ATTN_MAX], sum[KERNEL_ATTN_MAX];
-    for (int i = 0; i < n; i++) {
-        const float *q = head_of((float *)a->q, a, t, i / t->heads, i % t->heads);
-        for (size_t d = 0; d < hd; d++)
-            lane->q[(size_t)i * hd + d] = q[d] * a->scale, lane->out[(size_t)i * hd + d] = 0;
-        max[i] = -INFINITY;
-        sum[i] = 0;
+    size_t row = (size_t)(t->seq->row0 + t->row0 + i / t->heads), head = (size_t)(t->head0 + i % t->heads);
+    return base + (row * (size_t)a->n_heads + head) * (size_t)a->s->head_dim;
+}
+
+/* Queries of a tile, as the kernel of the type wants them. */
+static void queries(const struct attention *a, const struct tile *t, struct device_lane *l)
+{
+    size_t hd = (size_t)a->s->head_dim, n = (size_t)t->rows * (size_t)t->heads;
+    float scale = a->s->type == KV_Q8 ? 1 : a->scale;
+    for (size_t i = 0; i < n; i++) {
+        const float *q = head_of((float *)a->q, a, t, (int)i);
+        for (size_t c = 0; c < hd; c++)
+            l->q[i * hd + c] = q[c] * scale;
     }
-    int page = a->window > 0 && first >= a->window ? (first - a->window + 1) / KV_PAGE : 0;
-    for (; page * KV_PAGE <= last; page++) {
-        for (int i = 0; i < n; i++) {
-            int pos = first + i / t->heads, base = page * KV_PAGE;
-            lo[i] = a->window > 0 && pos - a->window + 1 > base ? pos - a->window + 1 - base : 0;
-            hi[i] = pos + 1 - base < KV_PAGE ? pos + 1 - base : KV_PAGE;
-        }
-        struct kernel_attn k = {.q = lane->q,
-                                .k = kv_at(a->s, t->seq->pages[page], a->layer, 0, t->kv_head),
-                                .v = kv_at(a->s, t->seq->pages[page], a->layer, 1, t->kv_head),
-                                .lo = lo,
-                                .hi = hi,
-                                .max = max,
-                                .sum = sum,
-                                .out = lane->out,
-                                .n_q = n,
-                                .head_dim = a->s->head_dim};
-        kernel_attn_fn *const kernels[] = {[KV_F16] = a->d->k.attn_f16, [KV_F32] = a->d->k.attn_f32, [KV_BF16] = a->d->k.attn_bf16};
-        kernels[a->s->type](&k);
+    if (a->s->type == KV_Q8)
+        a->d->k.kv8_query(&l->query, l->q, a->scale * 1.44269504f, n, hd);
+}
+
+static void clear(float *max, float *sum, float *out, size_t n, size_t hd)
+{
+    for (size_t i = 0; i < n; i++)
+        max[i] = -INFINITY, sum[i] = 0;
+    memset(out, 0, n * hd * sizeof *out);
+}
+
+/* Rows i to i + n - 1 of the tile over the pages [page, to), which end inside of one group. */
+static void step(const struct attention *a, const struct tile *t, struct device_lane *l, int i, int n, int page, int to)
+{
+    int lo[KERNEL_ATTN_MAX], hi[KERNEL_ATTN_MAX], base = page * KV_PAGE, positions = (to - page) * KV_PAGE, some = 0;
+    for (int r = 0; r < n; r++) {
+        int pos = t->seq->pos0 + t->row0 + (i + r) / t->heads;
+        lo[r] = a->window > 0 && pos - a->window + 1 > base ? pos - a->window + 1 - base : 0;
+        hi[r] = pos + 1 - base < positions ? pos + 1 - base : positions;
+        some += hi[r] > lo[r];
     }
-    for (int i = 0; i < n; i++) {
-        float *out = head_of(a->out, a, t, i / t->heads, i % t->heads);
-        for (size_t d = 0; d < hd; d++)
-            out[d] = lane->out[(size_t)i * hd + d] / sum[i];
+    if (!some)
+        return;
+    size_t hd = (size_t)a->s->head_dim, at = (size_t)i;
+    const void *k[KERNEL_KV_GROUP];
+    for (int p = page; p < to; p++)
+        k[p - page] = kv_at(a->s, t->seq->pages[p], a->layer, 0, t->kv_head);
+    if (a->s->type == KV_Q8) {
+        struct kernel_query8 q = l->query;
+        q.q += at * q.stride, q.hi += at * q.stride, q.lo += at * q.stride, q.d += at, q.sum += at;
+        a->d->k.attn_q8(&(struct kernel_attn8){.q = q,
+                                               .pages = k,
+                                               .lo = lo,
+                                               .hi = hi,
+                                               .max = l->max + at,
+                                               .sum = l->sum + at,
+                                               .out = l->out + at * hd,
+                                               .n_q = n,
+                                               .n_pages = to - page,
+                                               .head_dim = a->s->head_dim});
+        return;
     }
+    kernel_attn_fn *const kernels[] = {[KV_F16] = a->d->k.attn_f16, [KV_F32] = a->d->k.attn_f32, [KV_BF16] = a->d->k.attn_bf16};
+    kernels[a->s->type](&(struct kernel_attn){.q = l->q + at * hd,
+                                              .k = k[0],
+                                              .v = kv_at(a->s, t->seq->pages[page], a->layer, 1, t->kv_head),
+                                              .lo = lo,
+                                              .hi = hi,
+                                              .max = l->max + at,
+                                              .sum = l->sum + at,
+                                              .out = l->out + at * hd,
+                                              .n_q = n,
+                                              .head_dim = a->s->head_dim});
+}
+
+/* One segment of a tile, from an empty state: l->max, sum, out. */
+static void segment_run(const struct attention *a, const struct tile *t, struct device_lane *l, int segment)
+{
+    int n = t->rows * t->heads, first = t->seq->pos0 + t->row0, last = first + t->rows - 1;
+    int group = a->s->type == KV_Q8 ? KERNEL_KV_GROUP : 1, end = last / KV_PAGE + 1;
+    int from = a->window > 0 && first >= a->window ? (first - a->window + 1) / KV_PAGE / group * group : 0;
+    clear(l->max, l->sum, l->out, (size_t)n, (size_t)a->s->head_dim);
+    int page = segment * SEGMENT > from ? segment * SEGMENT : from, stop = (segment + 1) * SEGMENT < end ? (segment + 1) * SEGMENT : end;
+    for (; page < stop; page += group)
+        for (int i = 0; i < n; i += KERNEL_ATTN_MAX)
+            step(a, t, l, i, n - i < KERNEL_ATTN_MAX ? n - i : KERNEL_ATTN_MAX, page, page + group < stop ? page + group : stop);
+}
+
+/* Row state `more` joins that of `to`, which holds all positions before it. */
+static void join(float *to_max, float *to_sum, float *to_out, float max, float sum, const float *out, size_t hd, bool twos)
+{
+    if (max == -INFINITY) /* the row has no position there */
+        return;
+    if (*to_max == -INFINITY) {
+        *to_max = max, *to_sum = sum;
+        memcpy(to_out, out, hd * sizeof *out);
+        return;
+    }
+    float top = max > *to_max ? max : *to_max, base = twos ? 1 : 1.44269504f, keep = exp2f((*to_max - top) * base), add = exp2f((max - top) * base);
+    for (size_t i = 0; i < hd; i++)
+        to_out[i] = to_out[i] * keep + out[i] * add;
+    *to_sum = *to_sum * keep + sum * add;
+    *to_max = top;
+}
+
+/* The answers of a tile, from its joined state. */
+static void finish(const struct attention *a, const struct tile *t, float *out, const float *sum)
+{
+    size_t hd = (size_t)a->s->head_dim, n = (size_t)t->rows * (size_t)t->heads;
+    if (a->s->type == KV_Q8)
+        a->d->k.kv8_turn(out, n, hd);
+    for (size_t i = 0; i < n; i++) {
+        float *to = head_of(a->out, a, t, (int)i);
+        for (size_t c = 0; c < hd; c++)
+            to[c] = out[i * hd + c] / sum[i];
+    }
+}
+
+static void tile_run(const struct attention *a, const struct tile *t, struct device_lane *l)
+{
+    size_t hd = (size_t)a->s->head_dim, n = (size_t)t->rows * (size_t)t->heads;
+    queries(a, t, l);
+    if (t->to - t->from == 1) {
+        segment_run(a, t, l, t->from);
+        finish(a, t, l->out, l->sum);
+        return;
+    }
+    clear(l->all_max, l->all_sum, l->all_out, n, hd);
+    for (int s = t->from; s < t->to; s++) {
+        segment_run(a, t, l, s);
+        for (size_t i = 0; i < n; i++)
+            join(&l->all_max[i], &l->all_sum[i], l->all_out + i * hd, l->max[i], l->sum[i], l->out + i * hd, hd, a->s->type == KV_Q8);
+    }
+    finish(a, t, l->all_out, l->all_sum);
+}
+
+/* The state of a segment of a tile that is shared out: max, sum (KERNEL_ATTN_MAX each), out. */
+static size_t part_floats(size_t hd)
+{
+    return (hd + 2) * KERNEL_ATTN_MAX;
+}
+
+/* A segment of a tile; whoever ends the last one joins them all. */
+static void part_run(const struct attention *a, const struct tile *t, struct device_lane *l)
+{
+    size_t hd = (size_t)a->s->head_dim, n = (size_t)t->rows * (size_t)t->heads, size = part_floats(hd);
+    struct tile whole = *t;
+    int first = t->seq->pos0 + t->row0;
+    whole.from = a->window > 0 && first >= a->window ? (first - a->window + 1) / KV_PAGE / SEGMENT : 0;
+    whole.to = (first + t->rows - 1) / KV_PAGE / SEGMENT + 1;
+    float *parts = a->d->parts + t->part * size, *mine = parts + (size_t)(t->from - whole.from) * size;
+    queries(a, t, l);
+    segment_run(a, t, l, t->from);
+    memcpy(mine, l->max, n * sizeof *mine);
+    memcpy(mine + KERNEL_ATTN_MAX, l->sum, n * sizeof *mine);
+    memcpy(mine + 2 * KERNEL_ATTN_MAX, l->out, n * hd * sizeof *mine);
+    if (atomic_fetch_add(&a->d->parts_done[t->number], 1) + 1 < whole.to - whole.from)
+        return;
+    clear(l->all_max, l->all_sum, l->all_out, n, hd);
+    for (int s = whole.from; s < whole.to; s++, parts += size)
+        for (size_t i = 0; i < n; i++)
+            join(&l->all_max[i], &l->all_sum[i], l->all_out + i * hd, parts[i], parts[KERNEL_ATTN_MAX + i], parts + 2 * KERNEL_ATTN_MAX + i * hd, hd,
+                 a->s->type == KV_Q8);
+    finish(a, &whole, l->all_out, l->all_sum);
 }
 
 static void attention_share(void *arg, int worker, int n_workers)
 {
     struct attention *a = arg;
     (void)n_workers;
-    for (int i; (i = atomic_fetch_add(&a->next, 1)) < a->n_tiles;) {
-        struct tile t = tile_at(a, i);
-        tile_run(a, &t, &a->d->lanes[worker]);
+    for (int i; (i = atomic_fetch_add(&a->next, 1)) < a->n_items;) {
+        struct tile t = item_at(a, i);
+        if (a->split)
+            part_run(a, &t, &a->d->lanes[worker]);
+        else
+            tile_run(a, &t, &a->d->lanes[worker]);
     }
 }
 
-static void lanes_reserve(struct device *d, int head_dim)
+static void lane_reserve(struct device_lane *l, size_t hd)
 {
-    if (head_dim <= d->lane_head_dim)
-        return;
-    for (int i = 0; i < pool_threads(d->pool); i++) {
-        struct device_lane *l = &d->lanes[i];
-        l->q = mem_resize(l->q, (size_t)KERNEL_ATTN_MAX * (size_t)head_dim, sizeof(float));
-        l->out = mem_resize(l->out, (size_t)KERNEL_ATTN_MAX * (size_t)head_dim, sizeof(float));
-        ASSERT(l->q && l->out); /* 64 rows of one head */
+    size_t wide = kv8_query_stride(hd), n = TILE_MAX;
+    struct kernel_query8 *q = &l->query;
+    l->q = mem_resize(l->q, n * hd, sizeof(float));
+    l->out = mem_resize(l->out, n * hd, sizeof(float));
+    l->all_out = mem_resize(l->all_out, n * hd, sizeof(float));
+    q->q = mem_resize(q->q, n * wide, sizeof *q->q);
+    q->hi = mem_resize(q->hi, n * wide, 1);
+    q->lo = mem_resize(q->lo, n * wide, 1);
+    ASSERT(l->q && l->out && l->all_out && q->q && q->hi && q->lo); /* 256 rows of one head */
+    q->d = l->query_d, q->sum = l->query_sum;
+}
+
+/* Whether a few rows over long contexts are to be shared out by segments, and the memory for that. */
+static bool split_reserve(struct attention *a, int n_tiles)
+{
+    struct device *d = a->d;
+    size_t n = 0, size = part_floats((size_t)a->s->head_dim);
+    if (pool_threads(d->pool) == 1 || n_tiles >= DEVICE_TILES_EACH * pool_threads(d->pool))
+        return false;
+    for (int i = 0; i < a->n_seqs; i++)
+        for (int j = 0; j < tiles_of(a, &a->seqs[i]); j++) {
+            struct tile t = tile_at(a, &a->seqs[i], j);
+            n += (size_t)(t.to - t.from);
+        }
+    if (n <= (size_t)n_tiles || n > PARTS_MAX / size)
+        return false;
+    if (n * size > d->parts_max) {
+        float *parts = mem_resize(d->parts, n * size, sizeof *parts);
+        if (!parts)
+            return false;
+        d->parts = parts, d->parts_max = n * size;
     }
-    d->lane_head_dim = head_dim;
+    for (int i = 0; i < n_tiles; i++)
+        atomic_store(&d->parts_done[i], 0);
+    a->n_items = (int)n;
+    return true;
+}
+
+/* Rows of a tile: as many as share a group of pages well, fewer where workers would have too little to do. */
+static void cut(struct attention *a)
+{
+    int threads = pool_threads(a->d->pool), n = 0;
+    a->heads = a->group < KERNEL_ATTN_MAX ? a->group : KERNEL_ATTN_MAX;
+    for (int rows = TILE_MAX; rows >= KERNEL_ATTN_MAX; rows /= 2) {
+        a->tile_rows = rows / a->heads;
+        n = tiles_all(a);
+        if (n >= DEVICE_TILES_EACH * threads)
+            break;
+    }
+    a->n_items = n;
+    a->split = split_reserve(a, n);
 }
 
 void dev_attention(struct device *d, float *out, const float *q, const struct kv_shape *s, int layer, const struct kv_seq *seqs, int n_seqs,
@@ -245,19 +348,14 @@ void dev_attention(struct device *d, float *out, const float *q, const struct kv
                           .kv_heads = kv_heads(s, layer),
                           .group = n_heads / kv_heads(s, layer)};
     double work = 0;
-    long rows = 0;
-    ASSERT(n_heads % a.kv_heads == 0);
-    for (int i = 0; i < n_seqs; i++) {
-        rows += seqs[i].n_rows;
-        work += (double)seqs[i].n_rows * (seqs[i].pos0 + seqs[i].n_rows);
-    }
-    a.heads = a.group < KERNEL_ATTN_MAX ? a.group : KERNEL_ATTN_MAX;
-    if (rows * a.kv_heads < pool_threads(d->pool)) /* a lone decode row: share its heads out */
-        a.heads = 1 + (int)((long)n_heads * rows - 1) / pool_threads(d->pool) > a.group ? a.group
-                                                                                        : 1 + (int)((long)n_heads * rows - 1) / pool_threads(d->pool);
-    a.tile_rows = KERNEL_ATTN_MAX / a.heads;
+    ASSERT(n_heads % a.kv_heads == 0 && s->head_dim <= KERNEL_HEAD_MAX);
     for (int i = 0; i < n_seqs; i++)
-        a.n_tiles += tiles_of(&a, &seqs[i]);
-    lanes_reserve(d, s->head_dim);
+        work += (double)seqs[i].n_rows * (seqs[i].pos0 + seqs[i].n_rows);
+    for (int i = 0; s->head_dim > d->lane_head_dim && i < pool_threads(d->pool); i++)
+        lane_reserve(&d->lanes[i], (size_t)s->head_dim);
+    d->lane_head_dim = s->head_dim > d->lane_head_dim ? s->head_dim : d->lane_head_dim;
+    cut(&a);
+    for (int i = 0; i < pool_threads(d->pool); i++)
+        d->lanes[i].query.stride = kv8_query_stride((size_t)s->head_dim);
     device_run(d, work * n_heads * s->head_dim / 4, attention_share, &a);
 }

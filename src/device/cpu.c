@@ -37,8 +37,15 @@ int device_new(struct device **out, const struct device_opts *o, struct err *e)
         return rc;
     }
     d->lanes = mem_must((size_t)n * sizeof *d->lanes);
+    d->parts_done = mem_must((size_t)n * DEVICE_TILES_EACH * sizeof *d->parts_done);
     *out = d;
     return 0;
+}
+
+static void lane_deinit(struct device_lane *l)
+{
+    mem_free(l->q), mem_free(l->out), mem_free(l->all_out);
+    mem_free(l->query.q), mem_free(l->query.hi), mem_free(l->query.lo);
 }
 
 void device_free(struct device *d)
@@ -46,8 +53,10 @@ void device_free(struct device *d)
     if (!d)
         return;
     for (int i = 0; d->lanes && i < pool_threads(d->pool); i++)
-        mem_free(d->lanes[i].q), mem_free(d->lanes[i].out);
+        lane_deinit(&d->lanes[i]);
     mem_free(d->lanes);
+    mem_free(d->parts);
+    mem_free(d->parts_done);
     pool_free(d->pool);
     ASSERT(!d->slabs); /* every weight is freed before its device */
     mutex_deinit(&d->slabs_mutex);

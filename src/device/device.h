@@ -56,12 +56,12 @@ void dev_rope(struct device *d, float *x, const float *cos, const float *sin, en
               int n_rot);
 
 /* Paged KV. A page holds KV_PAGE positions of every layer of one model, layers one after the other, with as many KV heads as each has; one
- * layer: K (kv_heads, head_dim, KV_PAGE), transposed, then V (kv_heads, KV_PAGE, head_dim), as float16 (KV_F16, saturating at +-65504),
- * bfloat16 (KV_BF16) or float32 (KV_F32, for exactness tests). Only dev_kv_store and dev_attention look inside; a page may be copied as a
- * whole. Start 64-byte aligned. */
+ * head: K (head_dim, KV_PAGE), transposed, then V (KV_PAGE, head_dim), as float16 (KV_F16, saturating at +-65504), bfloat16 (KV_BF16) or float32
+ * (KV_F32, for exactness tests), or in 8 bits with a scale a row (KV_Q8, drawn in kernel/kv8.h). Only dev_kv_store and dev_attention look
+ * inside; a page may be copied as a whole. Start 64-byte aligned. */
 enum { KV_PAGE = 64 };
-enum kv_type { KV_F16, KV_F32, KV_BF16 };
-#define KV_TYPES "f16, f32, bf16"
+enum kv_type { KV_F16, KV_F32, KV_BF16, KV_Q8 };
+#define KV_TYPES "f16, bf16, q8, f32"
 int kv_type_find(const char *name); /* -1: there is none of this name */
 struct kv_shape {
     int             n_layers, n_kv_heads, head_dim;

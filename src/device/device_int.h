@@ -4,12 +4,17 @@
 #include "device/pool.h"
 #include "base/thread.h"
 #include "kernel/kernel.h"
+#include <stdatomic.h>
 
 struct slab;
 
-/* Memory of one worker, for attention: KERNEL_ATTN_MAX query rows and their state. */
+/* Memory of one worker, for attention: a tile's query rows, their state in one segment of positions and in all before it. */
+enum { DEVICE_TILE_MAX = 256 /* query rows */, DEVICE_TILES_EACH = 4 /* tiles for each worker, at least, where there are enough rows */ };
 struct device_lane {
-    float *q, *out; /* (KERNEL_ATTN_MAX, head_dim) */
+    float *q, *out, *all_out; /* (DEVICE_TILE_MAX, head_dim) */
+    struct kernel_query8 query;
+    float max[DEVICE_TILE_MAX], sum[DEVICE_TILE_MAX], all_max[DEVICE_TILE_MAX], all_sum[DEVICE_TILE_MAX], query_d[DEVICE_TILE_MAX];
+    int32_t query_sum[DEVICE_TILE_MAX];
 };
 
 struct device {
@@ -19,6 +24,9 @@ struct device {
     size_t act_max;
     struct device_lane *lanes; /* one a worker */
     int lane_head_dim;
+    float *parts; /* results of segments of tiles that several workers share: parts_max */
+    size_t parts_max;
+    atomic_int *parts_done; /* (TILES_EACH * threads) segments that are there, of each tile */
     struct mutex slabs_mutex; /* weights may be made by another thread than the one that drives the device */
     struct slab *slabs;
 };

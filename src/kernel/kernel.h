@@ -46,12 +46,37 @@ struct kernel_attn {
     float       *out;       /* (n_q, head_dim) */
     int          n_q, head_dim; /* n_q <= KERNEL_ATTN_MAX */
 };
-enum { KERNEL_ATTN_MAX = 64 };
+enum { KERNEL_ATTN_MAX = 64, KERNEL_HEAD_MAX = 1024, KERNEL_KV_GROUP = 4 };
+
+/* Queries for 8-bit KV (kv8.h): turned, then d * q with integers q = 128 hi + lo. */
+struct kernel_query8 {
+    int16_t *q;        /* (n, stride), zeros behind head_dim */
+    int8_t  *hi, *lo;  /* (n, stride) */
+    float   *d;        /* (n) */
+    int32_t *sum;      /* (n) of q */
+    size_t   stride;   /* kv8_query_stride(head_dim) */
+};
+
+/* Attention of n_q query rows over a group of n_pages pages of 8-bit KV of one head, as one step of an online softmax in powers of two. Row r
+ * has positions lo[r] .. hi[r] - 1 of the group. With s[j] = q.d * K.d[j] * (sum of q * (code - 128)), w[j] = 2^(s[j] - the largest s) * V.d[j] and
+ * t the largest w: the values' sum is t / 16319 * sum of round(16319 w[j] / t) * (code - 128). It joins out as a page does above. */
+struct kernel_attn8 {
+    struct kernel_query8 q; /* made with the scale 1/sqrt(head_dim) * log2(e) */
+    const void *const   *pages; /* (n_pages) K of the head in each, V behind it */
+    const int           *lo, *hi;
+    float               *max, *sum; /* (n_q) */
+    float               *out;       /* (n_q, head_dim), turned */
+    int                  n_q, n_pages, head_dim; /* n_pages <= KERNEL_KV_GROUP */
+};
 
 /* Families of kernels. */
 typedef void kernel_quantize_fn(struct act8 *out, const float *x, size_t n_blocks);
 typedef void kernel_matmul_fn(const struct kernel_matmul *m, int row0, int row1);
 typedef void kernel_attn_fn(const struct kernel_attn *a);
+typedef void kernel_attn8_fn(const struct kernel_attn8 *a);
+typedef void kernel_query8_fn(const struct kernel_query8 *out, const float *q, float scale, size_t n, size_t head_dim); /* d of out: times scale */
+typedef void kernel_store8_fn(void *k, size_t slot, const float *key, const float *value, size_t head_dim); /* one position of one head */
+typedef void kernel_turn8_fn(float *x, size_t n, size_t head_dim); /* rows, there or back */
 typedef void kernel_norm_fn(float *y, const float *x, const float *gain, float eps, size_t n);
 typedef void kernel_add_fn(float *a, const float *b, size_t n);
 typedef void kernel_swiglu_fn(float *y, const float *gate, const float *up, size_t n);

@@ -44,6 +44,7 @@ FLOATS(fmadd_ps, (__m512 a, __m512 b, __m512 c), fmaf(a.f[l], b.f[l], c.f[l]))
 FLOATS(fnmadd_ps, (__m512 a, __m512 b, __m512 c), fmaf(-a.f[l], b.f[l], c.f[l]))
 FLOATS(roundscale_ps, (__m512 a), rintf(a.f[l]))
 FLOATS(maskz_mul_ps, (unsigned k, __m512 a, __m512 b), BIT(k) ? a.f[l] * b.f[l] : 0)
+FLOATS(maskz_scalef_ps, (unsigned k, __m512 a, __m512 b), BIT(k) ? ldexpf(a.f[l], (int)b.f[l]) : 0)
 FLOATS(mask_mov_ps, (__m512 s, unsigned k, __m512 a), BIT(k) ? a.f[l] : s.f[l])
 FLOATS(loadu_ps, (const float *p), p[l])
 FLOATS(maskz_loadu_ps, (unsigned k, const float *p), BIT(k) ? p[l] : 0)
@@ -53,6 +54,7 @@ FLOATS(cvtepi32_ps, (__m512i a), (float)a.i[l])
 INTS(set1_epi32, (int x), x)
 INTS(set1_epi8, (int x), 0x01010101u * (uint8_t)x)
 INTS(add_epi32, (__m512i a, __m512i b), (uint32_t)a.i[l] + (uint32_t)b.i[l])
+INTS(sub_epi32, (__m512i a, __m512i b), (uint32_t)a.i[l] - (uint32_t)b.i[l])
 INTS(and_si512, (__m512i a, __m512i b), a.i[l] & b.i[l])
 INTS(slli_epi32, (__m512i a, unsigned n), (uint32_t)a.i[l] << n)
 INTS(or_si512, (__m512i a, __m512i b), a.i[l] | b.i[l])
@@ -89,6 +91,15 @@ EMU __m256i emu_loadu_si256(const void *p)
     return o;
 }
 EMU void emu_storeu_ps(float *p, __m512 a) { memcpy(p, &a, sizeof a); }
+EMU void emu_storeu_si512(void *p, __m512i a) { memcpy(p, &a, sizeof a); }
+EMU __m128i emu_cvtepi32_epi8(__m512i a)
+{
+    uint8_t b[16];
+    __m128i o;
+    EACH b[l] = (uint8_t)a.i[l];
+    memcpy(&o, b, sizeof o);
+    return o;
+}
 EMU void emu_mask_storeu_ps(float *p, unsigned k, __m512 a)
 {
     EACH if (BIT(k)) p[l] = a.f[l];
@@ -142,6 +153,10 @@ EMU float emu_reduce_max_ps(__m512 a)
 #define _mm512_set1_epi32      emu_set1_epi32
 #define _mm512_set1_epi8       emu_set1_epi8
 #define _mm512_add_epi32       emu_add_epi32
+#define _mm512_sub_epi32       emu_sub_epi32
+#define _mm512_cvtepi32_epi8   emu_cvtepi32_epi8
+#define _mm512_storeu_si512    emu_storeu_si512
+#define _mm512_maskz_scalef_ps emu_maskz_scalef_ps
 #define _mm512_and_si512       emu_and_si512
 #define _mm512_or_si512        emu_or_si512
 #define _mm512_srli_epi32      emu_srli_epi32

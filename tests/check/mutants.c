@@ -1,8 +1,10 @@
 /* Planted faults of the kinds that vector kernels have had: each must be found by the checks that the real kernels pass. A mutant is
  * the scalar kernel with one thing wrong. */
 #include "check.h"
+#include "kernel/kv8.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void scale_slightly_off(const struct kernel_matmul *m, int row0, int row1)
 {
@@ -176,6 +178,82 @@ static void ignores_window(const struct kernel_attn *a)
     attn_f32_scalar(&b);
 }
 
+/* Faults of attention over 8-bit KV, each in copies of what the kernel is given. */
+static void low_halves_lost(const struct kernel_attn8 *a)
+{
+    struct kernel_attn8 b = *a;
+    size_t n = (size_t)a->n_q * a->q.stride;
+    b.q.q = malloc(n * sizeof *b.q.q);
+    for (size_t i = 0; i < n; i++)
+        b.q.q[i] = (int16_t)(128 * a->q.hi[i]);
+    attn_q8_scalar(&b);
+    free(b.q.q);
+}
+
+static void one_position_more(const struct kernel_attn8 *a)
+{
+    int hi[KERNEL_ATTN_MAX];
+    struct kernel_attn8 b = *a;
+    for (int i = 0; i < a->n_q; i++)
+        hi[i] = a->hi[i] > a->lo[i] && a->hi[i] % 16 ? a->hi[i] + 1 : a->hi[i];
+    b.hi = hi;
+    attn_q8_scalar(&b);
+}
+
+static void scale_of_first_page(const struct kernel_attn8 *a)
+{
+    size_t side = kv8_side((size_t)a->head_dim);
+    void *pages[KERNEL_KV_GROUP];
+    struct kernel_attn8 b = *a;
+    for (int p = 0; p < a->n_pages; p++) {
+        pages[p] = malloc(2 * side);
+        memcpy(pages[p], a->pages[p], 2 * side);
+        memcpy((char *)pages[p] + side, (const char *)a->pages[0] + side, KV8_SCALES);
+    }
+    b.pages = (const void *const *)pages;
+    attn_q8_scalar(&b);
+    for (int p = 0; p < a->n_pages; p++)
+        free(pages[p]);
+}
+
+static void group_not_rescaled(const struct kernel_attn8 *a)
+{
+    float before[KERNEL_ATTN_MAX];
+    memcpy(before, a->max, (size_t)a->n_q * sizeof *before);
+    attn_q8_scalar(a);
+    for (int i = 0; i < a->n_q; i++)
+        if (before[i] > -INFINITY && a->max[i] > before[i])
+            a->out[(size_t)i * (size_t)a->head_dim] *= 1.001f;
+}
+
+static void rows_of_a_block_leak(const struct kernel_attn8 *a)
+{
+    attn_q8_scalar(a); /* the third row of a block is a little larger than alone */
+    if (a->n_q > 2)
+        a->sum[2] = nextafterf(a->sum[2], INFINITY);
+}
+
+static void query_rounds_down(const struct kernel_query8 *out, const float *q, float scale, size_t n, size_t hd)
+{
+    kv8_query_scalar(out, q, scale, n, hd);
+    out->sum[n - 1]--;
+}
+
+static void codes_from_127(void *k, size_t slot, const float *key, const float *value, size_t hd)
+{
+    kv8_store_scalar(k, slot, key, value, hd);
+    ((uint8_t *)k)[kv8_side(hd) + kv8_v(slot, hd - 1)]--;
+}
+
+static void last_step_missing(float *x, size_t n, size_t hd)
+{
+    kv8_turn_scalar(x, n, hd);
+    for (size_t i = 0; i + 1 < n * hd && hd % 2 == 0; i += 2) {
+        float l = x[i], r = x[i + 1];
+        x[i] = (l + r) * 0.70710678f, x[i + 1] = (l - r) * 0.70710678f;
+    }
+}
+
 static void forgets_eps(float *y, const float *x, const float *gain, float e, size_t n)
 {
     rmsnorm_scalar(y, x, gain, 0 * e, n);
@@ -227,6 +305,14 @@ const struct mutant mutants[] = {
     {"nan_vanishes", (any_fn *)nan_vanishes, check_quantize, 0},
     {"forgets_older_pages", (any_fn *)forgets_older_pages, check_attn_f16, 8},
     {"ignores_window", (any_fn *)ignores_window, check_attn_f32, 8},
+    {"low_halves_lost", (any_fn *)low_halves_lost, check_attn_q8, 8},
+    {"one_position_more", (any_fn *)one_position_more, check_attn_q8, 8},
+    {"scale_of_first_page", (any_fn *)scale_of_first_page, check_attn_q8, 8},
+    {"group_not_rescaled", (any_fn *)group_not_rescaled, check_attn_q8, 8},
+    {"rows_of_a_block_leak", (any_fn *)rows_of_a_block_leak, check_attn_q8, 8},
+    {"query_rounds_down", (any_fn *)query_rounds_down, check_kv8_query, 0},
+    {"codes_from_127", (any_fn *)codes_from_127, check_kv8_store, 0},
+    {"last_step_missing", (any_fn *)last_step_missing, check_kv8_turn, 0},
     {"forgets_eps", (any_fn *)forgets_eps, check_rmsnorm, 4},
     {"tail_unfinished", (any_fn *)tail_unfinished, check_swiglu, 8},
     {"poor_exp", (any_fn *)poor_exp, check_swiglu, 8},

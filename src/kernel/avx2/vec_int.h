@@ -25,6 +25,8 @@ enum { LANES = 8 };
 INLINE VEC  vec_set(float x) { return _mm256_set1_ps(x); }
 INLINE VEC  vec_add(VEC a, VEC b) { return _mm256_add_ps(a, b); }
 INLINE VEC  vec_sub(VEC a, VEC b) { return _mm256_sub_ps(a, b); }
+INLINE VEC  vec_mul(VEC a, VEC b) { return _mm256_mul_ps(a, b); }
+INLINE VEC  vec_round(VEC a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 INLINE VEC  vec_max(VEC a, VEC b) { return _mm256_max_ps(a, b); }
 INLINE VEC  vec_fma(VEC a, VEC b, VEC c) { return _mm256_fmadd_ps(a, b, c); }
 INLINE void vec_put(float *p, VEC v) { _mm256_storeu_ps(p, v); }
@@ -73,6 +75,22 @@ INLINE __m256 vec_exp(__m256 x)
     return _mm256_andnot_ps(small, _mm256_mul_ps(p, _mm256_castsi256_ps(scale)));
 }
 
+/* 2^x for x <= 0 to about one unit in the last place (the polynomial of Cephes' exp2f); 0 below -126; NaN stays. */
+INLINE VEC vec_exp2(VEC x)
+{
+    __m256 small = _mm256_cmp_ps(x, _mm256_set1_ps(-126), _CMP_LT_OQ);
+    x = _mm256_max_ps(_mm256_set1_ps(-126), x);
+    VEC n = vec_round(x), r = _mm256_sub_ps(x, n), p = _mm256_set1_ps(1.535336188319500e-4f);
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.339887440266574e-3f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(9.618437357674640e-3f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(5.550332471162809e-2f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(2.402264791363012e-1f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(6.931472028550421e-1f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1));
+    __m256i scale = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+    return _mm256_andnot_ps(small, _mm256_mul_ps(p, _mm256_castsi256_ps(scale)));
+}
+
 INLINE float vec_sum(__m256 v)
 {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
@@ -87,10 +105,12 @@ INLINE float vec_top(__m256 v)
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
 
-/* Lanes lo to hi - 1 of v, minus infinity elsewhere. */
-INLINE VEC vec_window(VEC v, int lo, int hi)
+INLINE __m256 lanes_between(int lo, int hi)
 {
     const __m256i i = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     __m256i in = _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(lo), i), _mm256_cmpgt_epi32(_mm256_set1_epi32(hi), i));
-    return _mm256_blendv_ps(_mm256_set1_ps(-INFINITY), v, _mm256_castsi256_ps(in));
+    return _mm256_castsi256_ps(in);
 }
+/* Lanes lo to hi - 1 of v, minus infinity elsewhere; the same with zero. */
+INLINE VEC vec_window(VEC v, int lo, int hi) { return _mm256_blendv_ps(_mm256_set1_ps(-INFINITY), v, lanes_between(lo, hi)); }
+INLINE VEC vec_only(VEC v, int lo, int hi) { return _mm256_and_ps(v, lanes_between(lo, hi)); }

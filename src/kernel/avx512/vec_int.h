@@ -17,6 +17,8 @@ enum { LANES = 16 };
 INLINE VEC  vec_set(float x) { return _mm512_set1_ps(x); }
 INLINE VEC  vec_add(VEC a, VEC b) { return _mm512_add_ps(a, b); }
 INLINE VEC  vec_sub(VEC a, VEC b) { return _mm512_sub_ps(a, b); }
+INLINE VEC  vec_mul(VEC a, VEC b) { return _mm512_mul_ps(a, b); }
+INLINE VEC  vec_round(VEC a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 INLINE VEC  vec_max(VEC a, VEC b) { return _mm512_max_ps(a, b); }
 INLINE VEC  vec_fma(VEC a, VEC b, VEC c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE void vec_put(float *p, VEC v) { _mm512_storeu_ps(p, v); }
@@ -61,12 +63,28 @@ INLINE VEC vec_exp(VEC x)
     return _mm512_maskz_mul_ps(counts, p, _mm512_castsi512_ps(scale));
 }
 
+/* 2^x for x <= 0 to about one unit in the last place (the polynomial of Cephes' exp2f); 0 below -126; NaN stays. */
+INLINE VEC vec_exp2(VEC x)
+{
+    __mmask16 counts = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-126), _CMP_NLT_UQ);
+    VEC n = vec_round(x), r = _mm512_sub_ps(x, n), p = _mm512_set1_ps(1.535336188319500e-4f);
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.339887440266574e-3f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(9.618437357674640e-3f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.550332471162809e-2f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(2.402264791363012e-1f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(6.931472028550421e-1f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1));
+    return _mm512_maskz_scalef_ps(counts, p, n);
+}
+
 INLINE float vec_sum(VEC v) { return _mm512_reduce_add_ps(v); }
 INLINE float vec_top(VEC v) { return _mm512_reduce_max_ps(v); }
 
-/* Lanes lo to hi - 1 of v, minus infinity elsewhere. */
-INLINE VEC vec_window(VEC v, int lo, int hi)
+INLINE __mmask16 lanes_between(int lo, int hi)
 {
     unsigned below = hi <= 0 ? 0 : hi >= LANES ? 0xffff : (1u << hi) - 1, skip = lo <= 0 ? 0 : lo >= LANES ? 0xffff : (1u << lo) - 1;
-    return _mm512_mask_mov_ps(_mm512_set1_ps(-INFINITY), (__mmask16)(below & ~skip), v);
+    return (__mmask16)(below & ~skip);
 }
+/* Lanes lo to hi - 1 of v, minus infinity elsewhere; the same with zero. */
+INLINE VEC vec_window(VEC v, int lo, int hi) { return _mm512_mask_mov_ps(_mm512_set1_ps(-INFINITY), lanes_between(lo, hi), v); }
+INLINE VEC vec_only(VEC v, int lo, int hi) { return _mm512_mask_mov_ps(_mm512_set1_ps(0), lanes_between(lo, hi), v); }

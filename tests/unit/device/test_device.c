@@ -184,6 +184,12 @@ static float stored(enum kv_type type, float x)
     return type == KV_F16 ? f16_to_f32(f16_from_f32(x)) : type == KV_BF16 ? bf16_to_f32(bf16_from_f32(x)) : x;
 }
 
+/* Values lie within +-1; eight bits have steps of 1/64 or so. */
+static double error_of(enum kv_type type)
+{
+    return type == KV_Q8 ? 0.04 : 2e-6;
+}
+
 /* Two sequences in one batch (one prefilled in two parts, one decoding) against plain loops, and against each row alone. */
 static void attention_case(struct kv_shape s, int n_heads, int window, int threads)
 {
@@ -221,14 +227,57 @@ static void attention_case(struct kv_shape s, int n_heads, int window, int threa
         dev_attention(d, alone, q + (size_t)i * q_row, &s, LAYER, &one, 1, n_heads, scale, window);
         CHECK_MSG(memcmp(alone, out + (size_t)i * q_row, q_row * sizeof *out) == 0, "%s head_dim %d: row %d alone differs", level, hd, i);
     }
-    CHECK_MSG(worst < 2e-6, "%s head_dim %d heads %d window %d: error %g", level, hd, n_heads, window, worst);
+    CHECK_MSG(worst < error_of(s.type), "%s head_dim %d heads %d window %d: error %g", level, hd, n_heads, window, worst);
     kv_free(&a), kv_free(&b), device_free(d);
     free(k), free(v), free(q), free(out), free(alone), free(want);
 }
 
+/* Contexts of several segments, ROWS rows at their end: with one thread, with segments shared out to three, and each row alone, to the bit; the last
+ * row against plain loops. */
+static void long_context(enum kv_type type, int window)
+{
+    enum { LEN = 2500, ROWS = 40, KV = 2, HEADS = 14, HD = 64, Q_ROW = HEADS * HD, KV_ROW = KV * HD };
+    struct kv_shape s = {1, KV, HD, type, NULL};
+    struct kv kv = kv_new(s, LEN);
+    float *k = floats(KV_ROW * LEN), *v = floats(KV_ROW * LEN), *q = floats(Q_ROW * ROWS), *out[2] = {floats(Q_ROW * ROWS), floats(Q_ROW * ROWS)},
+          *alone = floats(Q_ROW), scale = 3 / sqrtf(HD);
+    for (size_t i = 0; i < KV_ROW * LEN; i++)
+        k[i] = stored(type, k[i]), v[i] = stored(type, v[i]);
+    struct kv_seq all = {.row0 = 0, .n_rows = LEN, .pos0 = 0, .pages = kv.pages},
+                  end = {.row0 = 0, .n_rows = ROWS, .pos0 = LEN - ROWS, .pages = kv.pages};
+    for (int i = 0; i < 2; i++) {
+        struct device *d = open_device(i ? 3 : 1);
+        if (!i)
+            dev_kv_store(d, &s, 0, &all, 1, k, v);
+        dev_attention(d, out[i], q, &s, 0, &end, 1, HEADS, scale, window);
+        for (int r = 0; r < ROWS; r++) {
+            struct kv_seq one = {.row0 = 0, .n_rows = 1, .pos0 = LEN - ROWS + r, .pages = kv.pages};
+            dev_attention(d, alone, q + Q_ROW * r, &s, 0, &one, 1, HEADS, scale, window);
+            CHECK_MSG(memcmp(alone, out[0] + Q_ROW * r, Q_ROW * sizeof *alone) == 0, "%s type %d window %d: row %d alone differs", level, type,
+                      window, r);
+        }
+        device_free(d);
+    }
+    CHECK_MSG(memcmp(out[0], out[1], Q_ROW * ROWS * sizeof **out) == 0, "%s type %d window %d: threads change bits", level, type, window);
+    double want[HD], worst = 0;
+    for (int h = 0; h < HEADS; h++) {
+        attention_row(want, q + Q_ROW * (ROWS - 1) + h * HD, k, v, LEN - 1, KV, HD, h / (HEADS / KV), scale, window);
+        for (int j = 0; j < HD; j++)
+            worst = fmax(worst, fabs(want[j] - (double)out[0][Q_ROW * (ROWS - 1) + h * HD + j]));
+    }
+    CHECK_MSG(worst < error_of(type), "%s type %d window %d: error %g", level, type, window, worst);
+    kv_free(&kv);
+    free(k), free(v), free(q), free(out[0]), free(out[1]), free(alone);
+}
+
 static void attentions(void)
 {
-    for (int type = KV_F16; type <= KV_BF16; type++) {
+    for (int type = KV_F16; type <= KV_Q8; type++)
+        if (strcmp(level, "scalar") || type == KV_Q8) {
+            long_context((enum kv_type)type, 0);
+            long_context((enum kv_type)type, 1500);
+        }
+    for (int type = KV_F16; type <= KV_Q8; type++) {
         attention_case((struct kv_shape){2, 2, 64, (enum kv_type)type, NULL}, 14, 0, 2);
         attention_case((struct kv_shape){2, 1, 8, (enum kv_type)type, NULL}, 8, 0, 2);
         attention_case((struct kv_shape){2, 3, 4, (enum kv_type)type, NULL}, 3, 17, 1);
