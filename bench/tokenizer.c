@@ -7,60 +7,101 @@
 #include <malloc.h>
 #include <time.h>
 
-static struct vocab *ggml(const char *name, const char *pre)
+static struct vocab *ggml(const char *file, const char *pre)
 {
     char rel[128];
     (void)pre;
-    snprintf(rel, sizeof rel, "vocab/ggml-vocab-%s.gguf", name);
+    snprintf(rel, sizeof rel, "vocab/ggml-vocab-%s.gguf", file);
     return vocab_of_gguf(rel);
 }
-static struct vocab *tokenizer_json(const char *name, const char *pre)
+static struct vocab *tokenizer_json(const char *file, const char *pre)
 {
     char rel[128];
-    snprintf(rel, sizeof rel, "tokenizers/%s-tokenizer.json", name);
+    snprintf(rel, sizeof rel, "tokenizers/%s-tokenizer.json", file);
     return vocab_of_tokenizer_json(rel, pre);
 }
-static struct vocab *pieces(const char *name, const char *pre)
+static struct vocab *pieces(const char *file, const char *pre)
 {
     char rel[128];
     (void)pre;
-    snprintf(rel, sizeof rel, "tokenizers/%s.model", name);
+    snprintf(rel, sizeof rel, "tokenizers/%s.model", file);
     return vocab_of_sentencepiece(rel);
 }
-static struct vocab *llama3(const char *name, const char *pre)
+static struct vocab *ranks(const char *file, const char *pre)
 {
-    (void)name;
+    char rel[128];
+    snprintf(rel, sizeof rel, "tokenizers/%s.tiktoken", file);
+    return vocab_of_ranks(rel, NULL, pre);
+}
+static struct vocab *llama3(const char *file, const char *pre)
+{
+    (void)file;
     return vocab_of_ranks("tokenizers/llama3-tokenizer.model", "tokenizers/llama3-tokenizer_config.json", pre);
 }
-static struct vocab *unigram(const char *name, const char *pre)
+static struct vocab *merges(const char *file, const char *pre)
 {
-    (void)name, (void)pre;
+    char vocab[128], rel[128];
+    snprintf(vocab, sizeof vocab, "tokenizers/%s-vocab.json", file);
+    snprintf(rel, sizeof rel, "tokenizers/%s-merges.txt", file);
+    return vocab_of_gpt2_files(vocab, rel, pre);
+}
+static struct vocab *unigram(const char *file, const char *pre)
+{
+    (void)file, (void)pre;
     return vocab_of_unigram_json("tokenizers/mistral-v0.3-tokenizer.json");
 }
-static struct vocab *tekken(const char *name, const char *pre)
+static struct vocab *tekken(const char *file, const char *pre)
 {
-    (void)name, (void)pre;
+    (void)file, (void)pre;
     return vocab_of_tekken("tokenizers/mistral-tekken-240718-mini.json");
 }
+static struct vocab *babyllama(const char *file, const char *pre)
+{
+    (void)file, (void)pre;
+    return vocab_of_gguf_without_extra_blanks("models/babyllama-tok105-f32.gguf");
+}
 
+/* The name in the table, the name of the file, the pre-tokenizer where the file does not say it. */
 static const struct {
-    const char *name, *pre;
-    struct vocab *(*load)(const char *name, const char *pre);
+    const char *name, *file, *pre;
+    struct vocab *(*load)(const char *file, const char *pre);
 } vocabularies[] = {
-    {"qwen3", "qwen2", tokenizer_json},
-    {"llama3", "llama-bpe", llama3},
-    {"tekken", "tekken", tekken},
-    {"gptoss", "gpt-4o", tokenizer_json},
-    {"deepseek_v3", "deepseek-v3", tokenizer_json},
-    {"smollm2", "smollm", tokenizer_json},
-    {"gpt-2", "", ggml},
-    {"falcon", "", ggml},
-    {"deepseek-llm", "", ggml},
-    {"starcoder", "", ggml},
-    {"llama-spm", "", ggml},
-    {"baichuan1-tokenizer", "", pieces},
-    {"yi-tokenizer", "", pieces},
-    {"mistral-v0.3 (unigram)", "", unigram},
+    {"qwen3", "qwen3", "qwen2", tokenizer_json},
+    {"llama3", NULL, "llama-bpe", llama3},
+    {"tekken", NULL, NULL, tekken},
+    {"gptoss", "gptoss", "gpt-4o", tokenizer_json},
+    {"deepseek_v3", "deepseek_v3", "deepseek-v3", tokenizer_json},
+    {"smollm2", "smollm2", "smollm", tokenizer_json},
+    {"minimind", "minimind", "gpt-2", tokenizer_json},
+    {"whisper", "whisper", "gpt-2", tokenizer_json},
+    {"codegen-phi2", "codegen-phi2", "phi-2", tokenizer_json},
+    {"qwen2", "qwen2", "qwen2", merges},
+    {"gpt2 (vocab.json)", "gpt2", "gpt-2", merges},
+    {"qwen1", "qwen1-qwen", "qwen2", ranks},
+    {"cl100k_base", "cl100k_base", "llama-bpe", ranks},
+    {"o200k_base", "o200k_base", "gpt-4o", ranks},
+    {"p50k_base", "p50k_base", "gpt-2", ranks},
+    {"r50k_base", "r50k_base", "gpt-2", ranks},
+    {"gpt-2", "gpt-2", NULL, ggml},
+    {"gpt-neox", "gpt-neox", NULL, ggml},
+    {"mpt", "mpt", NULL, ggml},
+    {"falcon", "falcon", NULL, ggml},
+    {"starcoder", "starcoder", NULL, ggml},
+    {"refact", "refact", NULL, ggml},
+    {"deepseek-llm", "deepseek-llm", NULL, ggml},
+    {"deepseek-coder", "deepseek-coder", NULL, ggml},
+    {"llama-spm", "llama-spm", NULL, ggml},
+    {"phi-3", "phi-3", NULL, ggml},
+    {"llama2", "llama2-tokenizer", NULL, pieces},
+    {"mistral-v1", "mistral-v1", NULL, pieces},
+    {"mistral-v3", "mistral-v3", NULL, pieces},
+    {"mistral-v7", "mistral-v7", NULL, pieces},
+    {"baichuan1", "baichuan1-tokenizer", NULL, pieces},
+    {"baichuan2", "baichuan2-tokenizer", NULL, pieces},
+    {"chatglm3", "chatglm3-tokenizer", NULL, pieces},
+    {"yi", "yi-tokenizer", NULL, pieces},
+    {"mistral-v0.3 (unigram)", NULL, NULL, unigram},
+    {"babyllama", NULL, NULL, babyllama},
 };
 
 enum { BYTES_MAX = 4 << 20, SIZES = 3 };
@@ -173,7 +214,7 @@ int main(int argc, char **argv)
     for (size_t k = 0; k < sizeof vocabularies / sizeof *vocabularies; k++) {
         if (only && strcmp(only, vocabularies[k].name) != 0)
             continue;
-        struct vocab *v = vocabularies[k].load(vocabularies[k].name, vocabularies[k].pre);
+        struct vocab *v = vocabularies[k].load(vocabularies[k].file, vocabularies[k].pre);
         for (size_t i = 0; v && i < sizeof kinds / sizeof *kinds; i++) {
             if ((kind && strcmp(kind, kinds[i].name) != 0) || !kinds[i].fill(kinds[i].arg))
                 continue;
