@@ -3,11 +3,11 @@ all: $(OUT)/sluice ## builds build/sluice
 run: all ## serves the guide model on http://127.0.0.1:8000 with a demo account
 	@$(OUT)/sluice serve --demo
 test: packages packages-test packages-page ## every test: tidy, unit, kernels, HTTP, clients, page, crash, guide
-	@tests/suites.sh tidy docs unit check net hub api operate crash guide
+	@tests/suites.sh tidy docs unit check programs net+crash hub+operate api guide
 check: $(OUT)/check ## every kernel at every level against scalar
 	@$(OUT)/check
 asan: packages packages-test ## unit and API suites under AddressSanitizer and UndefinedBehaviorSanitizer
-	@tests/suites.sh asan-unit asan-check asan-hub asan-api asan-operate
+	@tests/suites.sh asan-unit asan-check asan-programs asan-hub+asan-operate asan-api
 tsan: packages ## scheduler, ledger and server suites under ThreadSanitizer
 	@tests/suites.sh tsan-unit
 fuzz: packages-fuzz ## every fuzz target for FUZZ_SECONDS (10)

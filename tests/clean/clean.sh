@@ -72,11 +72,16 @@ count() { # NAME STATUS
 }
 
 suites=${*:-bookworm trixie}
+declare -A made # process by suite: a folder is made while what stands before it is tested
+trap 'for suite in $suites; do unmount "$work/$suite"; done' EXIT
+for suite in $suites; do
+    make_root "$suite" "$work/$suite" &
+    made[$suite]=$!
+done
 for suite in $suites; do
     root=$work/$suite
     echo "test-clean: $suite"
-    trap 'unmount "$root"' EXIT
-    if ! make_root "$suite" "$root"; then
+    if ! wait "${made[$suite]}"; then
         unmount "$root"
         if [ "$suite" = trixie ]; then echo "  $suite cannot be made here; bookworm is what counts"; else count "$suite: debootstrap" 1; fi
         continue
