@@ -26,6 +26,7 @@ enum title_state { TITLE_COLD, TITLE_WANTED, TITLE_LOADING, TITLE_READY, TITLE_U
 struct title { /* one name */
     struct backend_model  pub; /* the first member */
     char                **paths; /* n_paths files; none: bytes */
+    int                  *holds; /* while the files are open, n_paths descriptors that keep `sluice rm` from them */
     size_t                n_paths;
     const void           *bytes;
     size_t                n_bytes;

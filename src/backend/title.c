@@ -2,7 +2,13 @@
 #include "backend/local_int.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum { HOLD_TRIES = 500, HOLD_PAUSE_MS = 2 };
 
 static bool paths_copy(struct title *t, const char *const *paths, size_t n)
 {
@@ -54,17 +60,51 @@ static int measure(const struct title *t, uint64_t rows, uint64_t *need, uint32_
     return ok ? 0 : err_set(e, ERR_FORMAT, "backend: the sizes in the file of the model cannot be; download it again");
 }
 
+static void holds_close(struct title *t)
+{
+    for (size_t i = 0; t->holds && i < t->n_paths; i++)
+        if (t->holds[i] >= 0)
+            close(t->holds[i]);
+    mem_free(t->holds);
+    t->holds = NULL;
+}
+
+/* A shared lock on each file while it is open: hub_remove asks for an exclusive one, for a moment, and leaves what it does not get. */
+static int holds_open(struct title *t, struct err *e)
+{
+    if (!(t->holds = mem_array(t->n_paths, sizeof *t->holds)))
+        return err_set(e, ERR_NO_MEMORY, "backend: no memory to open a model");
+    for (size_t i = 0; i < t->n_paths; i++)
+        t->holds[i] = -1;
+    for (size_t i = 0; i < t->n_paths; i++) {
+        t->holds[i] = open(t->paths[i], O_RDONLY | O_CLOEXEC);
+        int tries = 0;
+        while (t->holds[i] >= 0 && flock(t->holds[i], LOCK_SH | LOCK_NB) != 0) {
+            if (errno != EINTR && (errno != EWOULDBLOCK || ++tries == HOLD_TRIES))
+                return err_set(e, ERR_IO, "backend: lock %s: %s", t->paths[i], strerror(errno));
+            clock_sleep_ms(HOLD_PAUSE_MS);
+        }
+    } /* what cannot be opened, the reader of the file says */
+    return 0;
+}
+
+static int open_files(struct title *t, struct err *e)
+{
+    int rc = holds_open(t, e);
+    return rc ? rc : modelfile_open_parts(&t->file, (const char *const *)t->paths, t->n_paths, e);
+}
+
 int title_open(struct title *t, uint64_t rows, uint64_t *need, uint32_t *n_ctx, struct err *e)
 {
     int rc = 0;
     if (!t->file)
-        rc = t->n_paths ? modelfile_open_parts(&t->file, (const char *const *)t->paths, t->n_paths, e)
-                        : gguf_parse(&t->file, t->bytes, t->n_bytes, e);
+        rc = t->n_paths ? open_files(t, e) : gguf_parse(&t->file, t->bytes, t->n_bytes, e);
     if (rc >= 0)
         rc = measure(t, rows, need, n_ctx, e);
     if (rc < 0) {
         modelfile_close(t->file);
         t->file = NULL;
+        holds_close(t);
         return err_wrap(e, "model %s", t->pub.alias);
     }
     return 0;
@@ -117,6 +157,7 @@ void title_unload(struct title *t, struct engine *g)
     template_free(t->tmpl);
     vocab_free(t->vocab);
     modelfile_close(t->file);
+    holds_close(t);
     t->served = NULL, t->model = NULL, t->tmpl = NULL, t->vocab = NULL, t->file = NULL;
     t->pub.vocab = NULL, t->pub.tmpl = NULL;
 }

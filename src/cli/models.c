@@ -15,22 +15,23 @@
 
 typedef int (*add_fn)(struct backend_local *b, const struct backend_source *s, struct err *e);
 
-/* *m keeps the model's files from `sluice rm` until hub_model_close. */
-static int add_ref(struct backend_local *b, const struct store *s, const struct ref *r, add_fn add, struct hub_model *m, struct err *e)
+static int add_ref(struct backend_local *b, const struct store *s, const struct ref *r, add_fn add, struct err *e)
 {
     char source[3 * REF_FIELD_MAX + 8];
-    int rc = hub_model_open(m, s, str_of(r->name), e);
+    struct hub_model m;
+    int rc = hub_model_open(&m, s, str_of(r->name), e);
     if (rc < 0)
         return rc;
-    const struct ref *found = &m->ref;
-    if ((rc = hub_model_hold(m, s, e)) >= 0) {
-        str_fmt(source, sizeof source, "%s%s%s:%s", found->repository, *found->revision ? "@" : "", found->revision, found->file);
-        struct backend_source q = {.alias = found->name, .source = source, .digest = found->digest, .created_us = found->created_us,
-                                   .parts = (const char *const *)m->path, .n_parts = m->n};
-        rc = add(b, &q, e);
-    }
-    if (rc < 0)
-        hub_model_close(m);
+    const struct ref *found = &m.ref;
+    str_fmt(source, sizeof source, "%s%s%s:%s", found->repository, *found->revision ? "@" : "", found->revision, found->file);
+    struct backend_source q = {.alias = found->name,
+                               .source = source,
+                               .digest = found->digest,
+                               .created_us = found->created_us,
+                               .parts = (const char *const *)m.path,
+                               .n_parts = m.n};
+    rc = add(b, &q, e);
+    hub_model_close(&m);
     return rc;
 }
 
@@ -64,9 +65,7 @@ static int load_one(struct backend_local *b, const char *dir, const char *only, 
     for (size_t i = 0; rc >= 0 && i < n && !found; i++)
         if (!only || str_eqz(str_of(only), refs[i].name)) {
             found = true;
-            struct hub_model m;
-            if ((rc = add_ref(b, s, &refs[i], backend_local_add, &m, e)) >= 0)
-                hub_model_keep(&m);
+            rc = add_ref(b, s, &refs[i], backend_local_add, e);
         }
     if (rc >= 0 && !found && (!only || str_eqz(str_of(only), GUIDE_NAME)))
         rc = add_guide(b, backend_local_add, e);
@@ -119,10 +118,6 @@ struct models_watch {
     void *post_ctx;
     void (*on_new)(void *arg, const char *alias);
     void *arg;
-    struct held {
-        struct hub_model m;
-        struct held *next;
-    } * held; /* of what is offered; owner's thread */
     char refs[PATH_LEN];
     int inotify, quit;
     struct timespec changed; /* of the folder, at the last listing */
@@ -143,38 +138,10 @@ static const struct ref *ref_of(const struct listing *l, const char *alias)
     return NULL;
 }
 
-static int offer_ref(struct models_watch *w, const struct ref *r, struct err *e)
-{
-    struct held *h = mem_new(sizeof *h);
-    if (!h)
-        return err_set(e, ERR_NO_MEMORY, "no memory to offer a model");
-    int rc = add_ref(w->local, w->store, r, backend_local_offer, &h->m, e);
-    if (rc < 0) {
-        mem_free(h);
-        return rc;
-    }
-    h->next = w->held;
-    w->held = h;
-    return rc;
-}
-
-static void let_go(struct models_watch *w, const char *alias /* NULL: all */)
-{
-    for (struct held **at = &w->held, *h; (h = *at);) {
-        if (alias && strcmp(h->m.ref.name, alias) != 0) {
-            at = &h->next;
-            continue;
-        }
-        *at = h->next;
-        hub_model_close(&h->m);
-        mem_free(h);
-    }
-}
-
 static void offer(struct models_watch *w, const struct ref *r)
 {
     struct err e = {0};
-    int rc = r ? offer_ref(w, r, &e) : add_guide(w->local, backend_local_offer, &e);
+    int rc = r ? add_ref(w->local, w->store, r, backend_local_offer, &e) : add_guide(w->local, backend_local_offer, &e);
     if (rc < 0)
         log_line(LOG_ERROR, "model", "%s is not served: %s", r ? r->name : GUIDE_NAME, e.msg);
     else
@@ -193,10 +160,8 @@ static void apply(void *arg)
         bool built_in = !r && strcmp(m->alias, GUIDE_NAME) == 0 && str_starts(str_of(m->source), "built-in@");
         if (built_in || (r && memcmp(&r->digest, &m->digest, sizeof r->digest) == 0))
             i++;
-        else {
-            let_go(l->w, m->alias);
+        else
             backend_local_withdraw(l->w->local, str_of(m->alias));
-        }
     }
     for (size_t i = 0; i < l->n; i++)
         if (!b.model_find(b.self, str_of(l->refs[i].name)))
@@ -302,7 +267,6 @@ void models_watch_free(struct models_watch *w)
     if (!w)
         return;
     models_watch_stop(w);
-    let_go(w, NULL);
     if (w->inotify >= 0)
         close(w->inotify);
     if (w->quit >= 0)

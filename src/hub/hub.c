@@ -158,39 +158,10 @@ int hub_model_open(struct hub_model *out, const struct store *s, struct str name
 
 void hub_model_close(struct hub_model *m)
 {
-    for (size_t i = 0; i < m->n; i++) {
+    for (size_t i = 0; i < m->n; i++)
         mem_free(m->path[i]);
-        if (m->hold && m->hold[i] >= 0)
-            close(m->hold[i]);
-    }
     mem_free(m->path);
-    mem_free(m->hold);
     *m = (struct hub_model){0};
-}
-
-int hub_model_hold(struct hub_model *m, const struct store *s, struct err *e)
-{
-    struct ref_part *parts;
-    struct ref ref;
-    size_t n;
-    int rc = ref_parts(s, str_of(m->ref.name), &ref, &parts, &n, e);
-    if (!rc && (n != m->n || memcmp(&ref.digest, &m->ref.digest, sizeof ref.digest)))
-        rc = err_set(e, ERR_CONFLICT, "hub: %s was replaced a moment ago; try again", m->ref.name);
-    if (!rc && !(m->hold = mem_array(n, sizeof *m->hold)))
-        rc = err_set(e, ERR_NO_MEMORY, "hub: no memory to hold a model");
-    for (size_t i = 0; m->hold && i < n; i++)
-        m->hold[i] = -1;
-    for (size_t i = 0; i < n && !rc; i++)
-        rc = store_hold(s, &parts[i].digest, &m->hold[i], e);
-    mem_free(parts);
-    return rc;
-}
-
-void hub_model_keep(struct hub_model *m)
-{
-    for (size_t i = 0; m->hold && i < m->n; i++)
-        m->hold[i] = -1;
-    hub_model_close(m);
 }
 
 static int remove_locked(struct store *s, struct str name, bool force, uint64_t *freed, struct err *e)

@@ -21,18 +21,13 @@ struct hub_model {
     struct ref ref;
     size_t     n;
     char     **path;
-    int       *hold; /* descriptors that keep the blobs from hub_remove, n of them; see hub_model_hold */
 };
 int  hub_model_open(struct hub_model *out, const struct store *s, struct str name, struct err *e) MUST_USE;
 void hub_model_close(struct hub_model *m);
-/* Keeps the blobs from being removed until hub_model_close or the end of the process: for who serves them. */
-int hub_model_hold(struct hub_model *m, const struct store *s, struct err *e) MUST_USE;
 
-/* hub_model_close, but what hub_model_hold took stays until the process ends. */
-void hub_model_keep(struct hub_model *m);
-
-/* Takes the name away, and its blobs when no other name leads to them. freed: bytes of removed blobs. ERR_NO_MODEL; ERR_CONFLICT while a server
- * holds the model, unless force: then the server sees the name go, and what it has mapped stays until it lets go. */
+/* Takes the name away, and its blobs when no other name leads to them. freed: bytes of removed blobs. ERR_NO_MODEL; ERR_CONFLICT while a
+ * process has the model loaded (it holds a shared flock on each blob), unless force: then the server sees the name go, and what it has mapped
+ * stays until it lets go. */
 int hub_remove(struct store *s, struct str name, bool force, uint64_t *freed, struct err *e) MUST_USE;
 /* Sets a ref under the store's lock after the rule of hub_add about aliases (and a pull moves its own repository's name on); r->created_us stays
  * when the content stays. The parts of a split model are checked together first. *was_new may be NULL. */

@@ -304,26 +304,14 @@ void store_unlock(int fd)
     close(fd);
 }
 
-int store_hold(const struct store *s, const struct sha256 *digest, int *fd, struct err *e)
-{
-    char path[STORE_PATH_MAX];
-    int rc = store_path(s, digest, path, e);
-    if (!rc && (*fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
-        rc = fail(e, "open", path);
-    if (!rc && flock(*fd, LOCK_SH | LOCK_NB) != 0) {
-        rc = fail(e, "lock", path);
-        close(*fd);
-    }
-    return rc;
-}
-
 int store_idle(const struct store *s, const struct sha256 *digest, struct err *e)
 {
     char path[STORE_PATH_MAX];
     blob_path(s, digest, path);
     int rc = 0, fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0)
-        rc = err_set(e, ERR_CONFLICT, "hub: the model is being served; stop that server first, or use --force");
+        rc = err_set(e, ERR_CONFLICT,
+                     "hub: the model is being served: a server has it loaded; stop that server, or wait until it unloads the model, or use --force");
     if (fd >= 0)
         close(fd);
     return rc;

@@ -57,5 +57,3 @@ int store_old_blobs(const struct store *s, uint32_t days, struct ref_part **out,
  * store_unlock closes fd. */
 int  store_lock(const struct store *s, bool exclusive, int *fd, struct err *e) MUST_USE;
 void store_unlock(int fd);
-/* Keeps a blob from being removed until fd is closed: who serves a model holds its blobs. */
-int store_hold(const struct store *s, const struct sha256 *digest, int *fd, struct err *e) MUST_USE;

@@ -734,18 +734,23 @@ def what_is_served_is_not_removed(s):
     b = Box(s)
     b.pull()
     b.pull(REPO, "--name", "twin")
+    b.hub.repos["org/other-GGUF"] = {"other-Q8_0.gguf": Content(sized(len(GUIDE) + 4096))}
+    b.pull("org/other-GGUF")
     log = open(os.path.join(b.data, "log"), "w+")
-    p = subprocess.Popen(b.command("serve", "--demo", "--listen", "127.0.0.1:0"), env=b.env, stdout=log, stderr=log)
+    p = subprocess.Popen(b.command("serve", "--demo", "--listen", "127.0.0.1:0", "--preload", REPO), env=b.env, stdout=log, stderr=log)
     s.callback(p.wait)
     s.callback(p.terminate)
     admin = os.path.join(b.data, "d", "admin.sock")
     for _ in range(600):
-        if os.path.exists(admin) and "curl" in open(log.name).read():
+        told = open(log.name).read()
+        if os.path.exists(admin) and "curl" in told and f"name={REPO} ms=" in told:
             break
         assert p.poll() is None, open(log.name).read()
         time.sleep(0.05)
     assert "is being served" in b.run("rm", REPO, code=6).stderr
-    same(len(b.refs()), 2)
+    same(len(b.refs()), 3)
+    b.run("rm", "org/other-GGUF", code=0)  # offered, but not loaded: nobody needs the file
+    same([len(b.refs()), len(b.blobs())], [2, 1])
     b.run("rm", REPO, "--force", code=0)
     same([len(b.refs()), len(b.blobs())], [1, 1])
     p.terminate()

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -277,9 +278,11 @@ TEST(a_removed_name_frees_what_no_other_leads_to)
     CHECK(!hub_remove(s, STR("a"), false, &freed, &e) && freed == 0 && count_files(in_tmp("hub/blobs/sha256")) == 1);
     CHECK(hub_remove(s, STR("a"), false, &freed, &e) == -ERR_NO_MODEL);
     /* Held: not without force, and nothing has changed then. */
-    CHECK(!hub_model_open(&m, s, STR("b"), &e) && !hub_model_hold(&m, s, &e));
+    int held;
+    CHECK(!hub_model_open(&m, s, STR("b"), &e) && (held = open(m.path[0], O_RDONLY)) >= 0 && flock(held, LOCK_SH) == 0);
     CHECK(hub_remove(s, STR("b"), false, &freed, &e) == -ERR_CONFLICT && !ref_get(s, STR("b"), &one, &e));
     CHECK(!hub_remove(s, STR("b"), true, &freed, &e) && freed == one.size && count_files(in_tmp("hub/blobs/sha256")) == 0);
+    close(held);
     hub_model_close(&m);
     /* A name that moves on frees what it meant. */
     CHECK(!hub_add(s, in_tmp("one.gguf"), STR("a"), false, NULL, NULL, NULL, &e) &&
