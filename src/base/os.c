@@ -20,10 +20,32 @@ static int fail(struct err *e, const char *what, const char *path)
     return err_set(e, why == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s %s: %s", what, path, strerror(why));
 }
 
-int os_map_open(struct os_map *out, const char *path, struct err *e)
+/* n bytes of fd at a multiple of 2 MiB: more is reserved, and what lies beside it given back. */
+static void *map_large(int fd, size_t n)
+{
+    const size_t large = 2 << 20;
+    size_t all;
+    uint8_t *p = ck_add(n, large, &all) ? mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
+    if (p == MAP_FAILED)
+        return p;
+    size_t before = (large - (uintptr_t)p % large) % large;
+    uint8_t *at = mmap(p + before, n, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0), *end = p + before + (n + 4095) / 4096 * 4096;
+    if (at == MAP_FAILED) {
+        munmap(p, all);
+        return at;
+    }
+    if (before)
+        munmap(p, before);
+    if (end < p + all)
+        munmap(end, (size_t)(p + all - end));
+    (void)madvise(at, n, MADV_HUGEPAGE); /* advice: no loss when the kernel declines */
+    return at;
+}
+
+static int map_file(struct os_map *out, const char *path, bool large, struct err *e)
 {
     struct stat st;
-    int         fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return fail(e, "open", path);
     int rc = 0;
@@ -33,7 +55,7 @@ int os_map_open(struct os_map *out, const char *path, struct err *e)
     else if (!S_ISREG(st.st_mode))
         rc = err_set(e, ERR_IO, "open %s: not a regular file", path);
     else if (st.st_size > 0) {
-        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+        void *p = large ? map_large(fd, (size_t)st.st_size) : mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
         if (p == MAP_FAILED)
             rc = fail(e, "map", path);
         else
@@ -41,6 +63,23 @@ int os_map_open(struct os_map *out, const char *path, struct err *e)
     }
     close(fd);
     return rc;
+}
+
+int os_map_open(struct os_map *out, const char *path, struct err *e)
+{
+    return map_file(out, path, false, e);
+}
+
+int os_map_large(struct os_map *out, const char *path, struct err *e)
+{
+    return map_file(out, path, true, e);
+}
+
+void os_map_drop(const void *p, size_t n)
+{
+    const uintptr_t page = 4096, from = ((uintptr_t)p + page - 1) / page * page, end = ((uintptr_t)p + n) / page * page;
+    if (end > from)
+        (void)madvise((void *)from, end - from, MADV_DONTNEED); /* a file's pages: nothing is lost */
 }
 
 void os_map_close(struct os_map *m)
@@ -55,8 +94,8 @@ int os_read_file(struct buf *out, const char *path, struct err *e)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return fail(e, "open", path);
-    int     rc = 0;
-    char    chunk[16384];
+    int rc = 0;
+    char chunk[16384];
     ssize_t n;
     while ((n = read(fd, chunk, sizeof chunk)) > 0)
         buf_add(out, chunk, (size_t)n);
@@ -85,9 +124,9 @@ static int write_all(int fd, const void *data, size_t n)
 /* Syncs the folder that holds path, so that a rename survives. */
 static int sync_folder(const char *path, struct err *e)
 {
-    char        dir[PATH_MAX];
+    char dir[PATH_MAX];
     const char *slash = strrchr(path, '/');
-    size_t      n = slash ? (size_t)(slash - path) : 0;
+    size_t n = slash ? (size_t)(slash - path) : 0;
     if (n >= sizeof dir)
         return err_set(e, ERR_IO, "path too long: %s", path);
     memcpy(dir, n ? path : ".", n ? n : 1);
@@ -124,7 +163,7 @@ static int open_aside(int *fd, char aside[PATH_MAX], const char *path, mode_t mo
 int os_write_file(const char *path, const void *p, size_t n, mode_t mode, struct err *e)
 {
     char aside[PATH_MAX];
-    int  fd, rc = open_aside(&fd, aside, path, mode, e);
+    int fd, rc = open_aside(&fd, aside, path, mode, e);
     return rc ? rc : finish_aside(fd, write_all(fd, p, n) == 0, aside, path, e);
 }
 
@@ -132,7 +171,7 @@ static bool copy_bytes(int from, int to)
 {
     if (ioctl(to, FICLONE, from) == 0)
         return true;
-    char   *chunk = mem_new(1 << 20);
+    char *chunk = mem_new(1 << 20);
     ssize_t n = -1;
     while (chunk && (n = read(from, chunk, 1 << 20)) > 0)
         if (write_all(to, chunk, (size_t)n) != 0) {
@@ -146,7 +185,7 @@ static bool copy_bytes(int from, int to)
 int os_copy_file(const char *from, const char *to, mode_t mode, struct err *e)
 {
     char aside[PATH_MAX];
-    int  in = open(from, O_RDONLY | O_CLOEXEC), fd;
+    int in = open(from, O_RDONLY | O_CLOEXEC), fd;
     if (in < 0)
         return fail(e, "open", from);
     int rc = open_aside(&fd, aside, to, mode, e);
@@ -158,7 +197,7 @@ int os_copy_file(const char *from, const char *to, mode_t mode, struct err *e)
 
 int os_mkdirs(const char *path, mode_t mode, struct err *e)
 {
-    char   p[PATH_MAX];
+    char p[PATH_MAX];
     size_t n = strlen(path);
     if (n == 0 || n >= sizeof p)
         return err_set(e, ERR_IO, "folder name empty or too long: %s", path);
@@ -185,7 +224,7 @@ static int remove_in(int dir, const char *name, int depth)
         return errno == ENOENT ? 0 : -1;
     if (!S_ISDIR(st.st_mode) || depth == 0)
         return unlinkat(dir, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
-    int  fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), rc = 0;
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), rc = 0;
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     if (!d) {
         if (fd >= 0)
@@ -199,7 +238,10 @@ static int remove_in(int dir, const char *name, int depth)
     return rc == 0 ? unlinkat(dir, name, AT_REMOVEDIR) : rc;
 }
 
-int os_remove_tree(const char *path, struct err *e) { return remove_in(AT_FDCWD, path, 16) == 0 ? 0 : fail(e, "remove", path); }
+int os_remove_tree(const char *path, struct err *e)
+{
+    return remove_in(AT_FDCWD, path, 16) == 0 ? 0 : fail(e, "remove", path);
+}
 
 int os_rename_folder(const char *from, const char *to, struct err *e)
 {
@@ -208,7 +250,10 @@ int os_rename_folder(const char *from, const char *to, struct err *e)
     return sync_folder(to, e);
 }
 
-bool os_exists(const char *path) { return access(path, F_OK) == 0; }
+bool os_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
 
 int os_lock_file(int *fd, const char *path, struct err *e)
 {
@@ -276,18 +321,18 @@ static uint64_t cgroup_least(char *dir, size_t top, const char *file)
 /* /proc/self/cgroup has "0::/path" (version 2), or "7:memory:/path" (version 1). */
 uint64_t os_cgroup_memory(const char *root)
 {
-    char       path[PATH_MAX];
+    char path[PATH_MAX];
     struct buf b;
-    uint64_t   least = UINT64_MAX;
+    uint64_t least = UINT64_MAX;
     buf_init(&b, 1 << 16);
     if (str_fmt(path, sizeof path, "%s/proc/self/cgroup", root) && os_read_file(&b, path, NULL) == 0)
         for (struct str rest = {b.data, b.len}; rest.n;) {
             struct str line = str_split(&rest, '\n'), id = str_split(&line, ':'), kind = str_split(&line, ':');
-            bool       v1 = str_eqz(kind, "memory");
+            bool v1 = str_eqz(kind, "memory");
             if (!v1 && !(str_eqz(id, "0") && kind.n == 0))
                 continue;
             const char *mount = v1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup";
-            size_t      top = strlen(root) + strlen(mount);
+            size_t top = strlen(root) + strlen(mount);
             while (line.n && line.p[line.n - 1] == '/')
                 line.n--;
             if (!str_fmt(path, sizeof path, "%s%s%.*s", root, mount, (int)line.n, line.n ? line.p : ""))

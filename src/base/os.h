@@ -9,6 +9,9 @@ struct os_map {
     size_t         n;
 };
 int  os_map_open(struct os_map *out, const char *path, struct err *e) MUST_USE; /* read-only */
+/* The same at an address where the kernel can use large pages, which is asked to. */
+int  os_map_large(struct os_map *out, const char *path, struct err *e) MUST_USE;
+void os_map_drop(const void *p, size_t n); /* whole pages of these bytes of a map leave the process until they are read again */
 void os_map_close(struct os_map *m);
 int  os_read_file(struct buf *out, const char *path, struct err *e) MUST_USE; /* up to out->max */
 int  os_write_file(const char *path, const void *p, size_t n, mode_t mode, struct err *e) MUST_USE;

@@ -29,6 +29,7 @@ struct weight;
 int  weight_new(struct weight **out, struct device *d, uint32_t type, uint32_t n_out, uint32_t n_in, const void *data, struct err *e) MUST_USE;
 void weight_free(struct weight *w);
 bool weight_owns_data(const struct weight *w);
+uint64_t weight_packed_bytes(const struct weight *w); /* 0: not packed */
 uint32_t weight_out(const struct weight *w);
 uint32_t weight_in(const struct weight *w);
 

@@ -36,9 +36,15 @@ struct weight {
     uint32_t type, n_out, n_in;
     const void *data;  /* panels, or the caller's rows */
     size_t bytes;      /* of one panel, or of one row */
-    struct slab *slab; /* NULL: the caller's data */
+    struct slab *slab;     /* of its panels, or NULL ... */
+    struct packed *kept;   /* ... or the file that has them, or NULL: the caller's data */
 };
-static inline bool weight_is_packed(const struct weight *w) { return w->slab != NULL; }
+static inline bool weight_is_packed(const struct weight *w) { return w->slab || w->kept; }
+size_t weight_panel_bytes(const struct weight *w); /* of all panels of a packed one */
+
+/* packed.c: the panels of matrix id, of so many bytes, which then keep p mapped; NULL: it has none for w. */
+struct packed;
+const void *packed_take(struct packed *p, uint64_t id, const struct weight *w, size_t bytes);
 
 /* Memory for packed weights, in large pages; 64-byte aligned. The slab is given back when its last piece is. */
 void *slab_get(struct device *d, struct slab **from, size_t n);

@@ -1,5 +1,6 @@
 /* Weights: quantised matrices are packed into panels (kernel/panel.h draws them); float matrices stay where the file is mapped. */
 #include "device/device_int.h"
+#include "device/packed.h"
 #include "base/mem.h"
 #include <string.h>
 
@@ -28,12 +29,22 @@ static void pack_share(void *arg, int worker, int n_workers)
     }
 }
 
-/* Packs w from the file's rows into a slab. */
-static int pack(struct weight *w, const void *data, struct err *e)
+size_t weight_panel_bytes(const struct weight *w)
+{
+    return ((size_t)w->n_out + KERNEL_PANEL - 1) / KERNEL_PANEL * w->bytes;
+}
+
+/* Takes w's panels from the file that keeps them, or packs the rows into a slab. */
+static int pack(struct weight *w, struct packed *kept, uint64_t id, const void *data, struct err *e)
 {
     w->bytes = kernel_panel(quant_info(w->type)->form, w->n_in).bytes;
     size_t panels = ((size_t)w->n_out + KERNEL_PANEL - 1) / KERNEL_PANEL, bytes;
-    void  *to = ck_mul(panels, w->bytes, &bytes) ? slab_get(w->device, &w->slab, bytes) : NULL;
+    bool ok = ck_mul(panels, w->bytes, &bytes);
+    if (ok && kept && (w->data = packed_take(kept, id, w, bytes))) {
+        w->kept = kept;
+        return 0;
+    }
+    void  *to = ok ? slab_get(w->device, &w->slab, bytes) : NULL;
     if (!to)
         return err_set(e, ERR_NO_MEMORY, "device: no memory to pack a weight of %u x %u; close another model", w->n_out, w->n_in);
     struct pack p = {w, to, data};
@@ -43,6 +54,12 @@ static int pack(struct weight *w, const void *data, struct err *e)
 }
 
 int weight_new(struct weight **out, struct device *d, uint32_t type, uint32_t n_out, uint32_t n_in, const void *data, struct err *e)
+{
+    return packed_weight(out, d, NULL, 0, type, n_out, n_in, data, e);
+}
+
+int packed_weight(struct weight **out, struct device *d, struct packed *kept, uint64_t id, uint32_t type, uint32_t n_out, uint32_t n_in,
+                  const void *data, struct err *e)
 {
     const struct quant_info *q = quant_info(type);
     if (!q)
@@ -55,7 +72,7 @@ int weight_new(struct weight **out, struct device *d, uint32_t type, uint32_t n_
     if (!w)
         return err_set(e, ERR_NO_MEMORY, "device: no memory for a weight");
     *w = (struct weight){.device = d, .type = type, .n_out = n_out, .n_in = n_in, .data = data, .bytes = (size_t)n_in * q->bytes};
-    if (q->split && pack(w, data, e) < 0) {
+    if (q->split && pack(w, kept, id, data, e) < 0) {
         int rc = -(int)ERR_NO_MEMORY;
         mem_free(w);
         return rc;
@@ -70,10 +87,12 @@ void weight_free(struct weight *w)
         return;
     if (w->slab)
         slab_put(w->device, w->slab);
+    packed_close(w->kept);
     mem_free(w);
 }
 
-bool     weight_owns_data(const struct weight *w) { return w->slab != NULL; }
+bool     weight_owns_data(const struct weight *w) { return weight_is_packed(w); }
+uint64_t weight_packed_bytes(const struct weight *w) { return weight_is_packed(w) ? weight_panel_bytes(w) : 0; }
 uint32_t weight_out(const struct weight *w) { return w->n_out; }
 uint32_t weight_in(const struct weight *w) { return w->n_in; }
 

@@ -14,26 +14,26 @@ struct shown shown_of(struct str s)
 
 size_t meta_type_size(uint32_t type)
 {
-    static const uint8_t size[] = {[META_U8] = 1,  [META_I8] = 1,  [META_U16] = 2,  [META_I16] = 2, [META_U32] = 4, [META_I32] = 4,
+    static const uint8_t size[] = {[META_U8] = 1,  [META_I8] = 1,   [META_U16] = 2, [META_I16] = 2, [META_U32] = 4, [META_I32] = 4,
                                    [META_F32] = 4, [META_BOOL] = 1, [META_U64] = 8, [META_I64] = 8, [META_F64] = 8};
     return type < sizeof size ? size[type] : 0;
 }
 
 static const char *type_name(enum meta_type t)
 {
-    static const char *const name[] = {"u8",   "i8",     "u16",      "i16", "u32", "i32", "f32", "bool", "a string", "an array", "u64", "i64", "f64"};
+    static const char *const name[] = {"u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "a string", "an array", "u64", "i64", "f64"};
     return (size_t)t < sizeof name / sizeof *name ? name[t] : "unknown";
 }
 
 /* ggml's tensor types, with the layout of a block: what a file may hold, whether or not this build computes with it. */
 static const struct tensor_type types[] = {
-    {"F32", 0, 1, 4},         {"F16", 1, 1, 2},         {"Q4_0", 2, 32, 18},     {"Q4_1", 3, 32, 20},     {"Q5_0", 6, 32, 22},
-    {"Q5_1", 7, 32, 24},      {"Q8_0", 8, 32, 34},      {"Q8_1", 9, 32, 36},     {"Q2_K", 10, 256, 84},   {"Q3_K", 11, 256, 110},
-    {"Q4_K", 12, 256, 144},   {"Q5_K", 13, 256, 176},   {"Q6_K", 14, 256, 210},  {"Q8_K", 15, 256, 292},  {"IQ2_XXS", 16, 256, 66},
-    {"IQ2_XS", 17, 256, 74},  {"IQ3_XXS", 18, 256, 98}, {"IQ1_S", 19, 256, 50},  {"IQ4_NL", 20, 32, 18},  {"IQ3_S", 21, 256, 110},
-    {"IQ2_S", 22, 256, 82},   {"IQ4_XS", 23, 256, 136}, {"I8", 24, 1, 1},        {"I16", 25, 1, 2},       {"I32", 26, 1, 4},
-    {"I64", 27, 1, 8},        {"F64", 28, 1, 8},        {"IQ1_M", 29, 256, 56},  {"BF16", 30, 1, 2},      {"TQ1_0", 34, 256, 54},
-    {"TQ2_0", 35, 256, 66},   {"MXFP4", 39, 32, 17},
+    {"F32", 0, 1, 4},        {"F16", 1, 1, 2},         {"Q4_0", 2, 32, 18},    {"Q4_1", 3, 32, 20},    {"Q5_0", 6, 32, 22},
+    {"Q5_1", 7, 32, 24},     {"Q8_0", 8, 32, 34},      {"Q8_1", 9, 32, 36},    {"Q2_K", 10, 256, 84},  {"Q3_K", 11, 256, 110},
+    {"Q4_K", 12, 256, 144},  {"Q5_K", 13, 256, 176},   {"Q6_K", 14, 256, 210}, {"Q8_K", 15, 256, 292}, {"IQ2_XXS", 16, 256, 66},
+    {"IQ2_XS", 17, 256, 74}, {"IQ3_XXS", 18, 256, 98}, {"IQ1_S", 19, 256, 50}, {"IQ4_NL", 20, 32, 18}, {"IQ3_S", 21, 256, 110},
+    {"IQ2_S", 22, 256, 82},  {"IQ4_XS", 23, 256, 136}, {"I8", 24, 1, 1},       {"I16", 25, 1, 2},      {"I32", 26, 1, 4},
+    {"I64", 27, 1, 8},       {"F64", 28, 1, 8},        {"IQ1_M", 29, 256, 56}, {"BF16", 30, 1, 2},     {"TQ1_0", 34, 256, 54},
+    {"TQ2_0", 35, 256, 66},  {"MXFP4", 39, 32, 17},
 };
 
 const struct tensor_type *tensor_type(uint32_t id)
@@ -83,7 +83,15 @@ const struct meta *modelfile_meta(const struct modelfile *f, const char *key)
 /* A number of any integer type at p; u64 past INT64_MAX does not fit. */
 static bool read_i64(enum meta_type t, const uint8_t *p, int64_t *out)
 {
-    union { int8_t i8; uint16_t u16; int16_t i16; uint32_t u32; int32_t i32; uint64_t u64; int64_t i64; } v;
+    union {
+        int8_t i8;
+        uint16_t u16;
+        int16_t i16;
+        uint32_t u32;
+        int32_t i32;
+        uint64_t u64;
+        int64_t i64;
+    } v;
     size_t n = meta_type_size(t);
     if (!n || t == META_F32 || t == META_F64)
         return false;
@@ -209,4 +217,14 @@ int modelfile_str(const struct modelfile *f, const char *key, struct str *out, s
     memcpy(&n, m->data, sizeof n); /* checked against the file by gguf_parse */
     *out = (struct str){(const char *)m->data + sizeof n, (size_t)n};
     return 0;
+}
+
+void modelfile_drop(const struct modelfile *f, const void *p, size_t n)
+{
+    const uint8_t *from = p;
+    for (size_t i = 0; i < (f->parts ? f->n_parts : 1); i++) {
+        const struct modelfile *one = f->parts ? f->parts[i] : f;
+        if (one->map_owned && from >= one->map.p && n <= one->map.n && (size_t)(from - one->map.p) <= one->map.n - n)
+            os_map_drop(from, n);
+    }
 }

@@ -66,6 +66,9 @@ int  gguf_open(struct modelfile **out, const char *path, struct err *e) MUST_USE
 /* Parses bytes that the caller keeps alive (an embedded model, tests); p is aligned to 16 bytes or more, as tensors are read in place. */
 int  gguf_parse(struct modelfile **out, const void *p, size_t n, struct err *e) MUST_USE;
 void modelfile_close(struct modelfile *f);
+/* n bytes at p, a tensor's, are not wanted again soon: a mapped file's pages leave this process (they stay in the page cache, and come back when
+ * they are read). */
+void modelfile_drop(const struct modelfile *f, const void *p, size_t n);
 
 const struct tensor *modelfile_tensor(const struct modelfile *f, const char *name); /* NULL: absent */
 const struct meta   *modelfile_meta(const struct modelfile *f, const char *key);

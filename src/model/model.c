@@ -61,6 +61,12 @@ static int alloc_scratch(struct model *m, struct err *e)
 int model_load(struct model **out, const struct modelfile *f, struct device *d, void (*progress)(void *, uint64_t done, uint64_t total), void *arg,
                struct err *e)
 {
+    return model_load_kept(out, f, d, NULL, progress, arg, e);
+}
+
+int model_load_kept(struct model **out, const struct modelfile *f, struct device *d, struct packed *kept,
+                    void (*progress)(void *, uint64_t done, uint64_t total), void *arg, struct err *e)
+{
     struct loader ld;
     *out = NULL;
     struct model *m = mem_new(sizeof *m);
@@ -71,8 +77,9 @@ int model_load(struct model **out, const struct modelfile *f, struct device *d, 
     if (!rc)
         rc = loader_init(&ld, f, d, e);
     if (!rc) {
-        ld.progress = progress, ld.arg = arg;
+        ld.progress = progress, ld.arg = arg, ld.kept = kept;
         rc = bind_all(&ld, m, e);
+        m->items = ld.items, m->n_items = ld.n_items;
         loader_deinit(&ld);
     }
     if (!rc)
@@ -118,6 +125,7 @@ static void deinit(struct model *m)
     if (m->embd)
         weight_free(m->embd);
     mem_free(m->out_norm);
+    mem_free(m->items);
     rope_deinit(&m->rope);
     if (m->scratch)
         mem_pages_free(m->scratch, m->scratch_bytes);
@@ -129,6 +137,19 @@ void model_free(struct model *m)
         return;
     deinit(m);
     mem_free(m);
+}
+
+int model_keep(const struct model *m, const char *path, uint64_t layout, const uint8_t source[32], bool (*stop)(void *arg), void *arg, struct err *e)
+{
+    return packed_save(path, layout, source, m->items, m->n_items, stop, arg, e);
+}
+
+uint64_t model_packed_bytes(const struct model *m)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < m->n_items; i++)
+        sum += weight_packed_bytes(m->items[i].w);
+    return sum;
 }
 
 const struct model_shape *model_shape(const struct model *m)

@@ -19,6 +19,14 @@ struct model_shape {
 /* f must stay open as long as the model. progress may be NULL. */
 int  model_load(struct model **out, const struct modelfile *f, struct device *d, void (*progress)(void *, uint64_t done, uint64_t total), void *arg,
                 struct err *e) MUST_USE;
+/* The same, with panels that are kept in a file (NULL: none); the model keeps what it needs of it. */
+struct packed;
+int  model_load_kept(struct model **out, const struct modelfile *f, struct device *d, struct packed *kept,
+                     void (*progress)(void *, uint64_t done, uint64_t total), void *arg, struct err *e) MUST_USE;
+/* Writes the model's panels for that (packed_save). */
+int  model_keep(const struct model *m, const char *path, uint64_t layout, const uint8_t source[32], bool (*stop)(void *arg), void *arg,
+                struct err *e) MUST_USE;
+uint64_t model_packed_bytes(const struct model *m); /* of such a file, about; 0: nothing is packed */
 void model_free(struct model *m);
 const struct model_shape *model_shape(const struct model *m);
 /* Reads and checks the shape alone (sluice add, show): nothing is loaded, and no tensor's data is looked at, which may not have come yet (the

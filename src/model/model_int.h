@@ -1,6 +1,7 @@
 /* Inside model/: what a family is made of. A family (arch/NAME.c) says which keys and tensors its files have and composes its step from
  * blocks; everything that two families share stands in blocks.c, rope.c and weights.c. */
 #pragma once
+#include "device/packed.h"
 #include "model/model.h"
 
 enum {
@@ -48,6 +49,8 @@ struct model {
     uint32_t            *kv_heads_before; /* (n_layers + 1) KV heads in the layers before this one */
     struct rope          rope;
     float                q_scale_log; /* Llama 4's temperature: queries * (1 + this * ln(floor(pos / n_ctx_orig) + 1)); 0: none */
+    struct packed_item  *items;      /* (n_items) for model_keep */
+    size_t               n_items;
     void                *scratch;    /* all of the below, for STEP_ROWS_MAX rows */
     size_t               scratch_bytes;
     double *freqs;     /* (rows, n_rot / 2) of sequences with their own; dynamic RoPE only */
@@ -85,6 +88,9 @@ struct loader {
     uint64_t                done, total, n_params;
     void                  (*progress)(void *, uint64_t done, uint64_t total);
     void                   *arg;
+    struct packed          *kept;   /* NULL: none */
+    struct packed_item     *items;  /* (n_items) matrices that were loaded, by their ids */
+    size_t                  n_items, items_max;
     uint64_t                by_type[64]; /* values of each tensor type, to name the most common one */
 };
 int  loader_init(struct loader *ld, const struct modelfile *f, struct device *dev, struct err *e) MUST_USE;

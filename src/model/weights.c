@@ -1,16 +1,22 @@
 /* Tensors by name: present, of the shape that the family needs, of a type that this build computes with; then onto the device. */
 #include "model/model_int.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include <stdio.h>
 #include <string.h>
+
+enum { LOADER_PARTS_MAX = 3 }; /* matrices in one tensor */
 
 int loader_init(struct loader *ld, const struct modelfile *f, struct device *dev, struct err *e)
 {
     *ld = (struct loader){.f = f, .dev = dev};
     ld->used = mem_new(f->n_tensors ? f->n_tensors : 1);
+    if (dev && f->n_tensors <= PACKED_ITEMS_MAX / LOADER_PARTS_MAX)
+        ld->items_max = f->n_tensors * LOADER_PARTS_MAX;
+    ld->items = ld->items_max ? mem_array(ld->items_max, sizeof *ld->items) : NULL;
     for (size_t i = 0; i < f->n_tensors; i++)
         ld->total += f->tensors[i].bytes; /* cannot overflow: they lie side by side in one file */
-    return ld->used ? 0 : err_set(e, ERR_NO_MEMORY, "model: no memory to load %zu tensors", f->n_tensors);
+    return ld->used && (ld->items || !ld->items_max) ? 0 : err_set(e, ERR_NO_MEMORY, "model: no memory to load %zu tensors", f->n_tensors);
 }
 
 void loader_deinit(struct loader *ld)
@@ -63,6 +69,22 @@ static struct tname name_of(const char *tail, int layer)
     return n;
 }
 
+/* Matrix number `part` of a tensor. What was packed is not wanted any more of the file. */
+static int load(struct loader *ld, struct weight **out, const struct tensor *t, const char *name, int part, uint32_t n_out, uint32_t n_in,
+                const void *data, struct err *e)
+{
+    static const uint8_t key[16];
+    uint64_t id = siphash(key, name, strlen(name)) + (uint64_t)part;
+    int rc = packed_weight(out, ld->dev, ld->kept, id, t->type, n_out, n_in, data, e);
+    if (rc)
+        return err_wrap(e, "model: tensor %s", name);
+    if (weight_owns_data(*out))
+        modelfile_drop(ld->f, data, t->bytes / t->ne[1] * n_out);
+    if (ld->n_items < ld->items_max)
+        ld->items[ld->n_items++] = (struct packed_item){id, *out};
+    return 0;
+}
+
 int load_matrix(struct loader *ld, struct weight **out, const char *tail, int layer, uint32_t n_out, uint32_t n_in, enum need need, struct err *e)
 {
     const struct tensor *t;
@@ -70,8 +92,8 @@ int load_matrix(struct loader *ld, struct weight **out, const char *tail, int la
     int rc = find(ld, &t, name.z, n_out, n_in, need, e);
     if (rc || !t || !ld->dev)
         return rc;
-    if ((rc = weight_new(out, ld->dev, t->type, n_out, n_in, t->data, e)))
-        return err_wrap(e, "model: tensor %s", name.z);
+    if ((rc = load(ld, out, t, name.z, 0, n_out, n_in, t->data, e)))
+        return rc;
     told(ld, t);
     return 0;
 }
@@ -88,8 +110,8 @@ int load_stacked(struct loader *ld, const struct part *parts, int n_parts, const
         return rc;
     const char *data = t->data;
     for (int i = 0; i < n_parts; i++) {
-        if ((rc = weight_new(parts[i].out, ld->dev, t->type, parts[i].rows, n_in, data, e)))
-            return err_wrap(e, "model: tensor %s", name.z);
+        if ((rc = load(ld, parts[i].out, t, name.z, i, parts[i].rows, n_in, data, e)))
+            return rc;
         data += t->bytes / rows * parts[i].rows;
     }
     told(ld, t);
