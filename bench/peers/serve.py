@@ -10,11 +10,13 @@ CASE: chats      16 chats of 256 + 128 tokens at Poisson arrivals; with --peer-s
       neighbour  one account asks; then another one has 64 prompts of 2,048 tokens queued: the ratio of the p99 times to first token
 A server is started on a free port of the loopback for each measurement and ended after it; SCRATCH keeps sluice's data folder with the model."""
 import argparse
+import atexit
 import csv
 import datetime
 import io
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -69,6 +71,7 @@ class Server:
             argv = [o.sluice, "serve", "--data", o.data, "--listen", f"127.0.0.1:{port}", "--threads", threads]
         self.log = open(os.path.join(o.folder, "server.log"), "w")
         self.p = subprocess.Popen(argv, stdout=self.log, stderr=self.log)
+        atexit.register(self.p.kill)
         for _ in range(600):
             try:
                 urllib.request.urlopen(self.url + ("/health" if peer else "/healthz"), timeout=2)
@@ -166,7 +169,7 @@ def turns(o, keys):
     rows = load(o, s, keys[0], "--users", "1", "--requests", "1", "--turns", "10", "--prefix", "200", "--prompt", "60", "--output", "60")
     s.end()
     before = 0
-    for r in rows[1:]:
+    for r in rows[1:]:  # the first is of all turns
         record(o, "turns", "sluice", r)
         print(f"{r['what']}: {r['prompt']:.0f} tokens, {r['prompt'] - r['cached']:.0f} computed, {r['prompt'] - before:.0f} new; first token after {r['ttft p50']} ms")
         before = r["prompt"]
@@ -202,6 +205,7 @@ def main():
     p.add_argument("--slots", type=int, default=16)
     p.add_argument("--threads", type=int, default=os.cpu_count())
     o = p.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server stays behind
     os.makedirs(o.folder, exist_ok=True)
     cases[o.case](o, prepare(o))
 

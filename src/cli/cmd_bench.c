@@ -127,6 +127,10 @@ int cmd_bench_model(const struct cli *c, struct err *e)
         (rc = bench_numbers(c, "depth", "0,4096,16384", 0, LENGTH_MAX, depth, &o.n_depth, e)) < 0 ||
         (rc = bench_numbers(c, "streams", "2,4,8,16,32", 1, STREAMS_MAX, streams, &o.n_streams, e)) < 0)
         return rc;
+    const char *kv = args_flag(c, "kv-type");
+    if (kv && kv_type_find(kv) < 0)
+        return err_set(e, ERR_USAGE, "--kv-type %.32s is none of " KV_TYPES, kv);
+    o.kv_type = kv ? (enum kv_type)kv_type_find(kv) : KV_F16;
     o.tokens = (int)tokens, o.rounds = (int)rounds;
     buf_init(&b, 0);
     jw_init(&w, &b);
