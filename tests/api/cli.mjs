@@ -17,7 +17,7 @@ async function fails(args, code, pattern, options) {
   check(pattern.test(r.err), `sluice ${args.join(" ")} says: ${r.err}`);
 }
 const commands = ["serve", "run", "pull", "add", "list", "show", "rm", "probe", "account create", "account list", "key create", "key list", "key rotate", "key revoke", "grant create",
-  "grant list", "price set", "price list", "usage", "doctor", "backup", "restore", "audit", "cpu", "version", "help"];
+  "grant list", "price set", "price list", "usage", "doctor", "backup", "restore", "audit", "bench roofline", "bench model", "bench serve", "cpu", "version", "help"];
 
 test("help lists every command, and each explains itself with an example", async () => {
   const list = await ok(["help"]), page = readFileSync(path.join(root, "docs/using/commands.md"), "utf8");
@@ -27,8 +27,8 @@ test("help lists every command, and each explains itself with an example", async
     check(new RegExp(`example: sluice ${c}`).test(help), `${c} has no example`);
     check(page.includes(`\`sluice ${c}`), `${c} is not in docs/using/commands.md`);
   }
-  for (const [, c] of page.matchAll(/^\| `sluice ([a-z]+(?: (?:create|list|rotate|revoke|set))?)/gm)) check(commands.includes(c), `docs/using/commands.md has ${c}`);
-  for (const [, row, text] of page.matchAll(/^\| `sluice ([a-z]+(?: (?:create|list|rotate|revoke|set))?)([^|]*)\|/gm))
+  for (const [, c] of page.matchAll(/^\| `sluice ([a-z]+(?: (?:create|list|rotate|revoke|set|roofline|model|serve))?)/gm)) check(commands.includes(c), `docs/using/commands.md has ${c}`);
+  for (const [, row, text] of page.matchAll(/^\| `sluice ([a-z]+(?: (?:create|list|rotate|revoke|set|roofline|model|serve))?)([^|]*)\|/gm))
     for (const [flag] of text.matchAll(/--[a-z-]+/g)) check((await ok([...row.split(" "), "--help"])).includes(` ${flag}`), `${row} has no ${flag}`);
   check(/account create[^]*account list/.test(await ok(["account", "--help"])), "a group explains its commands");
 });
@@ -277,6 +277,35 @@ test("a further name for Host", async () => {
 test("cpu and version", async () => {
   check(/^(scalar|avx2|avx512)$/.test((await json(["cpu"])).kernels));
   same(await ok(["version"]), `sluice ${readFileSync(path.join(root, "VERSION"), "utf8").trim()}\n`);
+});
+
+const rows = (text) => {
+  const [head, ...lines] = text.trim().split("\n").map((l) => l.split(","));
+  return lines.map((l) => Object.fromEntries(head.map((h, i) => [h, l[i]])));
+};
+
+test("bench: the machine, a model, a server; what is measured is there, what cannot be is said", async () => {
+  const machine = rows(await ok(["bench", "roofline", "--quick", "--threads", "1", "--csv", "-"]));
+  check(machine.some((r) => r.what === "read" && Number(r.value) > 0) && machine.every((r) => r.threads === "1"), JSON.stringify(machine));
+  const file = path.join(folder(), "rows.csv");
+  await ok(["bench", "model", "guide", "--threads", "1", "--prefill", "16,100000", "--depth", "0", "--streams", "2", "--tokens", "2", "--rounds", "1", "--csv", file]);
+  const model = rows(readFileSync(file, "utf8"));
+  same(model.map((r) => [r.what, r.prompt, r.streams]), [["prefill", "16", "1"], ["prefill", "100000", "1"], ["decode", "", "1"], ["decode", "", "2"]]);
+  check(Number(model[0]["tok/s"]) > 0 && Number(model[0].share) > 0 && model[1]["tok/s"] === "" && /context/.test(model[1].bound), JSON.stringify(model));
+  await fails(["bench", "model", "absent"], 4, /absent/);
+  await fails(["bench", "model", "guide", "--streams", "0"], 2, /--streams 0/);
+  await fails(["bench", "model", "guide", "--kv-type", "q3"], 2, /q3 is none of/);
+  const server = await startDemo();
+  const load = (...args) => ok(["bench", "serve", "--url", server.url, "--key", server.key, "--csv", "-", ...args]);
+  const [chat] = rows(await load("--users", "2", "--requests", "3", "--prompt", "60", "--output", "4"));
+  same([chat.requests, chat.failed], ["3", "0"]);
+  check(Math.abs(Number(chat.prompt) - 60) < 15, `asked for 60 tokens, sent ${chat.prompt}`);
+  const turns = rows(await load("--users", "1", "--requests", "1", "--turns", "3", "--prompt", "70", "--output", "4"));
+  same(turns.map((r) => r.what), ["all turns", "turn 1", "turn 2", "turn 3"]);
+  check(Number(turns[2].cached) >= 64 && Number(turns[3].cached) >= 128, "what was said is found again");
+  await fails(["bench", "serve", "--url", server.url, "--key", "sk-wrong"], 3, /key/);
+  await fails(["bench", "serve", "--url", "http://127.0.0.1:1", "--key", "x"], 5, /127.0.0.1/);
+  await server.stop();
 });
 
 await run();
