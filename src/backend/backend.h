@@ -109,6 +109,8 @@ struct backend_local_opts {
     uint32_t           keep_s;    /* a model is unloaded after so many idle seconds; 0: only when its memory is wanted */
     uint32_t           wait_ms;   /* how long a request waits for its model; 0: a minute */
     uint32_t           patience_ms; /* after so long a wait models in use take no new requests, until there is room; 0: 5 s */
+    bool               no_packed; /* packed weights are neither kept in files nor looked for */
+    uint64_t           packed_min; /* bytes of packed weights that are worth a file; 0: 64 MiB, which are packed in an instant */
     uint32_t           waits_max; /* requests that wait for models; more are refused; 0: 256 */
     void (*post)(void *ctx, void (*fn)(void *), void *arg);
     void *post_ctx;
@@ -124,6 +126,8 @@ struct backend_source { /* a file, or bytes that outlive the backend (the embedd
     const void   *bytes;
     size_t        n_bytes;
     int64_t       created_us;
+    const char   *packed; /* where its packed weights are kept (device/packed.h); NULL: nowhere */
+    struct sha256 packed_key; /* what they are packed from */
 };
 /* Loads it now, on this thread, and keeps it for good: for owners of one model, and tests. Not while others wait. */
 int  backend_local_add(struct backend_local *b, const struct backend_source *s, struct err *e) MUST_USE;

@@ -30,6 +30,9 @@ struct title { /* one name */
     size_t                n_paths;
     const void           *bytes;
     size_t                n_bytes;
+    char                 *packed; /* NULL: not kept */
+    struct sha256         packed_key;
+    bool                  unkept; /* it was packed, and is to be kept when there is nothing else to do */
     struct modelfile     *file;
     struct vocab         *vocab;
     struct chat_template *tmpl;
@@ -54,6 +57,8 @@ struct shelf {
     struct mailbox *box;
     uint64_t        keep_ns, wait_ns, patience_ns;
     uint32_t        waits_max;
+    bool            no_packed;
+    uint64_t        packed_min;
     uint64_t        state_rows; /* logits rows that the engine keeps for a model */
 
     struct mutex    mu;
@@ -85,5 +90,7 @@ int  title_new(struct title **out, const struct backend_source *q, struct err *e
 /* Opens the file, and says what a load will take and the context that the model was made for. */
 int  title_open(struct title *t, uint64_t rows, uint64_t *need, uint32_t *n_ctx, struct err *e) MUST_USE;
 int  title_load(struct title *t, struct device *d, struct engine *g, struct err *e) MUST_USE;
+/* Writes the packed weights of a loaded one aside; stop: see packed_save. */
+void title_keep(struct title *t, struct device *d, bool (*stop)(void *arg), void *arg);
 void title_unload(struct title *t, struct engine *g); /* g NULL: the engine is gone */
 void title_free(struct title *t);

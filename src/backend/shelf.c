@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define RETRY_NS (5 * 1000000000ull) /* a model that did not load is not tried again at once */
+#define PACKED_MIN (64ull << 20)
 enum { WAIT_MS_DEFAULT = 60000, PATIENCE_MS_DEFAULT = 5000, WAITS_DEFAULT = 256, TICK_MS = 100, IDLE_MS = 1000 };
 
 /* ---- who waits; the lock is held ---- */
@@ -260,6 +261,36 @@ static void load_one(struct shelf *s, struct title *t)
     waits_tell(s, t, &(struct err){0});
 }
 
+/* Asked while weights are written: somebody wants the loader for something else. */
+static bool wanted(void *arg)
+{
+    struct shelf *s = arg;
+    mutex_lock(&s->mu);
+    bool is = s->stop || s->n.waiting > 0;
+    for (size_t i = 0; i < s->titles.n && !is; i++) {
+        const struct title *t = s->titles.p[i];
+        is = t->state == TITLE_WANTED || (t->gone && t->state == TITLE_READY && !t->pins);
+    }
+    mutex_unlock(&s->mu);
+    return is;
+}
+
+static bool unkept(const struct title *t)
+{
+    return t->state == TITLE_READY && t->unkept && !t->gone;
+}
+
+/* When there is nothing else to do; on this thread, so that nobody unloads it meanwhile. What is broken off is not tried again until it is loaded. */
+static void keep_one(struct shelf *s, struct title *t)
+{
+    t->unkept = false;
+    if (model_packed_bytes(t->model) < s->packed_min)
+        return;
+    mutex_unlock(&s->mu);
+    title_keep(t, s->device, wanted, s);
+    mutex_lock(&s->mu);
+}
+
 static void want(struct title *t, uint64_t now)
 {
     t->state = TITLE_WANTED;
@@ -325,6 +356,8 @@ static void run(void *arg)
             load_one(s, load);
         else if ((t = oldest(s, unseen)))
             look_at(s, t);
+        else if ((t = oldest(s, unkept)))
+            keep_one(s, t);
         else
             (void)cond_wait_ms(&s->wake, &s->mu, nap(s));
     }
@@ -375,7 +408,10 @@ size_t shelf_count(struct shelf *s)
 int shelf_offer(struct shelf *s, const struct backend_source *q, struct title **out, struct err *e)
 {
     struct title *t;
-    int rc = title_new(&t, q, e);
+    struct backend_source offered = *q;
+    if (s->no_packed)
+        offered.packed = NULL;
+    int rc = title_new(&t, &offered, e);
     if (rc < 0)
         return rc;
     t->seen = out != NULL; /* who loads it at once looks at it himself */
@@ -539,6 +575,8 @@ int shelf_init(struct shelf *s, const struct backend_local_opts *o, struct devic
     s->keep_ns = o->keep_s * 1000000000ull;
     s->wait_ns = (o->wait_ms ? o->wait_ms : WAIT_MS_DEFAULT) * 1000000ull;
     s->patience_ns = (o->patience_ms ? o->patience_ms : PATIENCE_MS_DEFAULT) * 1000000ull;
+    s->no_packed = o->no_packed;
+    s->packed_min = o->packed_min ? o->packed_min : PACKED_MIN;
     s->waits_max = o->waits_max ? o->waits_max : WAITS_DEFAULT;
     s->state_rows = 2ull * (o->engine.seqs_max ? o->engine.seqs_max : 64);
     mutex_init(&s->mu);

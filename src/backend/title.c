@@ -1,7 +1,10 @@
 /* One model on the shelf: opened, measured, loaded, unloaded. */
 #include "backend/local_int.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/os.h"
+#include "device/packed.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -28,6 +31,11 @@ int title_new(struct title **out, const struct backend_source *q, struct err *e)
         title_free(t);
         return err_set(e, ERR_NO_MEMORY, "backend: no memory for a model's name; free some and start again");
     }
+    if (q->packed && !(t->packed = mem_str(q->packed, strlen(q->packed)))) {
+        title_free(t);
+        return err_set(e, ERR_NO_MEMORY, "backend: no memory for a model's name; free some and start again");
+    }
+    t->packed_key = q->packed_key;
     t->bytes = q->bytes;
     t->n_bytes = q->n_bytes;
     t->waits_last = &t->waits;
@@ -126,6 +134,35 @@ static int read_pooling(struct title *t, struct err *e)
     return rc;
 }
 
+/* The model, of kept panels if there are some that are sound. */
+static int load(struct title *t, struct device *d, struct err *e)
+{
+    struct packed *kept = NULL;
+    struct err why;
+    int rc = t->packed ? packed_open(&kept, t->packed, packed_layout(d), t->packed_key.b, &why) : 0;
+    if (rc < 0 && why.code != ERR_NOT_FOUND)
+        log_line(LOG_WARN, "model", "%s: %s", t->pub.alias, why.msg);
+    rc = model_load_kept(&t->model, t->file, d, kept, NULL, NULL, e);
+    t->unkept = rc == 0 && t->packed && !kept;
+    packed_close(kept);
+    return rc;
+}
+
+void title_keep(struct title *t, struct device *d, bool (*stop)(void *arg), void *arg)
+{
+    struct err e;
+    uint64_t begin = clock_ns(), bytes = model_packed_bytes(t->model), room = os_disk_room(t->packed);
+    int rc;
+    if (room < bytes || room - bytes < bytes / 2)
+        rc = err_set(&e, ERR_IO, "the disk has %llu MiB left, too few beside them", (unsigned long long)(room >> 20));
+    else
+        rc = model_keep(t->model, t->packed, packed_layout(d), t->packed_key.b, stop, arg, &e);
+    if (rc == 0)
+        log_line(LOG_INFO, "model_keep", "name=%s ms=%.1f bytes=%llu", t->pub.alias, (double)(clock_ns() - begin) / 1e6, (unsigned long long)bytes);
+    else if (rc < 0)
+        log_line(LOG_WARN, "model", "%s: its packed weights are not kept for the next start: %s", t->pub.alias, e.msg);
+}
+
 int title_load(struct title *t, struct device *d, struct engine *g, struct err *e)
 {
     t->pub.warning[0] = '\0';
@@ -133,7 +170,7 @@ int title_load(struct title *t, struct device *d, struct engine *g, struct err *
     if (rc == 0)
         rc = template_load(&t->tmpl, t->file, t->vocab, t->pub.warning, e);
     if (rc == 0)
-        rc = model_load(&t->model, t->file, d, NULL, NULL, e);
+        rc = load(t, d, e);
     if (rc == 0)
         rc = read_pooling(t, e);
     if (rc == 0)
@@ -160,6 +197,7 @@ void title_unload(struct title *t, struct engine *g)
     holds_close(t);
     t->served = NULL, t->model = NULL, t->tmpl = NULL, t->vocab = NULL, t->file = NULL;
     t->pub.vocab = NULL, t->pub.tmpl = NULL;
+    t->unkept = false;
 }
 
 void title_free(struct title *t)
@@ -170,5 +208,6 @@ void title_free(struct title *t)
     for (size_t i = 0; i < t->n_paths; i++)
         mem_free(t->paths[i]);
     mem_free(t->paths);
+    mem_free(t->packed);
     mem_free(t);
 }

@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static int fail(struct err *e, const char *what, const char *path)
@@ -273,6 +274,17 @@ uint64_t os_heap_bytes(void)
 {
     struct mallinfo2 m = mallinfo2();
     return (uint64_t)m.uordblks + (uint64_t)m.hblkhd;
+}
+
+uint64_t os_disk_room(const char *path)
+{
+    struct statvfs v;
+    char           dir[4096];
+    const char    *slash = strrchr(path, '/');
+    uint64_t       room;
+    if (!str_fmt(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".") || statvfs(dir, &v) != 0)
+        return 0;
+    return ck_mul((uint64_t)v.f_bavail, (uint64_t)v.f_frsize, &room) ? room : UINT64_MAX;
 }
 
 uint64_t os_rss_bytes(void)

@@ -23,6 +23,7 @@ int  os_remove_tree(const char *path, struct err *e) MUST_USE; /* a file or a fo
 int  os_rename_folder(const char *from, const char *to, struct err *e) MUST_USE;
 /* Takes an exclusive lock on a file that it makes; -1 with ERR_CONFLICT when another process has it. */
 int      os_lock_file(int *fd, const char *path, struct err *e) MUST_USE;
+uint64_t os_disk_room(const char *path); /* bytes that may still be written where the file at path is or would be; 0: not known */
 uint64_t os_rss_bytes(void);
 uint64_t os_memory_bytes(void); /* physical, or the least limit of this process's cgroup and those above it */
 uint64_t os_cgroup_memory(const char *root); /* that limit; root: before /proc and /sys, "" but in tests; UINT64_MAX: none */

@@ -74,6 +74,7 @@ static int model_opts(struct serving *s, struct models_opts *o, struct err *e)
 {
     uint64_t threads, keep, wait, waits, seqs, queue;
     struct models_budget bytes;
+    bool keep_packed;
     bool reuse;
     uint32_t drafts = 0;
     const char *cpu = settings_get(s->settings, "cpu"), *kv = settings_get(s->settings, "kv-type");
@@ -85,7 +86,8 @@ static int model_opts(struct serving *s, struct models_opts *o, struct err *e)
         (rc = settings_u64(s->settings, "load-queue", 1 << 20, &waits, e)) < 0 ||
         (rc = settings_u64(s->settings, "sequences", ENGINE_SEQS_MAX, &seqs, e)) < 0 ||
         (rc = settings_u64(s->settings, "queue", ENGINE_QUEUE_MAX, &queue, e)) < 0 ||
-        (rc = settings_yes(s->settings, "prefix-cache", &reuse, e)) < 0 || (rc = speculation(s->settings, &drafts, e)) < 0)
+        (rc = settings_yes(s->settings, "prefix-cache", &reuse, e)) < 0 ||
+        (rc = settings_yes(s->settings, "keep-packed", &keep_packed, e)) < 0 || (rc = speculation(s->settings, &drafts, e)) < 0)
         return rc;
     *o = (struct models_opts){.dir = s->dir};
     o->local = (struct backend_local_opts){
@@ -98,6 +100,7 @@ static int model_opts(struct serving *s, struct models_opts *o, struct err *e)
                    .draft_max = drafts,
                    .journal = api_journal,
                    .journal_ctx = s->api},
+        .no_packed = !keep_packed,
         .memory = bytes.models,
         .keep_s = (uint32_t)keep,
         .wait_ms = (uint32_t)wait * 1000,

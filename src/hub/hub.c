@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "hub/pick.h"
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { BLOB_DAYS_MAX = 14 };
@@ -133,6 +134,27 @@ int hub_add(struct store *s, const char *path, struct str name, bool replace, vo
     return rc || !out ? rc : ref_get(s, name, out, e);
 }
 
+/* One blob's own name; of several the digest of their digests. */
+static void packed_key(struct sha256 *out, const struct ref_part *parts, size_t n)
+{
+    struct sha256_ctx *c;
+    *out = parts[0].digest;
+    if (n < 2)
+        return;
+    c = sha256_new();
+    for (size_t i = 0; i < n; i++)
+        sha256_add(c, parts[i].digest.b, sizeof parts[i].digest.b);
+    sha256_free(c, out);
+}
+
+uint64_t hub_packed_bytes(const struct store *s, const struct hub_model *m)
+{
+    char path[STORE_PATH_MAX];
+    struct stat st;
+    store_packed_path(s, &m->packed_key, path);
+    return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
 int hub_model_open(struct hub_model *out, const struct store *s, struct str name, struct err *e)
 {
     struct ref_part *parts;
@@ -150,6 +172,8 @@ int hub_model_open(struct hub_model *out, const struct store *s, struct str name
     }
     if (!out->path)
         rc = err_set(e, ERR_NO_MEMORY, "hub: no memory for the paths of a model");
+    if (!rc)
+        packed_key(&out->packed_key, parts, n);
     mem_free(parts);
     if (rc)
         hub_model_close(out);
@@ -192,6 +216,31 @@ static int sweep_blobs(struct store *s, uint64_t *freed, struct err *e)
     return rc;
 }
 
+/* Packed weights of what no name leads to any more. */
+static int sweep_packed(struct store *s, uint64_t *freed, struct err *e)
+{
+    struct ref *refs = NULL;
+    size_t n = 0, n_keys = 0;
+    int rc = ref_list(s, &refs, &n, e);
+    struct sha256 *keys = rc ? NULL : mem_array(n ? n : 1, sizeof *keys);
+    if (!rc && !keys)
+        rc = err_set(e, ERR_NO_MEMORY, "hub: no memory to list the models");
+    for (size_t i = 0; i < n && !rc; i++) {
+        struct ref ref;
+        struct ref_part *parts;
+        size_t k;
+        if (!(rc = ref_parts(s, str_of(refs[i].name), &ref, &parts, &k, e))) {
+            packed_key(&keys[n_keys++], parts, k);
+            mem_free(parts);
+        }
+    }
+    if (!rc)
+        rc = store_packed_sweep(s, keys, n_keys, freed, e);
+    mem_free(keys);
+    mem_free(refs);
+    return rc;
+}
+
 int hub_remove(struct store *s, struct str name, bool force, uint64_t *freed, struct err *e)
 {
     int lock, rc = store_lock(s, true, &lock, e);
@@ -201,6 +250,8 @@ int hub_remove(struct store *s, struct str name, bool force, uint64_t *freed, st
     rc = remove_locked(s, name, force, freed, e);
     if (!rc)
         rc = sweep_blobs(s, freed, e);
+    if (!rc)
+        rc = sweep_packed(s, freed, e);
     store_unlock(lock);
     return rc;
 }

@@ -21,14 +21,17 @@ struct hub_model {
     struct ref ref;
     size_t     n;
     char     **path;
+    struct sha256 packed_key; /* of its packed weights: what all its blobs are */
 };
 int  hub_model_open(struct hub_model *out, const struct store *s, struct str name, struct err *e) MUST_USE;
 void hub_model_close(struct hub_model *m);
 
-/* Takes the name away, and its blobs when no other name leads to them. freed: bytes of removed blobs. ERR_NO_MODEL; ERR_CONFLICT while a
+/* Takes the name away, and its blobs and packed weights when no other name leads to them. freed: bytes of what was removed. ERR_NO_MODEL; ERR_CONFLICT while a
  * process has the model loaded (it holds a shared flock on each blob), unless force: then the server sees the name go, and what it has mapped
  * stays until it lets go. */
 int hub_remove(struct store *s, struct str name, bool force, uint64_t *freed, struct err *e) MUST_USE;
+/* Bytes of the packed weights that are kept of a model; 0: none. */
+uint64_t hub_packed_bytes(const struct store *s, const struct hub_model *m);
 /* Sets a ref under the store's lock after the rule of hub_add about aliases (and a pull moves its own repository's name on); r->created_us stays
  * when the content stays. The parts of a split model are checked together first. *was_new may be NULL. */
 int hub_name(struct store *s, struct ref *r, const struct ref_part *parts, size_t n, bool replace, bool *was_new, struct err *e) MUST_USE;

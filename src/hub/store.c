@@ -55,7 +55,7 @@ static void sweep(const char *tmp)
 
 int store_open(struct store **out, const char *dir, struct err *e)
 {
-    static const char *const sub[] = {"blobs/sha256", "refs", "partial", "tmp"};
+    static const char *const sub[] = {"blobs/sha256", "refs", "partial", "packed", "tmp"};
     char path[STORE_PATH_MAX];
     int rc = 0;
     *out = NULL;
@@ -90,6 +90,45 @@ static void blob_path(const struct store *s, const struct sha256 *d, char out[ST
     char hex[65];
     str_to_hex(hex, d->b, sizeof d->b);
     (void)str_fmt(out, STORE_PATH_MAX, "%s/blobs/sha256/%s", s->dir, hex);
+}
+
+void store_packed_path(const struct store *s, const struct sha256 *key, char out[STORE_PATH_MAX])
+{
+    char hex[65];
+    str_to_hex(hex, key->b, sizeof key->b);
+    (void)str_fmt(out, STORE_PATH_MAX, "%s/packed/%s", s->dir, hex);
+}
+
+static bool has_key(const struct sha256 *keys, size_t n, const char *name)
+{
+    struct sha256 one;
+    struct str hex = str_of(name);
+    hex.n = hex.n > 64 ? 64 : hex.n; /* what is being written has a longer name */
+    for (size_t i = 0; str_hex(hex, one.b, sizeof one.b) && i < n; i++)
+        if (memcmp(&one, &keys[i], sizeof one) == 0)
+            return true;
+    return false;
+}
+
+int store_packed_sweep(struct store *s, const struct sha256 *keys, size_t n, uint64_t *freed, struct err *e)
+{
+    char dir[STORE_PATH_MAX];
+    int rc = 0;
+    (void)str_fmt(dir, sizeof dir, "%s/packed", s->dir);
+    DIR *d = opendir(dir);
+    if (!d)
+        return fail(e, "open", dir);
+    for (struct dirent *x; !rc && (x = readdir(d));) {
+        struct stat st;
+        if (x->d_name[0] == '.' || has_key(keys, n, x->d_name) || fstatat(dirfd(d), x->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+            continue;
+        if (unlinkat(dirfd(d), x->d_name, 0) != 0)
+            rc = fail(e, "remove packed weights in", dir);
+        else
+            *freed += (uint64_t)st.st_size;
+    }
+    closedir(d);
+    return rc;
 }
 
 int store_path(const struct store *s, const struct sha256 *digest, char out[STORE_PATH_MAX], struct err *e)

@@ -3,6 +3,7 @@
  *
  *   DIR/blobs/sha256/<64 hex digits>   one file a blob
  *   DIR/refs/<name>.json               see ref.h
+ *   DIR/packed/<64 hex digits>         packed weights of a model (device/packed.h): made and made again at will, nothing depends on them
  *   DIR/tmp/<random>                   a blob that is being written; its writer holds a lock on it
  *   DIR/partial/<digest>.*             a file that is being fetched, see partial.h
  *   DIR/lock                           held while refs and blobs change together (store_lock)
@@ -42,6 +43,11 @@ bool store_has(const struct store *s, const struct sha256 *digest, uint64_t size
 int store_publish(const struct store *s, int fd, const char *path, const struct sha256 *digest, uint64_t size, struct err *e) MUST_USE;
 /* Removes a blob. The caller knows that no ref names it (ref_uses); readers that have it open keep it. */
 int store_delete(struct store *s, const struct sha256 *digest, struct err *e) MUST_USE;
+
+/* Where packed weights of the model with this key (hub_model.packed_key) are kept, whether or not there are any. */
+void store_packed_path(const struct store *s, const struct sha256 *key, char out[STORE_PATH_MAX]);
+/* Removes all packed weights but those of keys (n). Who has them mapped keeps them. freed grows by their bytes. */
+int store_packed_sweep(struct store *s, const struct sha256 *keys, size_t n, uint64_t *freed, struct err *e) MUST_USE;
 
 /* ERR_CONFLICT while a process holds the blob; success also when it is not there. */
 int store_idle(const struct store *s, const struct sha256 *digest, struct err *e) MUST_USE;
