@@ -26,9 +26,9 @@ struct hub_model {
 int  hub_model_open(struct hub_model *out, const struct store *s, struct str name, struct err *e) MUST_USE;
 void hub_model_close(struct hub_model *m);
 
-/* Takes the name away, and its blobs and packed weights when no other name leads to them. freed: bytes of what was removed. ERR_NO_MODEL; ERR_CONFLICT while a
- * process has the model loaded (it holds a shared flock on each blob), unless force: then the server sees the name go, and what it has mapped
- * stays until it lets go. */
+/* Takes the name away, and its blobs and packed weights when no other name leads to them. freed: bytes of what was removed. ERR_NO_MODEL;
+ * ERR_CONFLICT while a process has the model loaded (it holds a shared flock on each blob), unless force: then the server sees the name go, and
+ * what it has mapped stays until it lets go. */
 int hub_remove(struct store *s, struct str name, bool force, uint64_t *freed, struct err *e) MUST_USE;
 /* Bytes of the packed weights that are kept of a model; 0: none. */
 uint64_t hub_packed_bytes(const struct store *s, const struct hub_model *m);
