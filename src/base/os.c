@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -19,75 +18,6 @@ static int fail(struct err *e, const char *what, const char *path)
 {
     int why = errno;
     return err_set(e, why == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s %s: %s", what, path, strerror(why));
-}
-
-/* n bytes of fd at a multiple of 2 MiB: more is reserved, and what lies beside it given back. */
-static void *map_large(int fd, size_t n)
-{
-    const size_t large = 2 << 20;
-    size_t all;
-    uint8_t *p = ck_add(n, large, &all) ? mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
-    if (p == MAP_FAILED)
-        return p;
-    size_t before = (large - (uintptr_t)p % large) % large;
-    uint8_t *at = mmap(p + before, n, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0), *end = p + before + (n + 4095) / 4096 * 4096;
-    if (at == MAP_FAILED) {
-        munmap(p, all);
-        return at;
-    }
-    if (before)
-        munmap(p, before);
-    if (end < p + all)
-        munmap(end, (size_t)(p + all - end));
-    (void)madvise(at, n, MADV_HUGEPAGE); /* advice: no loss when the kernel declines */
-    return at;
-}
-
-static int map_file(struct os_map *out, const char *path, bool large, struct err *e)
-{
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return fail(e, "open", path);
-    int rc = 0;
-    *out = (struct os_map){0};
-    if (fstat(fd, &st) != 0)
-        rc = fail(e, "stat", path);
-    else if (!S_ISREG(st.st_mode))
-        rc = err_set(e, ERR_IO, "open %s: not a regular file", path);
-    else if (st.st_size > 0) {
-        void *p = large ? map_large(fd, (size_t)st.st_size) : mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-        if (p == MAP_FAILED)
-            rc = fail(e, "map", path);
-        else
-            *out = (struct os_map){p, (size_t)st.st_size};
-    }
-    close(fd);
-    return rc;
-}
-
-int os_map_open(struct os_map *out, const char *path, struct err *e)
-{
-    return map_file(out, path, false, e);
-}
-
-int os_map_large(struct os_map *out, const char *path, struct err *e)
-{
-    return map_file(out, path, true, e);
-}
-
-void os_map_drop(const void *p, size_t n)
-{
-    const uintptr_t page = 4096, from = ((uintptr_t)p + page - 1) / page * page, end = ((uintptr_t)p + n) / page * page;
-    if (end > from)
-        (void)madvise((void *)from, end - from, MADV_DONTNEED); /* a file's pages: nothing is lost */
-}
-
-void os_map_close(struct os_map *m)
-{
-    if (m->p)
-        munmap((void *)(uintptr_t)m->p, m->n);
-    *m = (struct os_map){0};
 }
 
 int os_read_file(struct buf *out, const char *path, struct err *e)

@@ -13,6 +13,8 @@ int  os_map_open(struct os_map *out, const char *path, struct err *e) MUST_USE; 
 int  os_map_large(struct os_map *out, const char *path, struct err *e) MUST_USE;
 void os_map_drop(const void *p, size_t n); /* whole pages of these bytes of a map leave the process until they are read again */
 void os_map_close(struct os_map *m);
+/* From now on a file of os_map_open that shrinks under its readers ends the process with a message that names it, and ERR_IO's exit code. */
+void os_map_guard(void);
 int  os_read_file(struct buf *out, const char *path, struct err *e) MUST_USE; /* up to out->max */
 int  os_write_file(const char *path, const void *p, size_t n, mode_t mode, struct err *e) MUST_USE;
 int  os_mkdirs(const char *path, mode_t mode, struct err *e) MUST_USE;

@@ -78,6 +78,7 @@ int models_open(struct backend_local **out, const struct models_opts *o, struct 
 {
     struct backend_local *b = NULL;
     struct backend iface;
+    os_map_guard();
     int rc = backend_local_new(&b, &o->local, e);
     *out = b;
     if (rc < 0 || !o->one || (rc = load_one(b, o->dir, o->only, e)) >= 0)

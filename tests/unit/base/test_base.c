@@ -13,6 +13,7 @@
 #include "test.h"
 #include <math.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 TEST(err_table)
@@ -38,8 +39,8 @@ TEST(numbers_are_strict)
 {
     static const char *const bad[] = {"", "-", "+1", " 1", "1 ", "0x1", "1e", "18446744073709551616", "--1", "1.", "nan", "inf"};
     uint64_t u;
-    int64_t  i;
-    double   f;
+    int64_t i;
+    double f;
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
         CHECK_MSG(!str_u64(str_of(bad[k]), &u) && !str_i64(str_of(bad[k]), &i), "'%s'", bad[k]);
     CHECK(str_u64(STR("18446744073709551615"), &u) && u == UINT64_MAX);
@@ -50,7 +51,7 @@ TEST(numbers_are_strict)
 TEST(dates)
 {
     int64_t us;
-    char    iso[32];
+    char iso[32];
     CHECK(clock_parse("2026-11-23", &us) && us == 1795392000000000);
     CHECK(clock_parse("2026-11-23T23:30Z", &us) && (clock_iso(iso, us), strcmp(iso, "2026-11-23T23:30:00.000000Z") == 0));
     CHECK(!clock_parse("2026-02-30", &us) && !clock_parse("2026-13-01", &us) && !clock_parse("2026-11-23T", &us) && !clock_parse("2026-1-1", &us));
@@ -61,8 +62,8 @@ TEST(dates)
 TEST(utf8)
 {
     static const char *const bad[] = {"\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\x80", "\xE0\x80\x80", "\xFF"};
-    uint32_t                 cp;
-    char                     out[4];
+    uint32_t cp;
+    char out[4];
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
         CHECK_MSG(utf8_len(bad[k], strlen(bad[k])) == -1, "%zu", k);
     CHECK(utf8_len("\xE4\xB8", 2) == 0 && utf8_len("", 0) == 0);
@@ -78,14 +79,14 @@ TEST(map_against_a_list)
 {
     enum { N = 5000 };
     static bool have[N];
-    struct map  m;
+    struct map m;
     memset(have, 0, sizeof have);
     map_init(&m);
     size_t n = 0;
     for (uint64_t step = 0; step < 40000; step++) {
-        uint64_t        r = rng_u64(7, 0, step, 0), k = r % N;
+        uint64_t r = rng_u64(7, 0, step, 0), k = r % N;
         union map_value v;
-        struct str      key = {(const char *)&k, sizeof k};
+        struct str key = {(const char *)&k, sizeof k};
         if (r >> 32 & 1) {
             n += !have[k];
             have[k] = true;
@@ -99,7 +100,7 @@ TEST(map_against_a_list)
     }
     for (uint64_t k = 0; k < N; k++) {
         union map_value v;
-        bool            found = map_get(&m, (struct str){(const char *)&k, sizeof k}, &v);
+        bool found = map_get(&m, (struct str){(const char *)&k, sizeof k}, &v);
         CHECK(found == have[k] && (!found || v.u64 == k * 3));
     }
     map_deinit(&m);
@@ -107,7 +108,7 @@ TEST(map_against_a_list)
 
 enum { RING_EACH = 20000, RING_THREADS = 4 };
 static struct ring *shared_ring;
-static void         produce(void *arg)
+static void produce(void *arg)
 {
     for (uint64_t i = 0; i < RING_EACH; i++) {
         uint64_t item = (uint64_t)(uintptr_t)arg << 32 | i;
@@ -119,7 +120,7 @@ static void         produce(void *arg)
 TEST(ring_keeps_each_producers_order)
 {
     struct thread t[RING_THREADS];
-    uint64_t      next[RING_THREADS] = {0}, item;
+    uint64_t next[RING_THREADS] = {0}, item;
     shared_ring = ring_new(sizeof item, 64);
     for (size_t i = 0; i < RING_THREADS; i++)
         CHECK(thread_start(&t[i], "producer", produce, (void *)(uintptr_t)i));
@@ -137,8 +138,8 @@ TEST(ring_keeps_each_producers_order)
 TEST(json_reads_strictly)
 {
     static const char *const bad[] = {"", "{", "{\"a\":1,\"a\":2}", "[1] x", "\"\\u0000\"", "\"\xFF\"", "{\"a\":01}", "nul"};
-    struct json             *j;
-    struct err               e;
+    struct json *j;
+    struct err e;
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
         CHECK_MSG(json_parse(&j, bad[k], strlen(bad[k]), &e) < 0 && e.code == ERR_BAD_REQUEST, "'%s'", bad[k]);
     char deep[200];
@@ -152,28 +153,37 @@ TEST(json_faults_name_their_member)
 {
     static const struct {
         const char *text, *member;
-    } t[] = {{"{\"seed\":NaN}", "seed"}, {"{\"a\":1,\"n\":99999999999999999999}", "n"}, {"{\"a\":1,\"b\":{\"c\":[1e999]}}", "b"},
-             {"{\"a\":1,\"a\":2}", "a"}, {"{\"a\":\"\\ud800\"}", "a"}, {"{\"a:b\":x}", ""}, {"{\"s\":\"x:\\\"y:\",\"t\":x}", "t"}, {"[x]", ""},
-             {"{", ""}, {"x", ""}, {"{\"\":x}", ""}, {"{:x}", ""},
+    } t[] = {{"{\"seed\":NaN}", "seed"},
+             {"{\"a\":1,\"n\":99999999999999999999}", "n"},
+             {"{\"a\":1,\"b\":{\"c\":[1e999]}}", "b"},
+             {"{\"a\":1,\"a\":2}", "a"},
+             {"{\"a\":\"\\ud800\"}", "a"},
+             {"{\"a:b\":x}", ""},
+             {"{\"s\":\"x:\\\"y:\",\"t\":x}", "t"},
+             {"[x]", ""},
+             {"{", ""},
+             {"x", ""},
+             {"{\"\":x}", ""},
+             {"{:x}", ""},
              {"{\"deep\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "deep"}};
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         struct json *j;
-        struct err   e = {0};
+        struct err e = {0};
         CHECK(json_parse(&j, t[i].text, strlen(t[i].text), &e) < 0);
         CHECK_MSG(strcmp(e.param, t[i].member) == 0, "%s: '%s'", t[i].text, e.param);
     }
     char long_name[200] = "{\"";
     memset(long_name + 2, 'n', 150), memcpy(long_name + 152, "\":x}", 5);
     struct json *j;
-    struct err   e = {0};
+    struct err e = {0};
     CHECK(json_parse(&j, long_name, 156, &e) < 0 && e.param[0] == 0); /* no room for it: none */
 }
 
 TEST(json_round_trip)
 {
-    const char  *text = "{\"a\":[1,-2,0.1,true,null,\"x\\n\\\"\\u0001\xE4\xB8\xAD\"],\"b\":{}}";
+    const char *text = "{\"a\":[1,-2,0.1,true,null,\"x\\n\\\"\\u0001\xE4\xB8\xAD\"],\"b\":{}}";
     struct json *j;
-    struct buf   b;
+    struct buf b;
     buf_init(&b, 0);
     CHECK(json_parse(&j, text, strlen(text), NULL) == 0);
     json_dump(&b, j);
@@ -186,11 +196,15 @@ TEST(json_round_trip)
 TEST(json_writer_mends_bad_utf8)
 {
     struct buf b;
-    struct jw  w;
+    struct jw w;
     buf_init(&b, 0);
     jw_init(&w, &b);
-    jw_strn(&w, "a\xFF" "b\xE4\xB8", 5);
-    CHECK(strcmp(b.data, "\"a\xEF\xBF\xBD" "b\xEF\xBF\xBD\xEF\xBF\xBD\"") == 0);
+    jw_strn(&w,
+            "a\xFF"
+            "b\xE4\xB8",
+            5);
+    CHECK(strcmp(b.data, "\"a\xEF\xBF\xBD"
+                         "b\xEF\xBF\xBD\xEF\xBF\xBD\"") == 0);
     buf_clear(&b);
     jw_init(&w, &b);
     jw_f64(&w, NAN);
@@ -257,7 +271,7 @@ TEST(buf_has_a_maximum)
 /* Writes a small file below root, with its folders. */
 static void put(const char *root, const char *name, const char *text)
 {
-    char       path[256], dir[256];
+    char path[256], dir[256];
     struct err e;
     snprintf(path, sizeof path, "%s%s", root, name);
     snprintf(dir, sizeof dir, "%.*s", (int)(strrchr(path, '/') - path), path);
@@ -267,7 +281,7 @@ static void put(const char *root, const char *name, const char *text)
 
 TEST(memory_limits_of_cgroups)
 {
-    char       root[] = "/tmp/sluice-base-XXXXXX", to[64];
+    char root[] = "/tmp/sluice-base-XXXXXX", to[64];
     struct err e;
     CHECK(mkdtemp(root));
     CHECK(os_cgroup_memory(root) == UINT64_MAX);
@@ -297,10 +311,10 @@ TEST(memory_limits_of_cgroups)
 
 TEST(files)
 {
-    char       dir[] = "/tmp/sluice-base-XXXXXX", path[128], copy[128];
+    char dir[] = "/tmp/sluice-base-XXXXXX", path[128], copy[128];
     struct buf b;
     struct err e;
-    int        fd, fd2;
+    int fd, fd2;
     CHECK(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/a/b", dir);
     CHECK(os_mkdirs(path, 0700, &e) == 0 && os_exists(path));
@@ -322,4 +336,42 @@ TEST(files)
     snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
     CHECK(system(cmd) == 0);
 }
+/* What a child with the guard says and how it ends, when the file is cut to `left` bytes and byte `at` of its map is read. */
+static int read_cut(size_t left, size_t at, char *said, size_t n_said)
+{
+    char path[] = "/tmp/sluice-map-XXXXXX";
+    static const char bytes[16384] = {1};
+    int fd = mkstemp(path), pipes[2], status;
+    if (fd < 0 || write(fd, bytes, sizeof bytes) != sizeof bytes || pipe(pipes) != 0)
+        return -1;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct os_map other, m;
+        struct err e;
+        dup2(pipes[1], 2);
+        os_map_guard();
+        if (os_map_open(&other, "/proc/self/exe", &e) || os_map_open(&m, path, &e) || ftruncate(fd, (off_t)left) != 0)
+            _exit(90);
+        _exit(*(const volatile uint8_t *)(m.p + at) ? 91 : 92);
+    }
+    close(pipes[1]);
+    ssize_t k = read(pipes[0], said, n_said - 1);
+    said[k > 0 ? k : 0] = 0;
+    for (ssize_t more; k > 0 && (more = read(pipes[0], said + k, n_said - 1 - (size_t)k)) > 0; k += more)
+        said[k + more] = 0;
+    close(pipes[0]), close(fd), unlink(path);
+    return waitpid(pid, &status, 0) == pid ? status : -1;
+}
+
+TEST(a_mapped_file_that_shrinks_is_named)
+{
+    char said[1024];
+    int status = read_cut(4096, 8192, said, sizeof said);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == err_exit(ERR_IO));
+    CHECK_MSG(strstr(said, "sluice: /tmp/sluice-map-") && strstr(said, "became shorter"), "said: %s", said);
+    status = read_cut(8192, 4096, said, sizeof said); /* what is still there can be read */
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 92 && !*said);
+}
+
 TEST_MAIN()
