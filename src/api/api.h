@@ -46,5 +46,8 @@ struct prompt_in {
  * that the model does not have or a variable that is not the client's, ERR_CONTEXT when it leaves no room for one token of answer. */
 int prompt_build(struct vec_i32 *out, const struct backend_model *m, const struct prompt_in *in, struct err *e) MUST_USE;
 
+/* The tokens that all conversations with this system prompt begin with, whatever the user says. Any thread. */
+int api_prefix_tokens(struct vec_i32 *out, const struct backend_model *m, struct str system, struct err *e) MUST_USE;
+
 /* What an operator can do (admin.def), without HTTP: args is an object or NULL; out gets one JSON value. [wait] */
 int admin_call(struct ledger *l, enum http_method method, const char *path, const struct json *args, struct buf *out, struct err *e) MUST_USE;

@@ -1,5 +1,6 @@
 /* From messages to tokens: the model's chat template, then its vocabulary, with the trust of each byte kept. */
 #include "api/api_int.h"
+#include "base/json.h"
 
 /* A token is at most this many bytes of text on average; a longer prompt cannot fit and is refused before it is tokenised. */
 enum { PROMPT_BYTES_PER_TOKEN = 16, PROMPT_BYTES_LEAST = 4096 };
@@ -93,5 +94,43 @@ int prompt_build(struct vec_i32 *out, const struct backend_model *m, const struc
         return rc;
     rc = encode(out, m, &text, r.bos, e);
     rendered_deinit(&text);
+    return rc;
+}
+
+/* A conversation of the system prompt and another first word of the user. */
+static int with_user(struct vec_i32 *out, const struct backend_model *m, struct str system, const char *user, struct err *e)
+{
+    struct buf b;
+    struct jw w;
+    struct json *j = NULL;
+    buf_init(&b, 0);
+    jw_init(&w, &b);
+    jw_arr(&w);
+    for (int i = 0; i < 2; i++) {
+        jw_obj(&w);
+        jw_key(&w, "role"), jw_str(&w, i ? "user" : "system");
+        struct str text = i ? str_of(user) : system;
+        jw_key(&w, "content"), jw_strn(&w, text.p, text.n);
+        jw_obj_end(&w);
+    }
+    jw_arr_end(&w);
+    int rc = json_parse(&j, b.data, b.len, e);
+    if (rc >= 0)
+        rc = prompt_build(out, m, &(struct prompt_in){.messages = j}, e);
+    json_free(j);
+    buf_deinit(&b);
+    return rc;
+}
+
+int api_prefix_tokens(struct vec_i32 *out, const struct backend_model *m, struct str system, struct err *e)
+{
+    struct vec_i32 other = {0};
+    size_t n = 0;
+    int rc = with_user(out, m, system, "A", e);
+    if (rc >= 0 && (rc = with_user(&other, m, system, "7 B", e)) >= 0)
+        while (n < out->n && n < other.n && out->p[n] == other.p[n])
+            n++;
+    out->n = n;
+    vec_deinit(&other);
     return rc;
 }

@@ -109,6 +109,10 @@ struct backend_local_opts {
     uint32_t           keep_s;    /* a model is unloaded after so many idle seconds; 0: only when its memory is wanted */
     uint32_t           wait_ms;   /* how long a request waits for its model; 0: a minute */
     uint32_t           patience_ms; /* after so long a wait models in use take no new requests, until there is room; 0: 5 s */
+    /* Loader thread, with a model that was just loaded: prefix number i to publish for all tenants, as tokens. 1: these; 0: there are no more;
+     * negative: this one cannot be. NULL: nothing is published. */
+    int              (*prefix)(void *arg, const struct backend_model *m, size_t i, struct vec_i32 *tokens, struct err *e);
+    void              *prefix_arg;
     bool               no_packed; /* packed weights are neither kept in files nor looked for */
     uint64_t           packed_min; /* bytes of packed weights that are worth a file; 0: 64 MiB, which are packed in an instant */
     uint32_t           waits_max; /* requests that wait for models; more are refused; 0: 256 */

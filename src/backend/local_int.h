@@ -57,6 +57,8 @@ struct shelf {
     struct mailbox *box;
     uint64_t        keep_ns, wait_ns, patience_ns;
     uint32_t        waits_max;
+    int           (*prefix)(void *arg, const struct backend_model *m, size_t i, struct vec_i32 *tokens, struct err *e);
+    void           *prefix_arg;
     bool            no_packed;
     uint64_t        packed_min;
     uint64_t        state_rows; /* logits rows that the engine keeps for a model */
@@ -92,5 +94,8 @@ int  title_open(struct title *t, uint64_t rows, uint64_t *need, uint32_t *n_ctx,
 int  title_load(struct title *t, struct device *d, struct engine *g, struct err *e) MUST_USE;
 /* Writes the packed weights of a loaded one aside; stop: see packed_save. */
 void title_keep(struct title *t, struct device *d, bool (*stop)(void *arg), void *arg);
+/* Has the prefixes that prefix() tells published for all; what cannot be is told to the log. */
+void title_publish(struct title *t, struct engine *g, int (*prefix)(void *, const struct backend_model *, size_t, struct vec_i32 *, struct err *),
+                   void *arg);
 void title_unload(struct title *t, struct engine *g); /* g NULL: the engine is gone */
 void title_free(struct title *t);

@@ -245,6 +245,8 @@ static void load_one(struct shelf *s, struct title *t)
     s->n.bytes_used += t->need;
     mutex_unlock(&s->mu);
     int rc = title_load(t, s->device, s->engine, &e);
+    if (rc >= 0)
+        title_publish(t, s->engine, s->prefix, s->prefix_arg);
     mutex_lock(&s->mu);
     if (rc < 0) {
         s->n.bytes_used -= t->need;
@@ -575,6 +577,7 @@ int shelf_init(struct shelf *s, const struct backend_local_opts *o, struct devic
     s->keep_ns = o->keep_s * 1000000000ull;
     s->wait_ns = (o->wait_ms ? o->wait_ms : WAIT_MS_DEFAULT) * 1000000ull;
     s->patience_ns = (o->patience_ms ? o->patience_ms : PATIENCE_MS_DEFAULT) * 1000000ull;
+    s->prefix = o->prefix, s->prefix_arg = o->prefix_arg;
     s->no_packed = o->no_packed;
     s->packed_min = o->packed_min ? o->packed_min : PACKED_MIN;
     s->waits_max = o->waits_max ? o->waits_max : WAITS_DEFAULT;

@@ -186,6 +186,25 @@ int title_load(struct title *t, struct device *d, struct engine *g, struct err *
     return 0;
 }
 
+void title_publish(struct title *t, struct engine *g, int (*prefix)(void *, const struct backend_model *, size_t, struct vec_i32 *, struct err *),
+                   void *arg)
+{
+    struct vec_i32 tokens = {0};
+    struct err e;
+    int rc = 1;
+    for (size_t i = 0; prefix && rc != 0; i++) {
+        tokens.n = 0;
+        rc = prefix(arg, &t->pub, i, &tokens, &e);
+        if (rc > 0 && engine_publish(g, t->served, tokens.p, (uint32_t)tokens.n, &e) < 0)
+            rc = -(int)e.code;
+        if (rc < 0)
+            log_line(LOG_WARN, "model", "%s: a prefix is not published: %s", t->pub.alias, e.msg);
+        else if (rc > 0)
+            log_line(LOG_INFO, "publish", "name=%s tokens=%zu", t->pub.alias, tokens.n / KV_PAGE * KV_PAGE);
+    }
+    vec_deinit(&tokens);
+}
+
 void title_unload(struct title *t, struct engine *g)
 {
     if (t->served && g)

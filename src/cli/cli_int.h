@@ -54,6 +54,9 @@ const char *settings_get(const struct settings *s, const char *name);
 int         settings_u64(const struct settings *s, const char *name, uint64_t max, uint64_t *out, struct err *e) MUST_USE;
 int         settings_yes(const struct settings *s, const char *name, bool *out, struct err *e) MUST_USE; /* yes or no */
 
+/* publish.c: backend_local_opts.prefix; dir: the folder */
+int publish_next(void *dir, const struct backend_model *m, size_t i, struct vec_i32 *tokens, struct err *e) MUST_USE;
+
 /* admin.c: an operator's call, over DATA/admin.sock when a server runs, else on the ledger itself. args: pairs of name and value, a NULL
  * name ends; NULL values are left out. The caller frees *out. */
 struct admin_arg { const char *name, *value; };

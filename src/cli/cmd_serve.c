@@ -75,6 +75,7 @@ static int model_opts(struct serving *s, struct models_opts *o, struct err *e)
     uint64_t threads, keep, wait, waits, seqs, queue;
     struct models_budget bytes;
     bool keep_packed;
+    const char *publish = settings_get(s->settings, "publish");
     bool reuse;
     uint32_t drafts = 0;
     const char *cpu = settings_get(s->settings, "cpu"), *kv = settings_get(s->settings, "kv-type");
@@ -97,9 +98,12 @@ static int model_opts(struct serving *s, struct models_opts *o, struct err *e)
                    .queue_max = (uint32_t)queue,
                    .kv_type = (enum kv_type)kv_type,
                    .no_prefix_cache = !reuse,
+                   .public_bytes = *publish ? bytes.kv / 8 : 0,
                    .draft_max = drafts,
                    .journal = api_journal,
                    .journal_ctx = s->api},
+        .prefix = *publish ? publish_next : NULL,
+        .prefix_arg = (void *)(uintptr_t)publish,
         .no_packed = !keep_packed,
         .memory = bytes.models,
         .keep_s = (uint32_t)keep,

@@ -22,6 +22,7 @@ static void models_link(struct engine *g, struct engine_model *list)
             while (*at != m)
                 at = &(*at)->next;
             *at = m->next;
+            publish_end(m);
             prefix_free(m->prefix);
             kv_pool_free(m->pool);
             m->pool = NULL;
@@ -77,8 +78,10 @@ static void stats_publish(struct engine *g)
     }
     st.kv_bytes_used = g->budget.used;
     st.kv_bytes_backed = g->budget.backed;
-    for (const struct engine_model *m = g->models; m; m = m->next)
+    for (const struct engine_model *m = g->models; m; m = m->next) {
         st.kv_bytes_backed += prefix_bytes(m->prefix);
+        st.pages_public += (uint32_t)m->public_pages.n;
+    }
     st.kv_bytes_total = g->budget.max;
     mutex_lock(&g->mu);
     g->stats = st;
@@ -145,6 +148,7 @@ static void opts_fill(struct engine_opts *o)
         uint64_t quarter = os_memory_bytes() / 4;
         o->kv_bytes = quarter < most ? quarter : most;
     }
+    o->public_bytes = o->public_bytes < o->kv_bytes / 2 ? o->public_bytes : o->kv_bytes / 2;
     o->seqs_max = clamp(o->seqs_max, ENGINE_SEQS_DEFAULT, ENGINE_SEQS_MAX);
     o->queue_max = clamp(o->queue_max, ENGINE_QUEUE_DEFAULT, ENGINE_QUEUE_MAX);
     o->draft_max = o->draft_max < ENGINE_DRAFT_MAX ? o->draft_max : ENGINE_DRAFT_MAX;
@@ -232,6 +236,8 @@ int engine_new(struct engine **out, const struct engine_opts *o, struct err *e)
 
 static void model_release(struct engine_model *m)
 {
+    if (m->pool)
+        publish_end(m);
     prefix_free(m->prefix);
     kv_pool_free(m->pool);
     mem_pages_free(m->logits, m->logits_bytes);
@@ -309,7 +315,8 @@ int engine_model_add(struct engine *g, struct model *model, const struct vocab *
         model_release(m);
         return rc;
     }
-    uint64_t room = (uint64_t)m->pool->n_pages * KV_PAGE;
+    uint64_t room = (g->budget.max - g->o.public_bytes) / m->pool->page_bytes * KV_PAGE, most = (uint64_t)m->pool->n_pages * KV_PAGE;
+    room = room < most ? room : most;
     m->n_ctx = sh->n_ctx < room ? sh->n_ctx : (uint32_t)room;
     mutex_lock(&g->mu);
     model_hand(g, m, EM_ADDING, EM_LIVE);
@@ -322,6 +329,13 @@ void engine_model_remove(struct engine *g, struct engine_model *m)
 {
     mutex_lock(&g->mu);
     m->state = EM_REMOVING;
+    for (uint32_t i = 0; i < g->live_max; i++)
+        if (g->slots[i] && g->slots[i]->model == m && g->slots[i]->publishes) {
+            atomic_store_explicit(&g->slots[i]->stop, 1 + (int)SEQ_END_CANCEL, memory_order_relaxed);
+            g->dirty = true;
+            cond_signal(&g->wake);
+        }
+    g->published -= m->published;
     while (m->n_live > 0)
         cond_wait(&g->changed, &g->mu);
     model_hand(g, m, EM_REMOVING, EM_GONE);
@@ -358,6 +372,20 @@ static void admit(struct engine *g, struct seq *s, uint64_t *id)
     s->model->n_live++;
 }
 
+int engine_enter(struct engine *g, struct seq *first, size_t n, uint64_t *id, struct err *e)
+{
+    if (g->quit || first->model->state != EM_LIVE)
+        return err_set(e, ERR_UNAVAILABLE, "engine: the model is being taken away; try again later");
+    if (g->n_free_slots < n)
+        return err_set(e, ERR_BUSY, "engine: %u requests run and %u wait, which is the limit; try again later", g->o.seqs_max, g->o.queue_max);
+    for (struct seq *s = first; s; s = s->fork)
+        admit(g, s, id++);
+    *g->in_last = first;
+    g->in_last = &first->next;
+    cond_signal(&g->wake);
+    return 0;
+}
+
 int engine_start_many(struct engine *g, const struct seq_opts *o, size_t n, uint64_t *id, struct err *e)
 {
     struct seq *first = NULL, **last = &first;
@@ -370,22 +398,11 @@ int engine_start_many(struct engine *g, const struct seq_opts *o, size_t n, uint
         return rc;
     }
     mutex_lock(&g->mu);
-    if (g->quit || o->model->state != EM_LIVE)
-        rc = err_set(e, ERR_UNAVAILABLE, "engine: the model is being taken away; try again later");
-    else if (g->n_free_slots < n)
-        rc = err_set(e, ERR_BUSY, "engine: %u requests run and %u wait, which is the limit; try again later", g->o.seqs_max, g->o.queue_max);
-    if (rc < 0) {
-        mutex_unlock(&g->mu);
-        free_all(first);
-        return rc;
-    }
-    for (struct seq *s = first; s; s = s->fork)
-        admit(g, s, id++);
-    *g->in_last = first;
-    g->in_last = &first->next;
-    cond_signal(&g->wake);
+    rc = engine_enter(g, first, n, id, e);
     mutex_unlock(&g->mu);
-    return 0;
+    if (rc < 0)
+        free_all(first);
+    return rc;
 }
 
 int engine_start(struct engine *g, const struct seq_opts *o, uint64_t *id, struct err *e)

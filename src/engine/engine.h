@@ -15,6 +15,7 @@ enum { ENGINE_SEQS_MAX = 128, ENGINE_QUEUE_MAX = 1 << 16, ENGINE_CHOICES_MAX = 1
 struct engine_opts { /* more than a maximum means the maximum */
     struct device *device;
     uint64_t       kv_bytes;    /* memory for KV pages of all models; 0: a quarter of the machine's, at most 8 GiB */
+    uint64_t       public_bytes; /* of them, set aside for published prefixes (at most a half); 0: none can be published */
     uint32_t       seqs_max;    /* running at once; 0: 64 */
     uint32_t       queue_max;   /* waiting; with more than seqs_max + queue_max in all engine_start gives ERR_BUSY; 0: 1024 */
     uint32_t       chunk;       /* prefill rows per step at most, fewer when a step would take long; 0: 256 */
@@ -33,10 +34,13 @@ struct engine_model; /* a model the engine serves */
 /* v may be NULL: then there is no text and no end of text (benchmarks). m and v must outlive it; engine_free removes what was not removed. */
 int  engine_model_add(struct engine *g, struct model *m, const struct vocab *v, struct engine_model **out, struct err *e) MUST_USE;
 void engine_model_remove(struct engine *g, struct engine_model *m); /* waits until its sequences have ended */
+/* The full pages of the first n tokens are computed once, billed to nobody, and found by the sequences of all tenants until the model is removed.
+ * ERR_NO_ROOM when what is published would be more than opts.public_bytes. */
+int engine_publish(struct engine *g, struct engine_model *m, const int32_t *tokens, uint32_t n, struct err *e) MUST_USE;
 uint32_t engine_model_ctx(const struct engine_model *m); /* longest sequence that is served */
 uint32_t engine_model_width(const struct engine_model *m); /* numbers of an embedding */
 
-struct tenant { uint64_t id; uint32_t weight; uint8_t kv_salt[16] /* prompts are reused within one salt, never across two */; };
+struct tenant { uint64_t id; uint32_t weight; uint8_t kv_salt[16] /* prompts are reused within one salt alone */; };
 
 /* What a sequence is for. SCORE computes the prompt and samples nothing (log probabilities of a prompt). EMBED gives one vector: the hidden
  * states after the last norm, pooled, with length 1 (embed.c). */
@@ -113,6 +117,7 @@ struct engine_stats {
     uint64_t draft_tokens, draft_accepted; /* rows computed for guessed tokens; those that were right */
     uint64_t cached_tokens;    /* prompt tokens that were not computed, because their pages were found */
     uint64_t cache_evictions;  /* pages that nobody used and whose memory was wanted */
+    uint32_t pages_public;     /* of pages_used: of published prefixes */
     uint32_t pages_cached;     /* that nobody uses and that may be found again: free memory */
 };
 void engine_stats(struct engine *g, struct engine_stats *out); /* any thread */

@@ -3,7 +3,8 @@
  *
  * engine.c: the API, the thread and its inbox. sched.c: who runs (admission, rows, pages). share.c: tenants and their shares. pace.c: how
  * long steps take. step.c: one step and its events. spec.c, ngram.c: speculation.
- * seq.c: one sequence. fork.c: several answers to one prompt. prefix.c: pages found again. score.c: log probabilities. embed.c: embeddings.
+ * seq.c: one sequence. fork.c: several answers to one prompt. prefix.c: pages found again;
+ * publish.c: by all tenants. score.c: log probabilities. embed.c: embeddings.
  * kv.c: pages. */
 #pragma once
 #include "base/buf.h"
@@ -53,6 +54,7 @@ struct seq {
     struct share        *share;
     int                  priority;
     enum seq_state       state;
+    bool                 publishes; /* publish.c: what it computes is for all */
     bool                 evicted; /* lost its pages once; first in the queue of its priority */
     bool                 starved, shadowed; /* there was no page for it; in this step: another one computes the page that it needs */
 
@@ -101,6 +103,8 @@ struct engine_model {
     struct kv_shape     kv_shape;
     struct kv_pool     *pool;
     struct prefix      *prefix; /* NULL: nothing is reused */
+    struct vec_ptr      public_pages; /* held for all */
+    uint64_t            published;    /* mu: bytes that were promised to them */
     struct sampler     *sampler;
     uint32_t            n_ctx, n_vocab, n_embd;
     uint32_t            n_sample, cost; /* ids that have a text; cost of a row: millions of parameters, at least 1 */
@@ -139,6 +143,7 @@ struct engine {
     uint32_t            *free_slots, n_free_slots;
     uint64_t             next_serial;
     struct engine_stats  stats; /* mu */
+    uint64_t             published; /* mu: bytes of published prefixes, at most opts.public_bytes */
 
     struct thread        thread;
     bool                 has_thread;
@@ -201,6 +206,7 @@ struct prefix {
     struct kv_pool *pool;
     struct prefix_page *pages; /* (n_pages) */
     uint32_t *heads;         /* (mask + 1) ids + 1 */
+    uint8_t public_salt[16]; /* of published pages; a random one, no tenant's */
     uint32_t mask;
 };
 int  prefix_new(struct prefix **out, struct kv_pool *pool, struct err *e) MUST_USE;
@@ -229,6 +235,10 @@ void spec_plan(struct engine *g, struct engine_model *m); /* gives rows of draft
 int32_t spec_token(const struct seq *s, uint32_t i); /* guess i of this step */
 void spec_settle(struct seq *s); /* puts back pages that only guesses needed */
 void spec_free(struct spec *x);
+
+/* publish.c */
+void publish_pin(struct seq *s); /* what it has computed is kept for all */
+void publish_end(struct engine_model *m); /* before its pool goes */
 
 /* embed.c: hidden: (s->wants, n_embd) of this step's rows. True: the vector is complete. */
 bool embed_rows(struct seq *s, const float *hidden);
@@ -272,6 +282,8 @@ void step_events(struct engine *g);   /* journal, then events, then what has end
 void step_end(struct engine *g, struct seq *s, enum seq_end why);
 
 /* engine.c */
+/* The lock is held: s and its forks, n in all, into the inbox. ERR_BUSY, ERR_UNAVAILABLE: they are still the caller's. */
+int  engine_enter(struct engine *g, struct seq *s, size_t n, uint64_t *id, struct err *e) MUST_USE;
 int  engine_open(struct engine **out, const struct engine_opts *o, struct err *e) MUST_USE; /* without a thread: engine_turn does its work */
 /* One turn of the thread. Sleeps first while there is nothing to do, if `idle`. False: the engine is to end. *ran: a step was run. */
 bool engine_turn(struct engine *g, bool idle, bool *ran);

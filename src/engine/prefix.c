@@ -1,5 +1,6 @@
 /* Pages that are found again. A full page is never written any more; it goes into the index of its model's pool by what its content depends
- * on: the tenant's salt, the RoPE class of the sequence (model_reach_class), its own 64 tokens and the page before it, so by all tokens before
+ * on: the tenant's salt (of what is published one that no tenant has), the RoPE
+ * class of the sequence (model_reach_class), its own 64 tokens and the page before it, so by all tokens before
  * too. A sequence that needs such a page shares it, whether its other users live or have ended; kv.c keeps those without a user until their
  * memory is wanted.
  *
@@ -50,6 +51,7 @@ int prefix_new(struct prefix **out, struct kv_pool *pool, struct err *e)
         n *= 2;
     if (x) { /* zeros, which cost memory when pages do */
         x->pool = pool;
+        random_bytes(x->public_salt, sizeof x->public_salt);
         x->mask = n - 1;
         x->pages = mem_pages(pool->n_pages * sizeof *x->pages);
         x->heads = mem_pages(n * sizeof *x->heads);
@@ -88,6 +90,11 @@ static struct prefix_page page_of(const struct prefix *x, const struct seq *s, u
     return p;
 }
 
+static bool is_public(const struct prefix *x, const struct prefix_page *p)
+{
+    return memcmp(p->salt, x->public_salt, sizeof p->salt) == 0;
+}
+
 /* Its address in the pool; NULL: nobody has computed it, or it was forgotten. */
 static void *find(const struct prefix *x, const struct prefix_page *p)
 {
@@ -95,6 +102,17 @@ static void *find(const struct prefix *x, const struct prefix_page *p)
     while (id && !same(&x->pages[id - 1], p))
         id = x->pages[id - 1].chain;
     return id ? kv_page_at(x->pool, id - 1) : NULL;
+}
+
+/* A page that may stand for p: published, when all before it is, or the tenant's own. */
+static void *find_any(const struct prefix *x, const struct prefix_page *p)
+{
+    struct prefix_page public = *p;
+    void *page = NULL;
+    memcpy(public.salt, x->public_salt, sizeof public.salt);
+    if (p->before == 0 || is_public(x, &x->pages[p->before - 1]))
+        page = find(x, &public);
+    return page ? page : find(x, p);
 }
 
 /* Positions that s may leave out: none whose result is wanted, so never the last. */
@@ -128,7 +146,7 @@ void prefix_take(struct seq *s)
         return;
     for (; i < end; i++) {
         struct prefix_page want = page_of(x, s, i);
-        void *page = find(x, &want);
+        void *page = find_any(x, &want);
         if (!page)
             break;
         put_in(x->pool, s, i, page);
@@ -143,7 +161,7 @@ void prefix_give(struct seq *s, uint32_t before)
     struct prefix *x = s->model->prefix;
     for (uint32_t i = before / KV_PAGE; x && i < s->n_kv / KV_PAGE; i++) {
         struct prefix_page p = page_of(x, s, i);
-        void *other = find(x, &p);
+        void *other = find_any(x, &p);
         if (other) { /* it was computed twice at a time: the same bits */
             put_in(x->pool, s, i, other);
             continue;

@@ -22,6 +22,8 @@ void step_end(struct engine *g, struct seq *s, enum seq_end why)
             ev->n_text = g->text.len - at;
         }
     }
+    if (s->publishes && why == SEQ_END_LENGTH)
+        publish_pin(s);
     step_event(g, s, SEQ_DONE);
     sched_leave(g, s);
 }

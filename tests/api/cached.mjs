@@ -1,4 +1,7 @@
 // Prompts that begin alike: what is told, what is billed, and that no other account can tell.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { check, cli, client, metric, nano, run, same, startDemo, test } from "./harness.mjs";
 
 const story = "Once upon a time there was a little girl who loved to count the stars over the village, and each night she wrote the number down. ";
@@ -56,6 +59,25 @@ test("prefix-cache = no computes every prompt from its first token", async () =>
   same([cachedOf(a), cachedOf(b), await metric(off, "sluice_kv_pages_cached")], [0, 0, 0]);
   const wrong = await cli(["serve", "--listen", "127.0.0.1:0", "--prefix-cache", "maybe"], { data: off.data + "-none" });
   check(wrong.code !== 0 && /prefix-cache = maybe .*must be yes or no/.test(wrong.err), wrong.err);
+});
+
+test("a system prompt that the operator publishes is found by every account, at its first request", async () => {
+  await server.stop();
+  const dir = mkdtempSync(join(tmpdir(), "sluice-publish-")), system = story.repeat(4).trim();
+  writeFileSync(join(dir, "teller.txt"), `\n${system}\n`);
+  writeFileSync(join(dir, "short.txt"), "Hi"); // told to the log
+  writeFileSync(join(dir, "notes.md"), "no prompt");
+  const on = (server = await startDemo("--publish", dir));
+  const chat = (who, text, user) =>
+    client(who).chat.completions.create({ model: server.model, max_tokens: 3, temperature: 0, messages: [{ role: "system", content: text }, { role: "user", content: user }] });
+  await chat(on, "Be kind.", "Load the model, please."); // and what is published with it
+  const [one, two] = [{ ...on, key: await keyOf("five") }, { ...on, key: await keyOf("six") }];
+  const first = await chat(one, system, "Tell me of the sea."), second = await chat(two, system, "And of the moon?");
+  const full = cachedOf(first);
+  check(full >= 64 && full % 64 === 0 && full < first.usage.prompt_tokens, `${full} of ${first.usage.prompt_tokens}`);
+  same(cachedOf(second), full, "another account's");
+  same(cachedOf(await chat(two, `You ${system}`, "Another?")), 0, "what is not published");
+  rmSync(dir, { recursive: true });
 });
 
 await run();

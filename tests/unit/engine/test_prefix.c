@@ -517,4 +517,59 @@ TEST(simulation)
     CHECK(hits > 5000 && lost > 100 && evicted > 20 && cancelled > 20);
 }
 
+/* What the operator publishes is found by every tenant, and by nobody is it paid for; what a tenant computes behind it stays its own. */
+TEST(published_for_all)
+{
+    struct seq_opts o;
+    struct engine_stats st;
+    struct err e;
+    uint32_t tag = 0;
+    CHECK(open_engine(640, &(struct engine_opts){.kv_bytes = 30 * 4096, .public_bytes = 7 * 4096, .seqs_max = 4}));
+    CHECK(FOUND(1, 50, 300) == 0); /* computed before it is published: its own */
+    const uint32_t rows = model.all_rows;
+    o = request(0, 0, 50, 250);
+    CHECK(engine_publish(g, served, prompt_buf, 250, &e) == 0); /* 192 tokens of it */
+    STATS_WAIT(g, st, st.pages_public == 3);
+    CHECK(st.pages_public == 3 && st.pages_used == 3 && model.all_rows - rows == 192 && st.cached_tokens == 0);
+    for (uint8_t salt = 2; salt < 5; salt++)
+        CHECK(FOUND(salt, 50, 300) == 192); /* and not the page behind it, which another tenant has */
+    CHECK(FOUND(2, 50, 300) == 256);
+    CHECK(FOUND(1, 50, 300) == 192 && FOUND(1, 50, 300) == 256); /* its own text now goes on behind the published one */
+    CHECK(FOUND(6, 51, 300) == 0 && FOUND(7, 51, 300) == 0); /* what is not published is never shared */
+    for (uint32_t i = 0; i < 12; i++) /* memory is wanted for much else */
+        CHECK(FOUND(8, 60 + i, 500) == 0);
+    engine_stats(g, &st);
+    CHECK(st.cache_evictions > 20 && FOUND(9, 50, 250) == 192);
+    CHECK(engine_publish(g, served, prompt_buf, 63, &e) == -(int)ERR_BAD_VALUE);
+    CHECK(engine_publish(g, served, prompt_buf, 640, &e) == -(int)ERR_CONTEXT);
+    o = request(0, 0, 55, 330);
+    CHECK(engine_publish(g, served, prompt_buf, 330, &e) == -(int)ERR_NO_ROOM);
+    CHECK(engine_publish(g, served, prompt_buf, 200, &e) == 0);
+    STATS_WAIT(g, st, st.pages_public == 6);
+    CHECK(st.pages_public == 6 && FOUND(10, 55, 330) == 192);
+    engine_model_remove(g, served);
+    STATS_WAIT(g, st, st.pages_used == 0);
+    CHECK(st.kv_bytes_used == 0 && g->published == 0);
+    engine_free(g);
+}
+
+/* With keys that depend on a sequence's reach, those whose reach is a whole context find what is published. */
+TEST(published_by_reach)
+{
+    struct seq_opts o;
+    struct engine_stats st;
+    struct err e;
+    uint32_t tag = 0;
+    CHECK(open_engine(640, &(struct engine_opts){.kv_bytes = 60 * 4096, .public_bytes = 20 * 4096}));
+    model.own_reach = true;
+    o = request(0, 0, 50, 192);
+    CHECK(engine_publish(g, served, prompt_buf, 192, &e) == 0);
+    STATS_WAIT(g, st, st.pages_public == 6);
+    o = request(tag++, 3, 50, 300);
+    o.max_tokens = 0; /* up to the context */
+    CHECK(found(&o) == 192);
+    CHECK(FOUND(3, 50, 300) == 0);
+    engine_free(g);
+}
+
 TEST_MAIN()
