@@ -26,16 +26,16 @@ FIELDS = ["date", "cpu", "peer", "version", "model", "threads", "what", "sluice"
 
 
 def run(argv):
-    """(what it printed, involuntary context switches of it)"""
+    """((standard output, standard error), involuntary context switches of it)"""
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_nivcsw
     p = subprocess.run(argv, capture_output=True, text=True)
     if p.returncode:
         sys.exit(f"{' '.join(argv)}: exit {p.returncode}\n{p.stderr[-2000:]}")
-    return p.stdout, resource.getrusage(resource.RUSAGE_CHILDREN).ru_nivcsw - before
+    return (p.stdout, p.stderr), resource.getrusage(resource.RUSAGE_CHILDREN).ru_nivcsw - before
 
 
 def state(o):
-    text, _ = run([o.sluice, "bench", "roofline", "--quick", "--threads", str(o.threads), "--csv", "-"])
+    (text, _), _ = run([o.sluice, "bench", "roofline", "--quick", "--threads", str(o.threads), "--csv", "-"])
     rows = list(csv.DictReader(text.splitlines()))
     of = lambda what: max((float(r["value"]) for r in rows if r["what"].startswith(what)), default=0)
     return {"read": of("read"), "int8": of("int8 avx"), "trip": of("round trip")}
@@ -47,7 +47,7 @@ def same(states):
 
 
 def ours(o, model):
-    text, switches = run([o.sluice, "bench", "model", model, "--threads", str(o.threads), "--prefill", str(o.prefill), "--depth", "0",
+    (text, _), switches = run([o.sluice, "bench", "model", model, "--threads", str(o.threads), "--prefill", str(o.prefill), "--depth", "0",
                           "--streams", o.streams, "--rounds", "1", "--tokens", str(max(o.decode, o.steps)), "--csv", "-"])
     out, share = {}, {}
     for r in csv.DictReader(text.splitlines()):
@@ -65,7 +65,7 @@ def is_ik(o):
 def theirs(o, model):
     flags = o.peer_flags.split()
     argv = [f"{o.bin}/llama-bench", "-m", model, "-t", str(o.threads), "-p", str(o.prefill), "-n", str(o.decode), "-r", "1", "-fa", "1", "-o", "json", *flags]
-    text, switches = run(argv + (["-rtr", "1"] if is_ik(o) else []))
+    (text, _), switches = run(argv + (["-rtr", "1"] if is_ik(o) else []))
     out = {}
     rows = json.loads(text[text.index("["):])
     for r in rows:
@@ -74,9 +74,9 @@ def theirs(o, model):
         most = max(int(s) for s in o.streams.split(","))
         argv = [f"{o.bin}/llama-batched-bench", "-m", model, "-t", str(o.threads), "-c", str(most * (16 + o.steps) + 64), "-b", "2048", "-ub", "512", "-npp", "16",
                 "-ntg", str(o.steps), "-npl", o.streams, *flags]
-        text, more = run(argv + (["-fa", "on", "-rtr"] if is_ik(o) else ["-fa", "on"]))
+        texts, more = run(argv + (["-fa", "on", "-rtr"] if is_ik(o) else ["-fa", "on"]))
         switches += more
-        for line in text.splitlines():
+        for line in "\n".join(texts).splitlines():  # ik writes its table to standard error
             cell = [c.strip() for c in line.split("|")]
             if len(cell) > 10 and cell[1].isdigit():
                 out[f"decode {cell[3]}"] = float(cell[8])
