@@ -33,7 +33,7 @@ static int show(const struct cli *c, const struct modelfile *f, const char *name
     int rc = model_shape_read(&shape, f, e);
     if (rc < 0)
         return rc;
-    if (modelfile_str(f, "tokenizer.chat_template", &template, NULL) < 0)
+    if (modelfile_str(f, "tokenizer.chat_template", &template, NULL) < 0 && modelfile_str(f, "tokenizer.chat_template.default", &template, NULL) < 0)
         template = STR("none; a form that its vocabulary speaks for is used");
     if (!licence.n && modelfile_str(f, "general.license", &licence, NULL) < 0)
         licence = STR("not said");

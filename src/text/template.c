@@ -97,16 +97,16 @@ void template_free(struct chat_template *t)
 
 /* ---- the templates of a model ---- */
 
-static const char key[] = "tokenizer.chat_template";
+static const char key[] = "tokenizer.chat_template", key_default[] = "tokenizer.chat_template.default", key_list[] = "tokenizer.chat_templates";
 
 static int load_default(struct chat_template **out, const struct modelfile *f, const struct vocab *v, char warning[256], struct err *e)
 {
     struct str source, instead;
     struct err why = {0};
-    const char *form = template_default(v, &instead);
-    if (!modelfile_meta(f, key))
+    const char *form = template_default(v, &instead), *at = modelfile_meta(f, key) ? key : key_default;
+    if (!modelfile_meta(f, at))
         snprintf(warning, 256, "the model has no chat template; the form \"%s\" is used, which its vocabulary speaks for", form);
-    else if (modelfile_str(f, key, &source, &why) == 0 && template_compile(out, source, &why) == 0)
+    else if (modelfile_str(f, at, &source, &why) == 0 && template_compile(out, source, &why) == 0)
         return 0;
     else
         snprintf(warning, 256, "the model's chat template cannot be used, the form \"%s\" is: %.150s", form, why.msg);
@@ -137,20 +137,36 @@ static int add_named(struct chat_template *t, const struct modelfile *f, const s
     return 0;
 }
 
+/* Names that the file lists and has no template for: converters write the list and the templates one by one. */
+static void check_list(const struct chat_template *t, const struct modelfile *f, char warning[256])
+{
+    const struct meta *list = modelfile_meta(f, key_list);
+    for (uint64_t i = 0; list && list->strings && i < list->n; i++) {
+        struct str name = list->strings[i];
+        char full[256];
+        int n = name.n < 128 ? (int)name.n : 128;
+        if (*warning || str_eqz(name, "default") || template_named(t, name))
+            continue;
+        if (!str_fmt(full, sizeof full, "%s.%.*s", key, n, name.p) || !modelfile_meta(f, full))
+            snprintf(warning, 256, "the model lists a chat template \"%.*s\" and does not have it", n < 40 ? n : 40, name.p);
+    }
+}
+
 int template_load(struct chat_template **out, const struct modelfile *f, const struct vocab *v, char warning[256], struct err *e)
 {
     warning[0] = 0;
     int rc = load_default(out, f, v, warning, e);
     for (size_t i = 0; rc == 0 && i < f->n_meta; i++) {
         const struct meta *m = &f->meta[i];
-        if (!str_starts(m->key, key) || m->key.n <= sizeof key || m->key.p[sizeof key - 1] != '.')
+        if (!str_starts(m->key, key) || m->key.n <= sizeof key || m->key.p[sizeof key - 1] != '.' || str_eqz(m->key, key_default))
             continue;
         rc = add_named(*out, f, m, (struct str){m->key.p + sizeof key, m->key.n - sizeof key}, warning, e);
     }
     if (rc) {
         template_free(*out);
         *out = NULL;
-    }
+    } else
+        check_list(*out, f, warning);
     return rc;
 }
 

@@ -596,8 +596,17 @@ static struct modelfile *model_of(const char *source, const char *const names[],
     gguf_put_i32s(w, "tokenizer.ggml.token_type", kinds, n);
     if (source)
         gguf_put_str(w, "tokenizer.chat_template", str_of(source));
-    for (; names && names[0]; names += 2)
-        gguf_put_str(w, names[0], str_of(names[1]));
+    for (; names && names[0]; names += 2) {
+        struct str listed[4], rest = str_of(names[1]);
+        size_t n_listed = 0;
+        if (strcmp(names[0], "tokenizer.chat_templates")) {
+            gguf_put_str(w, names[0], rest);
+            continue;
+        }
+        while (rest.p && n_listed < 4)
+            listed[n_listed++] = str_split(&rest, ' ');
+        gguf_put_strs(w, names[0], listed, n_listed);
+    }
     ok = ok && !gguf_writer_save(w, path, &e) && !gguf_open(&f, path, &e);
     if (!ok)
         printf("%s\n", e.msg);
@@ -719,6 +728,43 @@ TEST(templates_have_names)
     vocab_free(v);
     modelfile_close(f);
     json_free(m);
+}
+
+/* A converter writes tokenizer.chat_templates, a list of names, and each template by itself. */
+TEST(templates_that_are_listed)
+{
+    static const struct {
+        const char *source, *names[7], *text, *warning;
+    } t[] = {
+        {"D", {"tokenizer.chat_templates", "default tool_use", "tokenizer.chat_template.tool_use", "T", NULL}, "D", ""},
+        {NULL, {"tokenizer.chat_template.default", "N", "tokenizer.chat_template.rag", "R", NULL}, "N", ""},
+        {"D", {"tokenizer.chat_template.default", "N", NULL}, "D", ""},
+        {"D", {"tokenizer.chat_templates", "default rag", "tokenizer.chat_template.tool_use", "T", NULL}, "D", "lists a chat template \"rag\""},
+        {NULL, {"tokenizer.chat_templates", "default", NULL}, NULL, "has no chat template"},
+    };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        struct modelfile *f = model_of(t[i].source, t[i].names, "<unk> <s> </s>", 300);
+        struct vocab *v = NULL;
+        struct chat_template *got = NULL;
+        struct json *m = parsed("[{\"role\":\"user\",\"content\":\"a\"}]");
+        struct render_in in = {.messages = m};
+        struct rendered r = {0};
+        struct err e = {0};
+        struct buf list;
+        char warning[256];
+        CHECK(f && !vocab_load(&v, f, &e) && !template_load(&got, f, v, warning, &e) && !template_render(got, &in, &r, &e));
+        CHECK_MSG(*t[i].warning ? strstr(warning, t[i].warning) != NULL : !*warning, "%zu: %s", i, warning);
+        CHECK_MSG(!t[i].text || str_eqz((struct str){r.text.data, r.text.len}, t[i].text), "%zu: %.*s", i, (int)r.text.len, r.text.data);
+        buf_init(&list, 0);
+        template_names(got, &list);
+        CHECK_MSG(!list.data || !strstr(list.data, "default"), "%zu: %s", i, list.data);
+        buf_deinit(&list);
+        rendered_deinit(&r);
+        template_free(got);
+        vocab_free(v);
+        modelfile_close(f);
+        json_free(m);
+    }
 }
 
 TEST(extra_variables_reach_the_template_as_data)
