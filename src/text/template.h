@@ -11,7 +11,8 @@ enum { TEMPLATE_SOURCE_MAX = 256 << 10, TEMPLATE_STEPS_MAX = 5000000, TEMPLATE_D
 int template_compile(struct chat_template **out, struct str source, struct err *e) MUST_USE; /* ERR_TEMPLATE with line and mend */
 void template_free(struct chat_template *t);                                                 /* and those that it holds by name */
 
-/* The template of a model file (tokenizer.chat_template, else .default), with those that it has by name (tokenizer.chat_template.NAME). When it has none, or
+/* The template of a model file (tokenizer.chat_template, or else .default), with those that it has by name (tokenizer.chat_template.NAME).
+ * When it has none, or
  * one that does not compile, a default that its vocabulary speaks for (docs/using/templates.md) and in `warning` what is wrong and which default
  * it is. A named template that does not compile is left out, with a warning. */
 int template_load(struct chat_template **out, const struct modelfile *f, const struct vocab *v, char warning[256], struct err *e) MUST_USE;
