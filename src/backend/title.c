@@ -51,8 +51,8 @@ int title_new(struct title **out, const struct backend_source *q, struct err *e)
     return 0;
 }
 
-/* Weights as they lie in the file (packing keeps the size, within a few per cent), scratch of a step, rows of logits, and the
- * vocabulary's tables at about 200 bytes a token. */
+/* Weights as they lie in the file (packing keeps the size, within a few per cent), the screen of the output matrix, scratch of a step, rows of
+ * logits, and the vocabulary's tables at about 200 bytes a token. */
 static int measure(const struct title *t, uint64_t rows, uint64_t *need, uint32_t *n_ctx, struct err *e)
 {
     struct model_shape s;
@@ -63,7 +63,8 @@ static int measure(const struct title *t, uint64_t rows, uint64_t *need, uint32_
     *n_ctx = s.n_ctx;
     uint64_t width = 2ull * s.n_embd + 2ull * s.n_ff + 2ull * (s.n_heads + (uint64_t)s.n_kv_heads) * s.head_dim;
     bool ok = ck_mul(rows * sizeof(float), (uint64_t)s.n_vocab, &logits) && ck_mul(STEP_ROWS_MAX * sizeof(float), width, &scratch) &&
-              ck_mul(200ull, (uint64_t)s.n_vocab, &vocab) && ck_add(s.weight_bytes, logits, need) && ck_add(*need, scratch, need) &&
+              ck_mul(200ull, (uint64_t)s.n_vocab, &vocab) && ck_add(s.weight_bytes, s.screen_bytes, need) &&
+              ck_add(*need, logits, need) && ck_add(*need, scratch, need) &&
               ck_add(*need, vocab, need);
     return ok ? 0 : err_set(e, ERR_FORMAT, "backend: the sizes in the file of the model cannot be; download it again");
 }

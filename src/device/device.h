@@ -38,6 +38,19 @@ void dev_matmul(struct device *d, float *y, const struct weight *w, const float 
 /* Several matrices on the same input (q, k, v; gate and up): x is quantised once. */
 struct matmul_out { float *y; const struct weight *w; const float *bias; };
 void dev_matmul_many(struct device *d, const struct matmul_out *o, int n_o, const float *x, int n);
+
+/* Screening of a big matrix (screen.c): its largest outputs without reading all of it. w must outlive it. *out is NULL for a type that cannot be
+ * screened; takes 22/34 of w's memory. */
+struct screen;
+enum { SCREEN_ROWS_MAX = 2, SCREEN_TOP_MAX = 64 };
+int  screen_new(struct screen **out, struct device *d, const struct weight *w, struct err *e) MUST_USE;
+void screen_free(struct screen *s);
+/* What is wanted of the first n_rows outputs: the k largest and their ties (0: not asked for), and all that are at most `below` under the largest
+ * (negative: not asked for). One of both at least. */
+struct matmul_top { uint32_t k, n_rows; float below; };
+/* As dev_matmul, n at most SCREEN_ROWS_MAX: every output that is wanted has the bits of dev_matmul, and every other one has too or is minus infinity.
+ * False: nothing was left out, since that would not have paid. */
+bool dev_matmul_top(struct device *d, float *y, struct screen *s, const float *x, int n, const struct matmul_top *top);
 /* y (n, n_in) = rows `token[i]` of the embedding matrix w */
 void dev_embed(struct device *d, float *y, const struct weight *w, const int32_t *token, int n);
 /* y = x / rms(x) * gain, per row of width n_cols; y may be x */

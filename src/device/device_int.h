@@ -50,6 +50,8 @@ const void *packed_take(struct packed *p, uint64_t id, const struct weight *w, s
 void *slab_get(struct device *d, struct slab **from, size_t n);
 void slab_put(struct device *d, struct slab *s);
 
+kernel_matmul_fn *matmul_kernel(const struct device *d, uint32_t type);
+
 /* Splits n items evenly: the first item of share i of `shares`. */
 static inline size_t share_start(size_t n, int i, int shares)
 {

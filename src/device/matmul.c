@@ -14,7 +14,7 @@ struct job {
     size_t                   n_in, x_row; /* x_row: the first of the n rows in this round */
 };
 
-static kernel_matmul_fn *kernel_of(const struct device *d, uint32_t type)
+kernel_matmul_fn *matmul_kernel(const struct device *d, uint32_t type)
 {
     switch (type) {
 #define QUANT_FLOAT(name, op, id, blk, bytes)                           case id: return d->k.matmul_##op;
@@ -47,7 +47,7 @@ static void rows(const struct job *j, const struct matmul_out *o, int row0, int 
         struct kernel_matmul m = {
             .y = o->y + (j->x_row + (size_t)c) * w->n_out, .y_stride = w->n_out, .w = w->data, .x = x + (size_t)c * x_bytes, .bias = o->bias,
             .n = j->n - c < step ? j->n - c : step, .n_in = (int)w->n_in, .n_out = (int)w->n_out};
-        kernel_of(j->d, w->type)(&m, row0, row1);
+        matmul_kernel(j->d, w->type)(&m, row0, row1);
     }
 }
 

@@ -21,6 +21,7 @@ struct engine_opts { /* more than a maximum means the maximum */
     uint32_t       chunk;       /* prefill rows per step at most, fewer when a step would take long; 0: 256 */
     enum kv_type   kv_type;
     bool           no_prefix_cache; /* computes every prompt from its first token */
+    bool           no_screen;       /* computes every logit, also where only the largest count */
     uint32_t       draft_max;       /* tokens guessed ahead for one sequence in a step (spec.c), at most ENGINE_DRAFT_MAX; 0: no speculation */
     /* Step thread, once per step, before any event of the step: the sequences whose counts changed, with their cumulative counts.
      * May be NULL. */

@@ -163,6 +163,7 @@ struct engine {
     bool                 draft_always; /* tests: whatever it costs */
     struct kv_seq      *kv_seqs; /* (runners_max) */
     uint32_t           *reach;   /* (runners_max) of the batch */
+    struct matmul_top    top; /* of the step */
     int32_t             token[STEP_ROWS_MAX], pos[STEP_ROWS_MAX], want[STEP_ROWS_MAX];
     struct event       *events; /* (events_max) */
     uint32_t            n_events, events_max;

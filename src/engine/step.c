@@ -83,6 +83,21 @@ static bool wants_row(const struct seq *s, uint32_t position)
     return score_wants(s, position) || (s->kind == SEQ_GENERATE && position + 1 >= s->tokens.n);
 }
 
+/* Only the largest logits decide what is sampled in this step: merges what s needs into top. */
+static bool wants_top(const struct engine_model *m, const struct seq *s, struct matmul_top *top)
+{
+    uint32_t k;
+    float below;
+    if (s->wants == 0)
+        return true;
+    if (s->kind != SEQ_GENERATE || s->logprobs || s->prompt_logprobs || s->fork || !sampler_top(&s->sample, &k, &below) || k > SCREEN_TOP_MAX)
+        return false;
+    top->k = k > top->k ? k : top->k;
+    top->below = below > top->below ? below : top->below;
+    top->n_rows = m->n_sample;
+    return true;
+}
+
 /* Rows, positions, pages and wanted results of g->batch. */
 static void lay_out(struct engine *g, const struct engine_model *m, struct step *st)
 {
@@ -95,6 +110,8 @@ static void lay_out(struct engine *g, const struct engine_model *m, struct step 
                         .want = g->want,
                         .logits = m->logits,
                         .hidden = m->hidden};
+    bool top = !g->o.no_screen;
+    g->top = (struct matmul_top){.below = -1};
     for (uint32_t i = 0; i < g->n_batch; i++) {
         struct seq *s = g->batch[i];
         g->kv_seqs[i] = (struct kv_seq){.row0 = st->n, .n_rows = (int)s->rows, .pos0 = (int)s->n_kv, .pages = s->pages.p};
@@ -108,8 +125,10 @@ static void lay_out(struct engine *g, const struct engine_model *m, struct step 
             g->want[st->n_want++] = st->n;
             s->wants++;
         }
+        top = top && wants_top(m, s, &g->top);
         st->n_hidden += s->kind == SEQ_EMBED ? (int)s->wants : 0;
     }
+    st->top = top && st->n_want > 0 ? &g->top : NULL;
     ASSERT((uint32_t)(st->n_want - st->n_hidden) <= g->runners_max + ENGINE_SCORE_ROWS + ENGINE_DRAFT_ROWS);
 }
 

@@ -176,7 +176,9 @@ void block_head(struct model *m, const struct step *s)
 {
     dev_rmsnorm(m->dev, m->xn, m->x, m->out_norm, m->shape.norm_eps, s->n_want, (int)m->shape.n_embd);
     int n = s->n_want - s->n_hidden;
-    if (n)
+    if (n && n <= SCREEN_ROWS_MAX && s->top && m->screen)
+        (void)dev_matmul_top(m->dev, s->logits, m->screen, m->xn, n, s->top);
+    else if (n)
         dev_matmul(m->dev, s->logits, m->out, NULL, m->xn, n);
     if (s->n_hidden)
         memcpy(s->hidden, m->xn + (size_t)n * m->shape.n_embd, (size_t)s->n_hidden * m->shape.n_embd * sizeof *s->hidden);

@@ -2,6 +2,16 @@
 #include "base/mem.h"
 #include <stdio.h>
 
+/* Memory of the coarse copy of an output matrix that is a good part of what a token reads; 0: it gets none. */
+static uint64_t screen_bytes(const struct loader *ld)
+{
+    enum { ROWS_MIN = 256, PART = 8 };
+    const struct tensor *t = modelfile_tensor(ld->f, "output.weight");
+    if (!t)
+        t = modelfile_tensor(ld->f, "token_embd.weight"); /* tied */
+    return t && t->type == QUANT_Q8_0 && t->ne[1] >= ROWS_MIN && t->bytes >= ld->total / PART ? t->bytes / 34 * 22 : 0; /* Q5_0 */
+}
+
 /* What both need of the tensors: bind, RoPE, nothing left over, the sums. */
 static int bind_all(struct loader *ld, struct model *m, struct err *e)
 {
@@ -10,6 +20,7 @@ static int bind_all(struct loader *ld, struct model *m, struct err *e)
         return rc;
     m->shape.n_params = ld->n_params;
     m->shape.weight_bytes = ld->total;
+    m->shape.screen_bytes = screen_bytes(ld);
     snprintf(m->shape.quant, sizeof m->shape.quant, "%s", loader_quant(ld));
     return 0;
 }
@@ -84,6 +95,8 @@ int model_load_kept(struct model **out, const struct modelfile *f, struct device
     }
     if (!rc)
         rc = alloc_scratch(m, e);
+    if (!rc && m->shape.screen_bytes > 0)
+        rc = screen_new(&m->screen, d, m->out, e);
     if (rc)
         model_free(m);
     else
@@ -120,6 +133,7 @@ static void deinit(struct model *m)
         free_layer(&m->layers[i]);
     mem_free(m->layers);
     mem_free(m->kv_heads_before);
+    screen_free(m->screen);
     if (m->out && m->out != m->embd)
         weight_free(m->out);
     if (m->embd)

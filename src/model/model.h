@@ -12,7 +12,7 @@ struct model_shape {
     uint32_t window, n_windowed; /* attention of n_windowed layers reaches only the last `window` positions; 0: none does */
     float    norm_eps, rope_theta;
     char     rope[48];     /* its scaling: "plain", "yarn, factor 4 over 32768" */
-    uint64_t n_params, weight_bytes;
+    uint64_t n_params, weight_bytes, screen_bytes; /* of the file; of what is held beside it to screen the output matrix */
     char     quant[16];    /* of most of the weights: "Q8_0" */
 };
 
@@ -52,6 +52,7 @@ struct step {
     const int32_t       *want;    /* (n_want) rows whose logits are wanted, ascending; of the last n_hidden the hidden state instead */
     int                  n_want, n_hidden;
     float               *logits;  /* out: (n_want - n_hidden, n_vocab) */
+    const struct matmul_top *top; /* not NULL: only these logits are wanted, others may be minus infinity instead (device.h) */
     float               *hidden;  /* out: (n_hidden, n_embd) after the last norm; may be NULL when n_hidden is 0 */
 };
 enum { STEP_ROWS_MAX = 512 };

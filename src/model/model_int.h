@@ -44,6 +44,7 @@ struct model {
     const struct family *family;
     struct device       *dev;
     struct weight       *embd, *out; /* (n_vocab, n_embd); the same weight where they are tied */
+    struct screen       *screen; /* of out; NULL: its logits are all computed */
     float               *out_norm;   /* (n_embd) */
     struct layer        *layers;     /* (n_layers) */
     uint32_t            *kv_heads_before; /* (n_layers + 1) KV heads in the layers before this one */

@@ -23,16 +23,25 @@ static float penalise(const struct sample_params *p, uint32_t seen, float x)
     return times ? x - p->frequency * (float)times - p->presence : x;
 }
 
+static bool penalises(const struct sample_params *p)
+{
+    return (p->repetition > 0 && p->repetition != 1) || p->presence != 0 || p->frequency != 0;
+}
+
+bool sampler_adjusts(const struct sample_params *p)
+{
+    return penalises(p) || p->n_bias > 0;
+}
+
 const float *sampler_adjust(struct sampler *s, const struct sample_params *p, const int32_t *tokens, size_t n_prompt, size_t n, const float *logits)
 {
-    bool penalties = (p->repetition > 0 && p->repetition != 1) || p->presence != 0 || p->frequency != 0;
-    if (!penalties && !p->n_bias)
+    if (!sampler_adjusts(p))
         return logits;
     memcpy(s->adjusted, logits, s->n_vocab * sizeof *logits);
     for (uint32_t i = 0; i < p->n_bias; i++)
         if ((uint32_t)p->bias[i].token < s->n_vocab)
             s->adjusted[p->bias[i].token] += p->bias[i].bias;
-    if (!penalties)
+    if (!penalises(p))
         return s->adjusted;
     count(s, p, tokens, n_prompt, n);
     for (size_t i = 0; i < n; i++) { /* each once: the count is taken away with it */

@@ -150,3 +150,10 @@ int32_t sampler_pick(struct sampler *s, const struct sample_params *p, uint64_t 
     size_t at = draw(s->w, s->block, c->n, sum * rng_f64(p->seed, p->choice, position, 0));
     return c->id ? c->id[at] : (int32_t)at;
 }
+
+bool sampler_top(const struct sample_params *p, uint32_t *k, float *below)
+{
+    *k = p->temperature > 0 ? p->top_k : 1;
+    *below = *k == 0 && p->min_p > 0 && !(p->top_p < 1) ? fmaxf(0, -logf(p->min_p)) : -1;
+    return !sampler_adjusts(p) && (*k > 0 || *below >= 0);
+}

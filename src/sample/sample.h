@@ -2,6 +2,7 @@
  * rng.h (chain.c); log probabilities (logprob.c). */
 #pragma once
 #include "base/err.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,10 @@ void    sampler_free(struct sampler *s);
 /* position: index of the new token in its sequence (prompt included). Ties go to the lower id. NaN never wins; TOKEN_NONE (-1) when no
  * logit is above minus infinity. top_p and min_p see the probabilities before the temperature, as in llama.cpp. */
 int32_t sampler_pick(struct sampler *s, const struct sample_params *p, uint64_t position, const float *logits);
+
+/* Whether the choice depends on the largest logits alone: the k largest with their ties (0: not by number), or all that are at most `below` under the
+ * largest (negative: not so). False: it may depend on any, or they are changed before (bias, penalties). */
+bool sampler_top(const struct sample_params *p, uint32_t *k, float *below);
 
 /* The logits with bias and penalties, in the order of vLLM and llama.cpp; logits itself when there are none, else valid until the next call.
  * tokens (n): the sequence so far, of which the first n_prompt are the prompt.

@@ -15,6 +15,7 @@ struct sampler {
     struct select_scratch sel;
 };
 
+bool sampler_adjusts(const struct sample_params *p); /* it has a bias or a penalty */
 /* The lowest id with the largest logit; TOKEN_NONE when there is none above minus infinity. */
 int32_t sample_argmax(const float *x, size_t n);
 /* w = exp((logit - max) / t); the maximum has 1 even when it is infinite. block: the sum of each DRAW_BLOCK of them. Returns the sum. */
