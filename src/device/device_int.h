@@ -4,6 +4,7 @@
 #include "device/pool.h"
 #include "base/thread.h"
 #include "kernel/kernel.h"
+#include "kernel/panel.h"
 #include <stdatomic.h>
 
 struct slab;
@@ -41,6 +42,9 @@ struct weight {
 };
 static inline bool weight_is_packed(const struct weight *w) { return w->slab || w->kept; }
 size_t weight_panel_bytes(const struct weight *w); /* of all panels of a packed one */
+
+/* pack.c: n rows of blocks into a panel of zeros; false: as kernel_panel_put says. */
+bool pack_rows(uint32_t type, uint8_t *panel, struct kernel_panel at, const uint8_t *from, size_t n, size_t blocks, size_t bytes);
 
 /* packed.c: the panels of matrix id, of so many bytes, which then keep p mapped; NULL: it has none for w. */
 struct packed;

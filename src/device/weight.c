@@ -6,7 +6,7 @@
 
 struct pack {
     const struct weight *w;
-    uint8_t             *to;
+    uint8_t             *to; /* zeros: a slab never gives the same bytes twice */
     const uint8_t       *from;
 };
 
@@ -19,7 +19,8 @@ static void pack_share(void *arg, int worker, int n_workers)
     size_t panels = (w->n_out + KERNEL_PANEL - 1) / KERNEL_PANEL, blocks = w->n_in / q->block, row_bytes = blocks * q->bytes;
     for (size_t i = share_start(panels, worker, n_workers); i < share_start(panels, worker + 1, n_workers); i++) {
         size_t row = i * KERNEL_PANEL, n = w->n_out - row < KERNEL_PANEL ? w->n_out - row : KERNEL_PANEL;
-        memset(p->to + i * at.bytes, 0, at.bytes);
+        if (pack_rows(w->type, p->to + i * at.bytes, at, p->from + row * row_bytes, n, blocks, q->bytes))
+            continue;
         for (size_t r = 0; r < n; r++)
             for (size_t b = 0; b < blocks; b++) {
                 struct quant_parts parts;

@@ -361,7 +361,7 @@ int gguf_open(struct modelfile **out, const char *path, struct err *e)
 {
     struct os_map map;
     *out = NULL;
-    int rc = os_map_open(&map, path, e);
+    int rc = os_map_large(&map, path, e);
     if (rc)
         return rc;
     if ((rc = gguf_parse(out, map.p, map.n, e))) {
