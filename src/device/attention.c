@@ -142,14 +142,15 @@ static void step(const struct attention *a, const struct tile *t, struct device_
     if (!some)
         return;
     size_t hd = (size_t)a->s->head_dim, at = (size_t)i;
-    const void *k[KERNEL_KV_GROUP];
-    for (int p = page; p < to; p++)
+    const void *k[KERNEL_KV_GROUP + 1] = {0}; /* behind the last page: the next one, if there is one */
+    for (int p = page; p <= to && p * KV_PAGE < t->seq->pos0 + t->row0 + t->rows; p++)
         k[p - page] = kv_at(a->s, t->seq->pages[p], a->layer, 0, t->kv_head);
     if (a->s->type == KV_Q8) {
         struct kernel_query8 q = l->query;
         q.q += at * q.stride, q.hi += at * q.stride, q.lo += at * q.stride, q.d += at, q.sum += at;
         a->d->k.attn_q8(&(struct kernel_attn8){.q = q,
                                                .pages = k,
+                                               .next = k[to - page],
                                                .lo = lo,
                                                .hi = hi,
                                                .max = l->max + at,
@@ -164,6 +165,7 @@ static void step(const struct attention *a, const struct tile *t, struct device_
     kernels[a->s->type](&(struct kernel_attn){.q = l->q + at * hd,
                                               .k = k[0],
                                               .v = kv_at(a->s, t->seq->pages[page], a->layer, 1, t->kv_head),
+                                              .next = k[1],
                                               .lo = lo,
                                               .hi = hi,
                                               .max = l->max + at,

@@ -1,11 +1,13 @@
 /* Attention over a group of pages of 8-bit KV, for any vector: a level's kv8.c includes this after its vec_int.h and what it says of integers
- * (struct pieces: rows of integers as the level multiplies them; pieces_of, pieces_put, product8, vec_get_i32). Products are sums of integers, which
- * are exact; everything else treats each row alone, lanes being positions or values: tiles change no bit. */
+ * (struct pieces: rows of integers as the level multiplies them, struct sums8: their products; product8, PRODUCTS8_BEGIN and _END around several).
+ * Products are sums of integers, which are exact; everything else treats each row alone, lanes being positions or values: tiles change no bit. */
 #pragma once
 #include "kernel/kv8.h"
 
-enum { ROWS8 = 16, SPAN = KERNEL_KV_GROUP * KERNEL_KV_PAGE };
-
+#ifndef PRODUCTS8_BEGIN
+#define PRODUCTS8_BEGIN(n_rows)
+#define PRODUCTS8_END()
+#endif
 /* Rows i to i + n - 1 of a call, and the pages [from, to) that any of them asks for. */
 struct block8 {
     const struct kernel_attn8 *a;
@@ -23,59 +25,76 @@ INLINE const float *scales_of(const struct block8 *b, int page, size_t side)
     return (const float *)(const void *)((const char *)b->a->pages[page] + side);
 }
 
-/* Scores (integers) of row r of the block to weights (integers in w), and its running maximum and sum. */
-static void soften8(const struct block8 *b, int r, const int32_t *score, struct pieces w, struct softened *f)
+/* Scores (integers) of row r of the block to weights (integers in w), and its running maximum and sum. Where every position of a page counts,
+ * nothing is masked; else what does not count is -3e38 for the maximum and a weight of 0. */
+static void soften8(const struct block8 *b, int r, struct sums8 score, struct pieces w, struct softened *f)
 {
     const struct kernel_attn8 *a = b->a;
     int i = b->i + r, lo = a->lo[i], hi = a->hi[i];
     size_t side = kv8_side((size_t)a->head_dim);
     float s[SPAN];
-    VEC top = vec_set(-INFINITY), total = vec_set(0), most = vec_set(0), sum = vec_set(0), d = vec_set(a->q.d[i]);
+    VEC top = vec_set(-INFINITY), total = vec_set(0), most = vec_set(0), d = vec_set(a->q.d[i]);
     int32_t zero = a->q.sum[i] * KV8_ZERO;
-    for (int p = b->from; p < b->to; p++)
-        for (int j = 0; j < KERNEL_KV_PAGE; j += LANES) {
-            int at = p * KERNEL_KV_PAGE + j;
-            VEC x = vec_window(vec_mul(vec_mul(vec_get_i32(score + at, zero), vec_get_f32(scales_of(b, p, 0) + j)), d), lo - at, hi - at);
-            vec_put(s + at, x);
-            top = vec_max(top, x);
-        }
-    float here = vec_top(top), max = here > a->max[i] ? here : a->max[i], part[LANES];
-    for (int p = b->from; p < b->to; p++)
-        for (int j = 0; j < KERNEL_KV_PAGE; j += LANES) {
-            int at = p * KERNEL_KV_PAGE + j;
-            VEC e = vec_exp2(vec_sub(vec_get_f32(s + at), vec_set(here)));
-            total = vec_add(total, e);
-            e = vec_only(vec_mul(e, vec_get_f32(scales_of(b, p, side) + j)), lo - at, hi - at);
-            vec_put(s + at, e);
-            most = vec_max(most, e);
-        }
+    for (int p = b->from; p < b->to; p++) {
+        int at = p * KERNEL_KV_PAGE;
+        const float *k = scales_of(b, p, 0);
+        if (lo <= at && hi >= at + KERNEL_KV_PAGE)
+            for (int j = 0; j < KERNEL_KV_PAGE; j += LANES) {
+                VEC x = vec_mul(vec_get_sum(score, (size_t)(r * SPAN + at + j), zero), vec_get_f32(k + j));
+                vec_put(s + at + j, x);
+                top = vec_max(top, x);
+            }
+        else
+            for (int j = 0; j < KERNEL_KV_PAGE; j += LANES) {
+                VEC x = vec_mul(vec_get_sum(score, (size_t)(r * SPAN + at + j), zero), vec_get_f32(k + j));
+                x = vec_max(vec_set(-3e38f), vec_window(x, lo - at - j, hi - at - j));
+                vec_put(s + at + j, x);
+                top = vec_max(top, x);
+            }
+    }
+    float here = vec_top(top) * a->q.d[i], max = here > a->max[i] ? here : a->max[i], part[LANES];
+    VEC less = vec_set(-here);
+    for (int p = b->from; p < b->to; p++) {
+        int at = p * KERNEL_KV_PAGE;
+        const float *v = scales_of(b, p, side);
+        if (lo <= at && hi >= at + KERNEL_KV_PAGE)
+            for (int j = 0; j < KERNEL_KV_PAGE; j += LANES) {
+                VEC e = vec_exp2(vec_fma(vec_get_f32(s + at + j), d, less));
+                total = vec_add(total, e);
+                e = vec_mul(e, vec_get_f32(v + j));
+                vec_put(s + at + j, e);
+                most = vec_max(most, e);
+            }
+        else
+            for (int j = 0; j < KERNEL_KV_PAGE; j += LANES) {
+                VEC e = vec_only(vec_exp2(vec_fma(vec_get_f32(s + at + j), d, less)), lo - at - j, hi - at - j);
+                total = vec_add(total, e);
+                e = vec_only(vec_mul(e, vec_get_f32(v + j)), lo - at - j, hi - at - j);
+                vec_put(s + at + j, e);
+                most = vec_max(most, e);
+            }
+    }
     float t = vec_top(most);
     t = t > 1e-30f ? t : 1e-30f;
-    VEC by = vec_set(KV8_QUERY_TOP / t);
-    for (int at = b->from * KERNEL_KV_PAGE; at < b->to * KERNEL_KV_PAGE; at += LANES) {
-        VEC x = vec_round(vec_mul(vec_get_f32(s + at), by));
-        sum = vec_add(sum, x);
-        pieces_put(w, (size_t)r * SPAN + (size_t)at, x);
-    }
+    f->zero[r] = KV8_ZERO * pieces_put(w, (size_t)r * SPAN, s, b->from * KERNEL_KV_PAGE, b->to * KERNEL_KV_PAGE, KV8_WEIGHT_TOP / t);
     vec_put(part, vec_exp2(vec_sub(vec_set(a->max[i]), vec_set(max))));
-    f->keep[r] = part[0];
+    f->keep[r] = a->max[i] > -INFINITY ? part[0] : 0;
     vec_put(part, vec_exp2(vec_sub(vec_set(here), vec_set(max))));
-    f->by[r] = part[0] * (t / KV8_QUERY_TOP);
-    f->zero[r] = (int32_t)vec_sum(sum) * KV8_ZERO; /* at most 256 * 16319: exact */
+    f->by[r] = part[0] * (t / KV8_WEIGHT_TOP);
     a->sum[i] = fmaf(a->sum[i], f->keep[r], vec_sum(total) * part[0]);
     a->max[i] = max;
 }
 
 /* Products with the values join the output so far. */
-static void join8(const struct block8 *b, int r, const int32_t *product, const struct softened *f)
+static void join8(const struct block8 *b, int r, struct sums8 product, size_t wide, const struct softened *f)
 {
-    size_t hd = (size_t)b->a->head_dim, c = 0;
+    size_t hd = (size_t)b->a->head_dim, c = 0, at = (size_t)r * wide;
     float *out = b->a->out + (size_t)(b->i + r) * hd;
     VEC keep = vec_set(f->keep[r]), by = vec_set(f->by[r]);
     for (; c + LANES <= hd; c += LANES)
-        vec_put(out + c, vec_fma(vec_get_i32(product + c, f->zero[r]), by, vec_mul(vec_get_f32(out + c), keep)));
+        vec_put(out + c, vec_fma(vec_get_sum(product, at + c, f->zero[r]), by, vec_mul(vec_get_f32(out + c), keep)));
     if (c < hd)
-        vec_put_n(out + c, vec_fma(vec_get_i32(product + c, f->zero[r]), by, vec_mul(vec_get_n_f32(out + c, hd - c), keep)), hd - c);
+        vec_put_n(out + c, vec_fma(vec_get_sum(product, at + c, f->zero[r]), by, vec_mul(vec_get_n_f32(out + c, hd - c), keep)), hd - c);
 }
 
 /* From row i on, as many that have positions here as make one block. */
@@ -91,39 +110,52 @@ static struct block8 block_at(const struct kernel_attn8 *a, int i)
 
 static void attn8_block(const struct block8 *b)
 {
-    __attribute__((aligned(64))) int32_t score[ROWS8 * SPAN], product[ROWS8 * KERNEL_HEAD_MAX];
+    struct room8 score_room, product_room;
+    struct sums8 score = sums_in(&score_room), product = sums_in(&product_room);
     struct weights8 room;
     struct pieces w = pieces_in(&room);
     struct softened f;
     const struct kernel_attn8 *a = b->a;
     size_t hd = (size_t)a->head_dim, wide = kv8_wide(hd);
-    const uint8_t *v[KERNEL_KV_GROUP];
-    for (int p = b->from; p < b->to; p++) {
-        const uint8_t *k = (const uint8_t *)a->pages[p] + KV8_SCALES;
-        v[p - b->from] = (const uint8_t *)a->pages[p] + kv8_side(hd) + KV8_SCALES;
-        product8(&(struct product8){.out = score + p * KERNEL_KV_PAGE,
+    const uint8_t *k[KERNEL_KV_GROUP + 1], *v[KERNEL_KV_GROUP + 1];
+    for (int p = 0; p < b->to - b->from; p++) {
+        k[p] = (const uint8_t *)a->pages[b->from + p] + KV8_SCALES;
+        v[p] = k[p] + kv8_side(hd);
+        for (int line = 0; b->i == 0 && line < KV8_SCALES; line += KV8_LINE) {
+            _mm_prefetch((const char *)k[p] - KV8_SCALES + line, _MM_HINT_T0);
+            _mm_prefetch((const char *)v[p] - KV8_SCALES + line, _MM_HINT_T0);
+        }
+    }
+    const uint8_t *first = (const uint8_t *)a->pages[b->from] + KV8_SCALES + kv8_side(hd); /* V of the first page is wanted after K of the last */
+    k[b->to - b->from] = first;
+    v[b->to - b->from] = a->next ? (const uint8_t *)a->next + KV8_SCALES : first;
+    PRODUCTS8_BEGIN(b->n);
+    for (int p = 0; p < b->to - b->from; p++)
+        product8(&(struct product8){.out = sums_at(score, (size_t)(b->from + p) * KERNEL_KV_PAGE),
                                     .ldo = SPAN,
                                     .a = pieces_of(&a->q, (size_t)b->i),
                                     .lda = a->q.stride,
-                                    .pages = &k,
+                                    .pages = k + p,
+                                    .ahead = b->i ? NULL : k + p + 1, /* the first rows read ahead for all */
                                     .n_pages = 1,
                                     .quads = wide / 4,
                                     .n_panels = KERNEL_KV_PAGE / 16,
                                     .n = (size_t)b->n});
-    }
     for (int r = 0; r < b->n; r++)
-        soften8(b, r, score + r * SPAN, w, &f);
+        soften8(b, r, score, w, &f);
     product8(&(struct product8){.out = product,
                                 .ldo = wide,
                                 .a = pieces_at(w, (size_t)b->from * KERNEL_KV_PAGE),
                                 .lda = SPAN,
                                 .pages = v,
+                                .ahead = b->i ? NULL : v + 1,
                                 .n_pages = (size_t)(b->to - b->from),
                                 .quads = KERNEL_KV_PAGE / 4,
                                 .n_panels = wide / 16,
                                 .n = (size_t)b->n});
+    PRODUCTS8_END();
     for (int r = 0; r < b->n; r++)
-        join8(b, r, product + (size_t)r * wide, &f);
+        join8(b, r, product, wide, &f);
 }
 
 static void attn8(const struct kernel_attn8 *a)

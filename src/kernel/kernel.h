@@ -41,6 +41,7 @@ struct kernel_attn {
     const float *q;  /* (n_q, head_dim), already multiplied by the scale */
     const void  *k;  /* (head_dim, KERNEL_KV_PAGE): transposed, so that neighbouring positions are neighbours */
     const void  *v;  /* (KERNEL_KV_PAGE, head_dim) */
+    const void  *next; /* K of the next page, read ahead, or NULL */
     const int   *lo, *hi;
     float       *max, *sum; /* (n_q) */
     float       *out;       /* (n_q, head_dim) */
@@ -48,7 +49,7 @@ struct kernel_attn {
 };
 enum { KERNEL_ATTN_MAX = 64, KERNEL_HEAD_MAX = 1024, KERNEL_KV_GROUP = 4 };
 
-/* Queries for 8-bit KV (kv8.h): turned, then d * q with integers q = 128 hi + lo. */
+/* Queries for 8-bit KV (kv8.h): turned, then d * q with integers q = 256 hi + lo. */
 struct kernel_query8 {
     int16_t *q;        /* (n, stride), zeros behind head_dim */
     int8_t  *hi, *lo;  /* (n, stride) */
@@ -59,10 +60,11 @@ struct kernel_query8 {
 
 /* Attention of n_q query rows over a group of n_pages pages of 8-bit KV of one head, as one step of an online softmax in powers of two. Row r
  * has positions lo[r] .. hi[r] - 1 of the group. With s[j] = q.d * K.d[j] * (sum of q * (code - 128)), w[j] = 2^(s[j] - the largest s) * V.d[j] and
- * t the largest w: the values' sum is t / 16319 * sum of round(16319 w[j] / t) * (code - 128). It joins out as a page does above. */
+ * t the largest w: the values' sum is t / 32639 * sum of round(32639 w[j] / t) * (code - 128). It joins out as a page does above. */
 struct kernel_attn8 {
     struct kernel_query8 q; /* made with the scale 1/sqrt(head_dim) * log2(e) */
     const void *const   *pages; /* (n_pages) K of the head in each, V behind it */
+    const void          *next;  /* the first page of the next group, read ahead, or NULL */
     const int           *lo, *hi;
     float               *max, *sum; /* (n_q) */
     float               *out;       /* (n_q, head_dim), turned */

@@ -8,13 +8,13 @@
  *
  * A row is turned before it is quantised (kv8_turn), and so are queries and, back, the outputs: an orthogonal transform changes no product
  * of a query and a key, and spreads a value that stands out (keys have such channels) over all of them. Then x = d * (code - 128), with one d a row.
- * Queries keep 15 bits: q = d * (128 hi + lo), hi within +-127, lo within -64 to 63. */
+ * Queries, and weights of values, keep 16 bits as 256 hi + lo, two signed bytes. */
 #pragma once
 #include "kernel/kernel.h"
 #include <math.h>
 #include <string.h>
 
-enum { KV8_ZERO = 128, KV8_TOP = 127, KV8_QUERY_TOP = 127 * 128 + 63, KV8_LINE = 64, KV8_SCALES = KERNEL_KV_PAGE * (int)sizeof(float) };
+enum { KV8_ZERO = 128, KV8_TOP = 127, KV8_WEIGHT_TOP = 127 * 256 + 127, KV8_LINE = 64, KV8_SCALES = KERNEL_KV_PAGE * (int)sizeof(float) };
 
 static inline size_t kv8_wide(size_t head_dim)
 {
@@ -29,6 +29,11 @@ static inline size_t kv8_side(size_t head_dim)
 static inline size_t kv8_query_stride(size_t head_dim)
 {
     return (head_dim + 63) / 64 * 64;
+}
+/* The largest integer of a query: sums over a head must stay within int32. */
+static inline int kv8_query_top(size_t head_dim)
+{
+    return head_dim <= 512 ? KV8_WEIGHT_TOP : KV8_WEIGHT_TOP / 2;
 }
 /* Where the code of value i of position j is. */
 static inline size_t kv8_k(size_t head_dim, size_t j, size_t i)

@@ -71,12 +71,12 @@ static inline void query_row(const struct kernel_query8 *q, size_t r, const floa
     int8_t *hi = q->hi + r * q->stride, *lo = q->lo + r * q->stride;
     int sum = 0;
     turned(t, x, head_dim);
-    float d = integers_of(t, head_dim, KV8_QUERY_TOP);
+    float d = integers_of(t, head_dim, (float)kv8_query_top(head_dim));
     for (size_t i = 0; i < head_dim; i++) {
-        int v = (int)t[i], h = (v + 64) >> 7;
+        int v = (int)t[i], h = (v + 128) >> 8;
         to[i] = (int16_t)v;
         hi[i] = (int8_t)h;
-        lo[i] = (int8_t)(v - h * 128);
+        lo[i] = (int8_t)(v - h * 256);
         sum += v;
     }
     memset(to + head_dim, 0, (q->stride - head_dim) * sizeof *to);

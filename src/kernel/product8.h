@@ -1,14 +1,23 @@
 /* The integer product of attn8_tile.h: out (n, 16 n_panels) = rows of a times panels (kv8.h draws them), over pages one behind the other: each
  * has n_panels panels of `quads` 64-byte vectors and meets the next 4 * quads values of a. */
 #pragma once
-#include <stddef.h>
-#include <stdint.h>
+#include "kernel/kv8.h"
+#include <immintrin.h>
+
+enum { ROWS8 = 16, SPAN = KERNEL_KV_GROUP * KERNEL_KV_PAGE, SUMS8 = ROWS8 * (KERNEL_HEAD_MAX > SPAN ? KERNEL_HEAD_MAX : SPAN) };
 
 struct product8 {
-    int32_t *out;
+    struct sums8 out;
     size_t ldo; /* values between rows of out */
     struct pieces a;
     size_t lda; /* and of a */
     const uint8_t *const *pages;
+    const uint8_t *const *ahead; /* (n_pages) what is wanted when each page is done: read ahead by the first rows; or NULL */
     size_t n_pages, quads, n_panels, n;
 };
+
+static inline __attribute__((always_inline)) void product8_ahead(const struct product8 *m, size_t page, size_t panel, size_t quad)
+{
+    if (m->ahead)
+        _mm_prefetch((const char *)m->ahead[page] + (panel * m->quads + quad) * KV8_LINE, _MM_HINT_T0);
+}

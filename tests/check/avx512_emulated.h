@@ -44,7 +44,6 @@ FLOATS(fmadd_ps, (__m512 a, __m512 b, __m512 c), fmaf(a.f[l], b.f[l], c.f[l]))
 FLOATS(fnmadd_ps, (__m512 a, __m512 b, __m512 c), fmaf(-a.f[l], b.f[l], c.f[l]))
 FLOATS(roundscale_ps, (__m512 a), rintf(a.f[l]))
 FLOATS(maskz_mul_ps, (unsigned k, __m512 a, __m512 b), BIT(k) ? a.f[l] * b.f[l] : 0)
-FLOATS(maskz_scalef_ps, (unsigned k, __m512 a, __m512 b), BIT(k) ? ldexpf(a.f[l], (int)b.f[l]) : 0)
 FLOATS(mask_mov_ps, (__m512 s, unsigned k, __m512 a), BIT(k) ? a.f[l] : s.f[l])
 FLOATS(loadu_ps, (const float *p), p[l])
 FLOATS(maskz_loadu_ps, (unsigned k, const float *p), BIT(k) ? p[l] : 0)
@@ -75,6 +74,12 @@ EMU __m512i emu_cvtepu8_epi32(__m128i a)
 EMU __m512 emu_castsi512_ps(__m512i a)
 {
     __m512 o;
+    memcpy(&o, &a, sizeof o);
+    return o;
+}
+EMU __m512i emu_castps_si512(__m512 a)
+{
+    __m512i o;
     memcpy(&o, &a, sizeof o);
     return o;
 }
@@ -156,7 +161,7 @@ EMU float emu_reduce_max_ps(__m512 a)
 #define _mm512_sub_epi32       emu_sub_epi32
 #define _mm512_cvtepi32_epi8   emu_cvtepi32_epi8
 #define _mm512_storeu_si512    emu_storeu_si512
-#define _mm512_maskz_scalef_ps emu_maskz_scalef_ps
+#define _mm512_castps_si512    emu_castps_si512
 #define _mm512_and_si512       emu_and_si512
 #define _mm512_or_si512        emu_or_si512
 #define _mm512_srli_epi32      emu_srli_epi32

@@ -110,7 +110,7 @@ static void sizes(const struct problem *p, size_t i, double *doubt, double *top)
             large = fmax(large, (double)vd * KV8_TOP);
         }
     *doubt = 1 + most;
-    *top = large * (0.51 * n / KV8_QUERY_TOP);
+    *top = large * (0.51 * n / KV8_WEIGHT_TOP);
 }
 
 static const char *compare(const struct problem *p, kernel_attn8_fn *kernel, double tolerance)
@@ -123,7 +123,7 @@ static const char *compare(const struct problem *p, kernel_attn8_fn *kernel, dou
     for (size_t i = 0; i < p->n_q && !text; i++) {
         double doubt, rounding, sum = (double)((float *)want.sum.p)[i];
         sizes(p, i, &doubt, &rounding);
-        double bound = eps(tolerance) * doubt, top = rounding / 0.51 * KV8_QUERY_TOP; /* >= all values */
+        double bound = eps(tolerance) * doubt, top = rounding / 0.51 * KV8_WEIGHT_TOP; /* >= all values */
         if (!near((double)((float *)got.max.p)[i], (double)((float *)want.max.p)[i], bound) ||
             !near((double)((float *)got.sum.p)[i], sum, bound * sum))
             text = found("%zu rows of %zu: row %zu has maximum %.9g and sum %.9g, not %.9g and %.9g", p->n_q, p->hd, i,

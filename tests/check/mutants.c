@@ -185,7 +185,7 @@ static void low_halves_lost(const struct kernel_attn8 *a)
     size_t n = (size_t)a->n_q * a->q.stride;
     b.q.q = malloc(n * sizeof *b.q.q);
     for (size_t i = 0; i < n; i++)
-        b.q.q[i] = (int16_t)(128 * a->q.hi[i]);
+        b.q.q[i] = (int16_t)(256 * a->q.hi[i]);
     attn_q8_scalar(&b);
     free(b.q.q);
 }

@@ -26,7 +26,6 @@ INLINE VEC  vec_set(float x) { return _mm256_set1_ps(x); }
 INLINE VEC  vec_add(VEC a, VEC b) { return _mm256_add_ps(a, b); }
 INLINE VEC  vec_sub(VEC a, VEC b) { return _mm256_sub_ps(a, b); }
 INLINE VEC  vec_mul(VEC a, VEC b) { return _mm256_mul_ps(a, b); }
-INLINE VEC  vec_round(VEC a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 INLINE VEC  vec_max(VEC a, VEC b) { return _mm256_max_ps(a, b); }
 INLINE VEC  vec_fma(VEC a, VEC b, VEC c) { return _mm256_fmadd_ps(a, b, c); }
 INLINE void vec_put(float *p, VEC v) { _mm256_storeu_ps(p, v); }
@@ -75,20 +74,20 @@ INLINE __m256 vec_exp(__m256 x)
     return _mm256_andnot_ps(small, _mm256_mul_ps(p, _mm256_castsi256_ps(scale)));
 }
 
-/* 2^x for x <= 0 to about one unit in the last place (the polynomial of Cephes' exp2f); 0 below -126; NaN stays. */
+/* 2^x for x <= 0 to about one unit in the last place (the polynomial of Cephes' exp2f), as if -125 for anything below; NaN stays. Adding 1.5 * 2^23
+ * rounds to an integer, which is then in the low bits. */
 INLINE VEC vec_exp2(VEC x)
 {
-    __m256 small = _mm256_cmp_ps(x, _mm256_set1_ps(-126), _CMP_LT_OQ);
-    x = _mm256_max_ps(_mm256_set1_ps(-126), x);
-    VEC n = vec_round(x), r = _mm256_sub_ps(x, n), p = _mm256_set1_ps(1.535336188319500e-4f);
+    const VEC round = _mm256_set1_ps(12582912.0f);
+    x = _mm256_max_ps(_mm256_set1_ps(-125), x);
+    VEC t = _mm256_add_ps(x, round), r = _mm256_sub_ps(x, _mm256_sub_ps(t, round)), p = _mm256_set1_ps(1.535336188319500e-4f);
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.339887440266574e-3f));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(9.618437357674640e-3f));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(5.550332471162809e-2f));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(2.402264791363012e-1f));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(6.931472028550421e-1f));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1));
-    __m256i scale = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
-    return _mm256_andnot_ps(small, _mm256_mul_ps(p, _mm256_castsi256_ps(scale)));
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_castps_si256(t), 23)));
 }
 
 INLINE float vec_sum(__m256 v)

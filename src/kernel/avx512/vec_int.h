@@ -18,7 +18,6 @@ INLINE VEC  vec_set(float x) { return _mm512_set1_ps(x); }
 INLINE VEC  vec_add(VEC a, VEC b) { return _mm512_add_ps(a, b); }
 INLINE VEC  vec_sub(VEC a, VEC b) { return _mm512_sub_ps(a, b); }
 INLINE VEC  vec_mul(VEC a, VEC b) { return _mm512_mul_ps(a, b); }
-INLINE VEC  vec_round(VEC a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 INLINE VEC  vec_max(VEC a, VEC b) { return _mm512_max_ps(a, b); }
 INLINE VEC  vec_fma(VEC a, VEC b, VEC c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE void vec_put(float *p, VEC v) { _mm512_storeu_ps(p, v); }
@@ -63,18 +62,20 @@ INLINE VEC vec_exp(VEC x)
     return _mm512_maskz_mul_ps(counts, p, _mm512_castsi512_ps(scale));
 }
 
-/* 2^x for x <= 0 to about one unit in the last place (the polynomial of Cephes' exp2f); 0 below -126; NaN stays. */
+/* 2^x for x <= 0 to about one unit in the last place (the polynomial of Cephes' exp2f), as if -125 for anything below; NaN stays. Adding 1.5 * 2^23
+ * rounds to an integer, which is then in the low bits. */
 INLINE VEC vec_exp2(VEC x)
 {
-    __mmask16 counts = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-126), _CMP_NLT_UQ);
-    VEC n = vec_round(x), r = _mm512_sub_ps(x, n), p = _mm512_set1_ps(1.535336188319500e-4f);
+    const VEC round = _mm512_set1_ps(12582912.0f);
+    x = _mm512_max_ps(_mm512_set1_ps(-125), x);
+    VEC t = _mm512_add_ps(x, round), r = _mm512_sub_ps(x, _mm512_sub_ps(t, round)), p = _mm512_set1_ps(1.535336188319500e-4f);
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.339887440266574e-3f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(9.618437357674640e-3f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.550332471162809e-2f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(2.402264791363012e-1f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(6.931472028550421e-1f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1));
-    return _mm512_maskz_scalef_ps(counts, p, n);
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(t), 23)));
 }
 
 INLINE float vec_sum(VEC v) { return _mm512_reduce_add_ps(v); }

@@ -39,9 +39,9 @@ static void row(const struct kernel_attn8 *a, size_t r)
         double out = 0;
         for (size_t j = lo; j < hi; j++) {
             const uint8_t *v = (const uint8_t *)a->pages[j / KERNEL_KV_PAGE] + side;
-            out += rint(w[j] * KV8_QUERY_TOP / top) * (v[kv8_v(j % KERNEL_KV_PAGE, i)] - KV8_ZERO);
+            out += rint(w[j] * KV8_WEIGHT_TOP / top) * (v[kv8_v(j % KERNEL_KV_PAGE, i)] - KV8_ZERO);
         }
-        a->out[r * hd + i] = (float)((double)a->out[r * hd + i] * keep + out * add * top / KV8_QUERY_TOP);
+        a->out[r * hd + i] = (float)((double)a->out[r * hd + i] * keep + out * add * top / KV8_WEIGHT_TOP);
     }
     a->sum[r] = (float)((double)a->sum[r] * keep + sum * add);
     a->max[r] = (float)max;
