@@ -42,6 +42,7 @@ struct share { /* a tenant's part of the work */
 struct pace { /* how long steps of a model take, smoothed; 0: not seen yet */
     uint64_t decode_ns[PACE_KNOTS]; /* with decode rows alone, by their number */
     uint64_t age, seen[PACE_KNOTS]; /* number of such steps; of the last one with about so many rows */
+    uint8_t  times[PACE_KNOTS];     /* how many there were, at least */
     uint64_t row_ns; /* what a row of a prompt adds */
 };
 
@@ -259,6 +260,7 @@ uint64_t share_weights(const struct engine *g); /* of tenants that have a living
 
 /* pace.c */
 void pace_learn(struct pace *p, uint32_t n_decode, uint32_t n_prefill, uint64_t ns);
+uint64_t pace_row_ns(const struct pace *p); /* what a row more takes where rows are not free; 0: not known */
 uint64_t pace_age(const struct pace *p, uint32_t n); /* such steps since the last one of about n rows */
 uint64_t pace_decode_ns(const struct pace *p, uint32_t n); /* of a step of n decode rows alone; 0: no such step was seen */
 /* Rows of prompts for a step with n_decode decode rows; readers: somebody waits for a next token, of this model or another. At most `most`. */

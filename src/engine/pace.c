@@ -19,23 +19,48 @@ static uint64_t smooth(uint64_t was, uint64_t now)
     return was ? (3 * was + now) / 4 : now;
 }
 
-/* Follows the steps that nothing held up: down at once, up by a little, so that one that was interrupted says next to nothing. */
-static uint64_t settle(uint64_t was, uint64_t now)
+/* Follows the steps that nothing held up: down fast, up by a little, so that one that was interrupted says next to nothing. The first ones, when
+ * memory is new and caches are cold, are forgotten at the next better one. */
+static uint64_t settle(uint64_t was, uint64_t now, uint32_t times)
 {
-    return !was ? now : now < was ? (was + now) / 2 : now - was < was / 32 ? now : was + was / 32;
+    if (!was || (now < was && times < 3))
+        return now;
+    return now < was ? (was + now) / 2 : now - was < was / 32 ? now : was + was / 32;
 }
 
-/* What is known of the next smaller number of rows; the rows more are nearly free as long as reading the weights takes the time, then each takes
- * what a prompt's row does. */
+/* What was measured long ago, or seldom and some time ago, is no reason to keep away. */
+static bool is_old(const struct pace *p, int at)
+{
+    uint64_t most = p->times[at] < 6 ? 8u << p->times[at] : PACE_OLD;
+    return p->age - p->seen[at] > most;
+}
+
+uint64_t pace_row_ns(const struct pace *p)
+{
+    uint64_t row = p->row_ns ? p->row_ns : UINT64_MAX;
+    for (int i = 0; i < PACE_KNOTS; i++) {
+        uint64_t rows = knots[i] < 4 ? 4 : knots[i], bound = p->decode_ns[i] / rows; /* up to four rows wait for memory */
+        if (bound > 0 && bound < row)
+            row = bound;
+    }
+    return row == UINT64_MAX ? 0 : row;
+}
+
+/* By the next smaller number of rows that is known: more are nearly free while reading the weights takes the time, then each takes what a prompt's
+ * row does; and they cost no less than those between the two next smaller numbers did. */
 static uint64_t by_fewer(const struct pace *p, int at, uint32_t rows)
 {
-    int i = at;
+    int i = at, j;
     while (i >= 0 && !p->decode_ns[i])
         i--;
     if (i < 0)
         return UINT64_MAX;
-    uint64_t row = p->row_ns ? p->row_ns : p->decode_ns[i] / 6, read = p->decode_ns[i] + p->decode_ns[i] * (rows - knots[i]) / 100;
-    return read > row * rows ? read : row * rows;
+    for (j = i - 1; j >= 0 && !p->decode_ns[j];)
+        j--;
+    const uint64_t more = rows - knots[i], known = p->decode_ns[i], row = pace_row_ns(p) * rows;
+    uint64_t slope = j >= 0 && known > p->decode_ns[j] ? (known - p->decode_ns[j]) / (uint64_t)(knots[i] - knots[j]) : 0;
+    slope = slope > known / 100 ? slope : known / 100;
+    return known + slope * more > row ? known + slope * more : row;
 }
 
 uint64_t pace_decode_ns(const struct pace *p, uint32_t n)
@@ -44,7 +69,7 @@ uint64_t pace_decode_ns(const struct pace *p, uint32_t n)
         return 0;
     const int at = knot_of(n);
     uint64_t ns = p->decode_ns[at];
-    if (!ns || p->age - p->seen[at] > PACE_OLD) { /* what was measured long ago is no reason to keep away */
+    if (!ns || is_old(p, at)) {
         uint64_t reckoned = by_fewer(p, ns ? at - 1 : at, n);
         ns = ns && ns < reckoned ? ns : reckoned;
     }
@@ -63,7 +88,9 @@ void pace_learn(struct pace *p, uint32_t n_decode, uint32_t n_prefill, uint64_t 
 {
     if (n_prefill == 0 && n_decode > 0) {
         const int at = knot_of(n_decode);
-        p->decode_ns[at] = settle(p->decode_ns[at], ns ? ns : 1);
+        p->decode_ns[at] = settle(p->decode_ns[at], ns ? ns : 1, p->times[at]);
+        if (p->times[at] < 100)
+            p->times[at]++;
         p->seen[at] = ++p->age;
         return;
     }

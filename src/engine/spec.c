@@ -121,7 +121,7 @@ static struct seq *likeliest(struct engine *g, uint32_t n, float *chance)
 static void share_rows(struct engine *g, struct engine_model *m, uint32_t n, uint32_t rows, uint32_t room, bool mixed)
 {
     struct seq *given[ENGINE_DRAFT_ROWS], *s;
-    const double alone = (double)pace_decode_ns(&m->pace, rows), row = (double)m->pace.row_ns;
+    const double alone = (double)pace_decode_ns(&m->pace, rows), row = (double)pace_row_ns(&m->pace);
     double tokens = rows, best = alone > 0 ? WORTH * rows / alone : 0;
     uint32_t k = 0, keep = 0;
     float chance;

@@ -155,16 +155,18 @@ TEST(texts_are_the_same)
 
 /* ---- without a thread, by a clock that steps alone move ---- */
 
-static uint64_t now_ns, jitter, read_ns, row_ns;
+static uint64_t now_ns, cold, jitter, read_ns, row_ns;
 static uint64_t virtual_now(void)
 {
     return now_ns;
 }
 
-/* Rows are free while reading the weights takes longer. jitter: per cent of noise, and now and then a step takes three times as long. */
+/* Rows are free while reading the weights takes longer. jitter: per cent of noise, and now and then a step takes three times as long. cold: as many
+ * times as long do the first ones. */
 static void tick(struct model *m, const struct step *s)
 {
     uint64_t ns = row_ns * (uint64_t)s->n > read_ns ? row_ns * (uint64_t)s->n : read_ns, roll = rng_u64(77, 0, (uint64_t)m->inside, 0);
+    ns *= m->inside < 8 ? cold : 1;
     now_ns += ns + (jitter ? ns * (roll % jitter) / 100 + (roll >> 32) % 50 / 49 * 2 * ns : 0);
 }
 
@@ -174,7 +176,7 @@ static bool open_turns(const struct engine_opts *opts, uint32_t order)
     struct engine_opts o = *opts;
     fake_model(&model, 2000);
     model.order = order, model.tick = tick, model.no_eog = true;
-    slice = 0, now_ns = 1, jitter = 0, read_ns = 10000000, row_ns = 1000000;
+    slice = 0, now_ns = 1, cold = 1, jitter = 0, read_ns = 10000000, row_ns = 1000000;
     jobs_reset();
     o.journal = job_journal;
     if (engine_open(&g, &o, &e) < 0)
@@ -219,7 +221,7 @@ static uint64_t time_of(uint32_t streams, uint32_t order, uint64_t row, uint64_t
     bool ran = true, ok = true;
     if (!open_turns(&(struct engine_opts){.kv_bytes = 8 << 20, .draft_max = draft_max, .seqs_max = 32}, order))
         return 0;
-    row_ns = row, jitter = noise;
+    row_ns = row, jitter = noise, cold = noise ? 10 : 1;
     for (uint32_t i = 0; i < streams; i++) {
         struct seq_opts o = request(i);
         struct err e;
@@ -252,8 +254,8 @@ TEST(pays_or_is_left)
                         printf("%2u streams, order %u, %.2f ms a row, noise %2u%%: %.3f\n", streams[i], orders[k], (double)rows[r] / 1e6,
                                (unsigned)noise, ratio);
                     CHECK(off > 0 && on > 0);
-                    CHECK_MSG(ratio > 0.98 && (streams[i] > 1 || orders[k] != 1 || ratio > 1.4), "%u streams, order %u: %g", streams[i], orders[k],
-                              ratio);
+                    const double least = streams[i] > 1 || orders[k] != 1 ? 0.98 : noise ? 1.2 : rows[r] < 1000000 ? 3.6 : 1.4;
+                    CHECK_MSG(ratio > least, "%u streams, order %u: %g", streams[i], orders[k], ratio);
                 }
 }
 
