@@ -19,6 +19,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 FIELDS = ["date", "cpu", "peer", "version", "model", "threads", "what", "sluice", "peer_rate", "ratio", "kept", "read", "int8", "trip",
@@ -28,7 +29,8 @@ FIELDS = ["date", "cpu", "peer", "version", "model", "threads", "what", "sluice"
 def run(argv):
     """((standard output, standard error), involuntary context switches of it)"""
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_nivcsw
-    p = subprocess.run(argv, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as scratch:  # ik writes a log where it is started
+        p = subprocess.run([os.path.abspath(argv[0]), *argv[1:]], capture_output=True, text=True, cwd=scratch)
     if p.returncode:
         sys.exit(f"{' '.join(argv)}: exit {p.returncode}\n{p.stderr[-2000:]}")
     return (p.stdout, p.stderr), resource.getrusage(resource.RUSAGE_CHILDREN).ru_nivcsw - before
@@ -85,6 +87,7 @@ def theirs(o, model):
 
 def measure(o):
     o.name, o.bin = o.peer.split("=", 1)
+    o.model = [os.path.abspath(m) for m in o.model]
     cpu = next((l.split(":", 1)[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "?")
     end, new = time.time() + o.seconds, not (o.csv and os.path.exists(o.csv) and os.path.getsize(o.csv))
     f = open(o.csv, "a", newline="") if o.csv else None
