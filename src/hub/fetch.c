@@ -14,16 +14,30 @@ enum {
     MARK_BYTES = 1 << 20, /* a killed process loses at most this much on each connection */
     HASH_BYTES = 4 << 20,
     HASH_ALIGN = 64 << 10, /* of a mapping: any page size divides it */
+    HOT_BYTES = 1 << 20,   /* half of a core's cache or less */
+    HOT_PIECE = 256 << 10,
+    HOT_BEHIND = 4 << 20, /* a hasher farther behind than this reads the file: a connection never waits for it */
     TICK_MS = 200,
     SYNC_MS = 3000,
     FAST = 400 << 20 /* bytes a second */
+};
+
+/* Bytes [from, to) of the file, just written, on their way to the hasher while they are still in the processor's cache: at index offset % HOT_BYTES
+ * of p. While it is on, all before `from` is in run->have, so the hasher can always go on and whoever waits for room gets it. */
+struct hot {
+    char *p;
+    uint64_t from, to;
+    bool on;
 };
 
 /* One run over a file: shared by its threads, under the mutex. */
 struct run {
     struct fetch *f;
     struct mutex lock;
-    struct cond changed;         /* bytes came, or the end */
+    struct cond changed; /* bytes came, or the end */
+    struct cond room;    /* the hasher took bytes of hot, or the end */
+    struct hot hot;
+    uint64_t hashed;             /* the hasher is here */
     struct cond ended;           /* a connection is done, or the end: for the watcher, who looks at bytes now and then only */
     struct ranges have, claimed; /* claimed: a connection is at it */
     uint64_t end;                /* bytes wanted: [0, end) */
@@ -66,6 +80,7 @@ static void fail_run(struct run *r, int rc, const struct err *e)
         r->rc = rc, r->err = *e;
     r->stop = true;
     cond_broadcast(&r->changed);
+    cond_broadcast(&r->room);
     cond_broadcast(&r->ended);
     mutex_unlock(&r->lock);
 }
@@ -191,6 +206,45 @@ static int mark(struct worker *w, struct err *e)
     return rc;
 }
 
+/* Copies n bytes, at most what lies before the ring's end and its oldest byte; returns how many. Waits for room. The lock is held. */
+static size_t hot_copy(struct run *r, const char *p, size_t n)
+{
+    struct hot *h = &r->hot;
+    while (h->on && !r->stop && h->to - h->from == HOT_BYTES)
+        cond_wait(&r->room, &r->lock);
+    if (!h->on || r->stop)
+        return 0;
+    size_t at = (size_t)(h->to % HOT_BYTES), room = HOT_BYTES - (size_t)(h->to - h->from);
+    n = n < room ? n : room;
+    n = n < HOT_BYTES - at ? n : HOT_BYTES - at;
+    memcpy(h->p + at, p, n);
+    h->to += n;
+    if (h->to - h->from >= HOT_PIECE)
+        cond_signal(&r->changed);
+    return n;
+}
+
+/* The bytes at w->at were written: to the hasher too, when they are the next that it needs. */
+static int hot_put(struct worker *w, const char *p, size_t n)
+{
+    struct run *r = w->run;
+    int rc = 0;
+    mutex_lock(&r->lock);
+    bool near = r->hot.p && !r->hot.on && w->at >= r->hashed && w->at - r->hashed <= HOT_BEHIND &&
+                ranges_run(&r->have, r->hashed) == w->marked;
+    mutex_unlock(&r->lock);
+    if (near && (rc = mark(w, &w->err))) /* so that all before is in run->have */
+        return rc;
+    mutex_lock(&r->lock);
+    if (near && !r->hot.on && w->at >= r->hashed && ranges_run(&r->have, r->hashed) == w->at)
+        r->hot.on = true, r->hot.from = r->hot.to = w->at;
+    if (r->hot.on && r->hot.to == w->at)
+        for (size_t k; n && (k = hot_copy(r, p, n)); p += k, n -= k) {
+        }
+    mutex_unlock(&r->lock);
+    return 0;
+}
+
 /* Without ranges: what of the answer, from w->at on, is there already, and what comes then. Nobody else writes meanwhile. */
 static void next_stretch(struct worker *w)
 {
@@ -213,7 +267,7 @@ static size_t take(struct worker *w, const char *p, size_t n)
     bool skip = w->at < w->skip_to;
     uint64_t room = (skip ? w->skip_to : w->gap_to) - w->at;
     n = room < n ? (size_t)room : n;
-    if (!skip && (w->rc = partial_write(w->run->f->partial, w->at, p, n, &w->err)))
+    if (!skip && ((w->rc = partial_write(w->run->f->partial, w->at, p, n, &w->err)) || (w->rc = hot_put(w, p, n))))
         return 0;
     w->at += n;
     w->marked = skip ? w->at : w->marked;
@@ -348,6 +402,7 @@ static void work(void *arg)
 {
     struct worker *w = arg;
     struct run *r = w->run;
+    thread_keep(false);
     while (claim(w)) {
         struct client_answer a;
         struct err e = {0};
@@ -366,13 +421,40 @@ static void work(void *arg)
     mutex_unlock(&r->lock);
 }
 
-/* Waits until bytes after `at` are there; returns the end of what is, `at` when no more come. */
-static uint64_t wait_run(struct run *r, uint64_t at)
+/* The end of what the file has from `at` on and hot has not. Where hot is empty and others have written on, it is over with hot. */
+static uint64_t file_end(struct run *r, uint64_t at)
 {
+    uint64_t end = ranges_run(&r->have, at);
+    if (!r->hot.on)
+        return end;
+    if (at < r->hot.from)
+        return end < r->hot.from ? end : r->hot.from;
+    r->hot.on = at < r->hot.to || end <= at;
+    return r->hot.on ? at : end;
+}
+
+/* Waits until bytes after `at` are there; returns the end of them, `at` when no more come. *hot: where they lie, or NULL: in the file. */
+static uint64_t wait_run(struct run *r, uint64_t at, const char **hot)
+{
+    uint64_t end = at;
     mutex_lock(&r->lock);
-    while (!r->stop && at < r->end && ranges_run(&r->have, at) == at)
-        cond_wait(&r->changed, &r->lock);
-    uint64_t end = r->stop ? at : ranges_run(&r->have, at);
+    r->hashed = at;
+    if (r->hot.on && at > r->hot.from) {
+        r->hot.from = at;
+        cond_signal(&r->room);
+    }
+    for (*hot = NULL; !r->stop && at < r->end; cond_wait(&r->changed, &r->lock)) {
+        if ((end = file_end(r, at)) > at)
+            break;
+        if (r->hot.on && r->hot.to > at) {
+            size_t i = (size_t)(at % HOT_BYTES), n = HOT_BYTES - i;
+            n = n < HOT_PIECE ? n : HOT_PIECE;
+            end = r->hot.to - at < n ? r->hot.to : at + n;
+            *hot = r->hot.p + i;
+            break;
+        }
+    }
+    end = r->stop ? at : end;
     mutex_unlock(&r->lock);
     return end;
 }
@@ -407,9 +489,11 @@ static int hash_window(struct hashes *h, const struct partial *p, uint64_t at, s
     return 0;
 }
 
+/* On other CPUs than the connections: side by side on one, as the kernel may well leave them, they take turns and the pull takes twice as long. */
 static void hash(void *arg)
 {
     struct run *r = arg;
+    thread_keep(true);
     struct hashes h = {sha256_new(), r->f->file->has_sha256 ? NULL : sha1_new()};
     char head[64];
     struct err e;
@@ -417,12 +501,17 @@ static void hash(void *arg)
     int rc = 0;
     if (h.sha1 && str_fmt(head, sizeof head, "blob %llu", (unsigned long long)r->f->file->size))
         sha1_add(h.sha1, head, strlen(head) + 1); /* git hashes this header, its NUL included, before the bytes */
-    for (uint64_t end; !rc && (end = wait_run(r, at)) > at;)
-        while (!rc && at < end) {
-            size_t n = end - at < HASH_BYTES ? (size_t)(end - at) : HASH_BYTES;
-            rc = hash_window(&h, r->f->partial, at, n, &e);
-            at += n;
-        }
+    const char *hot;
+    for (uint64_t end; !rc && (end = wait_run(r, at, &hot)) > at;)
+        if (hot) {
+            hashes_add(&h, hot, (size_t)(end - at));
+            at = end;
+        } else
+            while (!rc && at < end) {
+                size_t n = end - at < HASH_BYTES ? (size_t)(end - at) : HASH_BYTES;
+                rc = hash_window(&h, r->f->partial, at, n, &e);
+                at += n;
+            }
     sha256_free(h.sha256, &r->digest);
     if (h.sha1)
         sha1_free(h.sha1, &r->blob);
@@ -514,6 +603,7 @@ static int run_init(struct run *r, struct fetch *f, uint64_t end, struct err *e)
     memcpy(r->etag, f->etag, sizeof r->etag);
     mutex_init(&r->lock);
     cond_init(&r->changed);
+    cond_init(&r->room);
     cond_init(&r->ended);
     const struct ranges *had = partial_had(f->partial);
     for (size_t i = 0; i < had->n; i++)
@@ -528,7 +618,9 @@ static void run_deinit(struct run *r)
     ranges_deinit(&r->claimed);
     mutex_deinit(&r->lock);
     cond_deinit(&r->changed);
+    cond_deinit(&r->room);
     cond_deinit(&r->ended);
+    mem_free(r->hot.p);
 }
 
 int fetch_head(struct fetch *f, uint64_t n, uint64_t *moved, struct err *e)
@@ -574,6 +666,7 @@ int fetch_rest(struct fetch *f, struct sha256 *digest, uint64_t *moved, bool *us
     unsigned n = f->connections ? f->connections : FETCH_CONNECTIONS;
     *useless = false, *moved = 0;
     int rc = run_init(&r, f, f->file->size, e);
+    r.hot.p = mem_new(HOT_BYTES); /* none: the hasher reads the file */
     if (!rc && !thread_start(&hasher, "hash", hash, &r))
         rc = err_set(e, ERR_NO_MEMORY, "hub: no thread can be started");
     if (!rc) {
