@@ -77,41 +77,65 @@ static bool make_room(struct kv_pool *p, uint64_t bytes)
 static void kept_in(struct kv_pool *p, uint32_t id)
 {
     struct kv_kept *k = &p->kept[id];
+    struct kv_order *o = &p->order[k->owner];
     k->when = ++p->budget->puts;
-    k->older = p->newest;
+    k->older = o->newest;
     k->newer = 0;
-    if (p->newest)
-        p->kept[p->newest - 1].newer = id + 1;
+    if (o->newest)
+        p->kept[o->newest - 1].newer = id + 1;
     else
-        p->oldest = id + 1;
-    p->newest = id + 1;
+        o->oldest = id + 1;
+    o->newest = id + 1;
+    o->n++;
     p->n_kept++;
 }
 
 static void kept_out(struct kv_pool *p, uint32_t id)
 {
     const struct kv_kept *k = &p->kept[id];
+    struct kv_order *o = &p->order[k->owner];
     if (k->older)
         p->kept[k->older - 1].newer = k->newer;
     else
-        p->oldest = k->newer;
+        o->oldest = k->newer;
     if (k->newer)
         p->kept[k->newer - 1].older = k->older;
     else
-        p->newest = k->older;
+        o->newest = k->older;
+    o->n--;
     p->n_kept--;
 }
 
-/* The page that has been of no use for longest becomes a free one; of pool `only`, or of any. False: none is kept. */
-static bool forget_oldest(struct kv_budget *b, struct kv_pool *only)
+/* The pool where `owner` has its oldest kept page (of pool `only`, or of any), and how much that page is worth being forgotten; NULL: none. */
+static struct kv_pool *oldest_of(struct kv_budget *b, struct kv_pool *only, int owner, double *worth)
 {
-    struct kv_pool *p = only && only->n_kept > 0 ? only : NULL;
-    for (struct kv_pool *q = only ? NULL : b->pools; q; q = q->next)
-        if (q->n_kept > 0 && (!p || q->kept[q->oldest - 1].when < p->kept[p->oldest - 1].when))
-            p = q;
+    struct kv_pool *at = NULL;
+    uint64_t bytes = 0;
+    for (struct kv_pool *q = b->pools; q; q = q->next) {
+        const struct kv_order *o = &q->order[owner];
+        bytes += o->n * q->page_bytes;
+        if (o->n > 0 && (!only || q == only) && (!at || q->kept[o->oldest - 1].when < at->kept[at->order[owner].oldest - 1].when))
+            at = q;
+    }
+    if (at)
+        *worth = (double)(b->puts + 1 - at->kept[at->order[owner].oldest - 1].when) * (double)bytes;
+    return at;
+}
+
+/* A page that is of no use becomes a free one; of pool `only`, or of any. False: none is kept. */
+static bool forget_one(struct kv_budget *b, struct kv_pool *only)
+{
+    struct kv_pool *p = NULL;
+    int owner = 0;
+    double most = 0, worth;
+    for (int o = 0; o < KV_OWNERS; o++) {
+        struct kv_pool *q = oldest_of(b, only, o, &worth);
+        if (q && (!p || worth > most))
+            p = q, owner = o, most = worth;
+    }
     if (!p)
         return false;
-    uint32_t id = p->oldest - 1;
+    uint32_t id = p->order[owner].oldest - 1;
     p->forget(p->forget_arg, id);
     kept_out(p, id);
     p->kept[id].keep = false;
@@ -128,7 +152,7 @@ void *kv_page_get(struct kv_pool *p)
         bool ids = p->n_used + p->n_kept < p->n_pages;
         if (ids && make_room(p, p->page_bytes))
             break;
-        if (!forget_oldest(b, ids ? NULL : p))
+        if (!forget_one(b, ids ? NULL : p))
             return NULL;
     }
     if (p->n_warm > 0) {
@@ -163,11 +187,12 @@ void kv_page_ref(struct kv_pool *p, void *page)
     p->budget->used += p->page_bytes;
 }
 
-void kv_page_keep(struct kv_pool *p, void *page)
+void kv_page_keep(struct kv_pool *p, void *page, uint8_t owner)
 {
     uint32_t id = kv_page_id(p, page);
-    ASSERT(p->refs[id] > 0 && p->forget);
+    ASSERT(p->refs[id] > 0 && p->forget && owner < KV_OWNERS);
     p->kept[id].keep = true;
+    p->kept[id].owner = owner;
 }
 
 void kv_page_put(struct kv_pool *p, void *page)

@@ -3,8 +3,10 @@
  * can never exceed the budget: kv_page_get returns NULL instead. Free pages keep their memory and are used again first; when another pool
  * needs bytes they are given back to the system (their content with them).
  *
- * A page that is worth keeping (kv_page_keep) stays, with its content, when its last user has put it: it counts as free, and the one that was
- * put first is forgotten first, when nothing else is left (prefix.c finds such pages again).
+ * A page that is worth keeping (kv_page_keep) stays, with its content, when its last user has put it: it counts as free, and is forgotten when
+ * nothing else is left (prefix.c finds such pages again). Of one owner the page that was put first goes first; between owners the one goes whose
+ * oldest page's age times the bytes that it keeps is the most. So an owner alone has the plain order of last use, equal ones too, and who keeps a
+ * hundred times as much as another loses its own pages, not the other's, until those are a hundred times as old.
  *
  * A page's content is whatever its last user left: attention reads only positions that this sequence has written. Step thread only. */
 #pragma once
@@ -22,8 +24,11 @@ struct kv_budget {
 struct kv_kept { /* ids + 1 of the neighbours in the order of their last use; 0: none */
     uint32_t older, newer;
     uint64_t when; /* budget->puts: compares pages of different pools */
+    uint8_t  owner;
     bool     keep;
 };
+enum { KV_OWNERS = 64 }; /* tenants by a hash: two that meet count as one */
+struct kv_order { uint32_t oldest, newest, n; }; /* of an owner's kept pages; ids + 1 */
 struct kv_pool {
     struct kv_budget *budget;
     struct kv_pool   *next;
@@ -33,7 +38,8 @@ struct kv_pool {
     uint32_t          n_warm, n_cold, n_touched;
     uint32_t         *warm, *cold; /* free page ids: with memory; once used and given back. Ids from n_touched on were never used. */
     uint16_t         *refs;        /* (n_pages) */
-    uint32_t          n_kept, oldest, newest; /* pages that nobody uses but that are kept; ids + 1 */
+    uint32_t          n_kept; /* pages that nobody uses but that are kept */
+    struct kv_order   order[KV_OWNERS];
     struct kv_kept   *kept;        /* (n_pages) */
     void            (*forget)(void *arg, uint32_t id); /* a kept page is about to lose its content */
     void             *forget_arg;
@@ -47,7 +53,7 @@ void kv_pool_free(struct kv_pool *p); /* unlinks; all pages must have been put b
 
 void *kv_page_get(struct kv_pool *p); /* NULL: the budget is spent */
 void  kv_page_ref(struct kv_pool *p, void *page); /* one more user, who only reads it; also of a kept page that has none */
-void  kv_page_keep(struct kv_pool *p, void *page); /* to be kept after its last user */
+void  kv_page_keep(struct kv_pool *p, void *page, uint8_t owner); /* to be kept after its last user; owner below KV_OWNERS */
 void  kv_page_put(struct kv_pool *p, void *page); /* free once the last user has put it */
 /* Writes `byte` over every free page that has memory (tests: nothing may read what it did not write). */
 void kv_pool_poison(struct kv_pool *p, uint8_t byte);

@@ -173,7 +173,7 @@ void prefix_give(struct seq *s, uint32_t before)
         *head = id + 1;
         if (p.before)
             x->pages[p.before - 1].after++;
-        kv_page_keep(x->pool, s->pages.p[i]);
+        kv_page_keep(x->pool, s->pages.p[i], (uint8_t)(siphash(x->public_salt, p.salt, sizeof p.salt) % KV_OWNERS));
     }
 }
 

@@ -421,11 +421,12 @@ static bool at_rest(const struct engine *e)
         for (uint32_t b = 0; b <= m->prefix->mask; b++)
             for (uint32_t id = m->prefix->heads[b]; id; id = m->prefix->pages[id - 1].chain)
                 n_chain += m->prefix->pages[id - 1].known;
-        for (uint32_t id = p->oldest; id; id = p->kept[id - 1].newer, n_order++) {
-            if (p->kept[id - 1].when <= when || p->refs[id - 1] != 0 || !m->prefix->pages[id - 1].known)
-                return printf("page %u is out of order\n", id - 1), false;
-            when = p->kept[id - 1].when;
-        }
+        for (uint32_t o = 0, id; o < KV_OWNERS; o++, when = 0)
+            for (id = p->order[o].oldest; id; id = p->kept[id - 1].newer, n_order++) {
+                if (p->kept[id - 1].owner != o || p->kept[id - 1].when <= when || p->refs[id - 1] != 0 || !m->prefix->pages[id - 1].known)
+                    return printf("page %u is out of order\n", id - 1), false;
+                when = p->kept[id - 1].when;
+            }
         if (p->n_used != 0 || n_known != p->n_kept || n_chain != p->n_kept || n_order != p->n_kept || after != n_before ||
             p->n_warm + p->n_cold + p->n_kept != p->n_touched)
             return printf("%u used, %u known, %u in chains, %u in order, %u kept, %u after, %u before\n", p->n_used, n_known, n_chain, n_order,
@@ -517,6 +518,27 @@ TEST(simulation)
     CHECK(hits > 5000 && lost > 100 && evicted > 20 && cancelled > 20);
 }
 
+/* One account fills the memory ten times over; another, who kept a little, finds it again. Had it kept as much, the older would have gone. */
+TEST(who_keeps_much_loses_it)
+{
+    struct seq_opts o;
+    struct engine_stats st;
+    uint32_t tag = 0;
+    CHECK(open_engine(640, &(struct engine_opts){.kv_bytes = 60 * 4096, .seqs_max = 4}));
+    CHECK(FOUND(1, 50, 300) == 0);
+    for (uint32_t i = 0; i < 60; i++) {
+        CHECK(FOUND(2, 100 + i, 600) == 0);
+        if (i % 10 == 9) /* longer ago than all memory would hold, each time */
+            CHECK_MSG(FOUND(1, 50, 300) == 256, "after %u texts", i + 1);
+    }
+    engine_stats(g, &st);
+    CHECK(st.cache_evictions > 400);
+    for (uint32_t i = 0; i < 300; i++) /* but not for ever */
+        CHECK(FOUND(2, 200 + i, 600) == 0);
+    CHECK(FOUND(1, 50, 300) == 0);
+    engine_free(g);
+}
+
 /* What the operator publishes is found by every tenant, and by nobody is it paid for; what a tenant computes behind it stays its own. */
 TEST(published_for_all)
 {
@@ -535,8 +557,8 @@ TEST(published_for_all)
         CHECK(FOUND(salt, 50, 300) == 192); /* and not the page behind it, which another tenant has */
     CHECK(FOUND(2, 50, 300) == 256);
     CHECK(FOUND(1, 50, 300) == 192 && FOUND(1, 50, 300) == 256); /* its own text now goes on behind the published one */
-    CHECK(FOUND(6, 51, 300) == 0 && FOUND(7, 51, 300) == 0); /* what is not published is never shared */
-    for (uint32_t i = 0; i < 12; i++) /* memory is wanted for much else */
+    CHECK(FOUND(6, 51, 300) == 0 && FOUND(7, 51, 300) == 0);     /* what is not published is never shared */
+    for (uint32_t i = 0; i < 12; i++)                            /* memory is wanted for much else */
         CHECK(FOUND(8, 60 + i, 500) == 0);
     engine_stats(g, &st);
     CHECK(st.cache_evictions > 20 && FOUND(9, 50, 250) == 192);
