@@ -27,27 +27,34 @@ struct screen {
     uint32_t skip, backoff; /* calls that are not screened, after one that did not pay */
 };
 
-/* One panel of Q8_0 into one of Q5_0 (kernel/panel.h); the squares of d l and d c' of its 16 rows. */
+/* 64 codes of Q8_0 (4 inputs of 16 rows) into their place in the vectors of Q5_0; adds the squares of l and of c - 128 by lane. */
+static void split_line(uint8_t *restrict nibbles, uint8_t *restrict tops, const uint8_t *restrict c, int v, int32_t *restrict rest,
+                       int32_t *restrict all)
+{
+    for (int j = 0; j < KERNEL_LINE; j++) {
+        const int code = c[j], round = (code + 4) >> 3, high = round < 31 ? round : 31, low = code - 8 * high;
+        nibbles[j] |= (uint8_t)((high & 15) << v / 4 * 4);
+        tops[j] |= (uint8_t)(high >> 4 << v);
+        rest[j] += low * low;
+        all[j] += (code - 128) * (code - 128);
+    }
+}
+
+/* One panel of Q8_0 into one of Q5_0 (kernel/panel.h); the squares of d l and d (c - 128) of its 16 rows. */
 static void split_panel(uint8_t *to, const uint8_t *from, size_t n, const struct kernel_panel *at5, const struct kernel_panel *at8, double *rest,
                         double *all)
 {
     for (size_t b = 0; b < n; b++) {
         const uint8_t *c = from + at8->body + b * at8->record;
         uint8_t *h = to + at5->body + b * at5->record;
-        int32_t rest2[KERNEL_PANEL] = {0}, all2[KERNEL_PANEL] = {0};
-        for (size_t v = 0; v < 8; v++)
-            for (size_t j = 0; j < KERNEL_LINE; j++) {
-                const int code = c[v * KERNEL_LINE + j], high = code + 4 < 256 ? (code + 4) >> 3 : 31, low = code - 8 * high;
-                h[v % 4 * KERNEL_LINE + j] |= (uint8_t)((high & 15) << v / 4 * 4);
-                h[4 * KERNEL_LINE + j] |= (uint8_t)(high >> 4 << v);
-                rest2[j / 4] += low * low;
-                all2[j / 4] += (code - 128) * (code - 128);
-            }
+        int32_t rest2[KERNEL_LINE] = {0}, all2[KERNEL_LINE] = {0};
+        for (int v = 0; v < 8; v++)
+            split_line(h + v % 4 * KERNEL_LINE, h + 4 * KERNEL_LINE, c + v * KERNEL_LINE, v, rest2, all2);
         for (size_t r = 0; r < KERNEL_PANEL; r++) {
             const float d = f16_to_f32(((const f16 *)(const void *)from)[b * KERNEL_PANEL + r]);
             ((f16 *)(void *)to)[b * KERNEL_PANEL + r] = f16_from_f32(8 * d);
-            rest[r] += (double)d * (double)d * rest2[r];
-            all[r] += (double)d * (double)d * all2[r];
+            rest[r] += (double)d * (double)d * (rest2[4 * r] + rest2[4 * r + 1] + rest2[4 * r + 2] + rest2[4 * r + 3]);
+            all[r] += (double)d * (double)d * (all2[4 * r] + all2[4 * r + 1] + all2[4 * r + 2] + all2[4 * r + 3]);
         }
     }
 }
