@@ -3,7 +3,7 @@
 
     turns.py measure --peer ik=/path/to/ik/build/bin --model FILE.gguf ... [--sluice build/sluice] [--pairs 5] [--threads 2]
                      [--prefill 512] [--decode 64] [--streams 4,8,16,32] [--steps 16] [--csv FILE] [--peer-flags "..."] [--seconds N]
-    turns.py table FILE.csv
+    turns.py table FILE.csv [--all]
 
 A pair is: state of the machine, sluice, state, peer, state. State: read bandwidth, int8 peak and the way of a cache line between two cores (sluice bench
 roofline --quick). A pair in which it changed is thrown away: the ratio would compare two machines. Prefill and decode of one stream come from
@@ -121,7 +121,7 @@ def table(o):
         groups.setdefault((r["peer"], r["model"], r["what"]), []).append(r)
     print("peer,model,what,pairs,thrown away,sluice,peer,ratio")
     for (peer, model, what), rows in groups.items():
-        kept = [r for r in rows if r["kept"] == "1"]
+        kept = [r for r in rows if r["kept"] == "1" or o.all]
         if kept:
             median = lambda k: statistics.median(float(r[k]) for r in kept)
             print(f"{peer},{model},{what},{len(kept)},{len(rows) - len(kept)},{median('sluice'):.1f},{median('peer_rate'):.1f},{median('ratio'):.2f}")
@@ -139,6 +139,7 @@ def main():
     p.add_argument("--version", default="", help="of the peer, when its program does not know it")
     p.add_argument("--peer-flags", default="", help="more flags of the peer's programs")
     p.add_argument("--csv")
+    p.add_argument("--all", action="store_true", help="table: count pairs in which the machine changed too")
     p.add_argument("--streams", default="4,8,16,32")
     for name, default in (("pairs", 5), ("threads", os.cpu_count()), ("prefill", 512), ("decode", 64), ("steps", 16), ("seconds", 86400)):
         p.add_argument(f"--{name}", type=int, default=default)
