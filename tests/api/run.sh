@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 . tests/node/install.sh || exit 1
 export SLUICE="${SLUICE:-build/sluice}" OUT="${OUT:-build}"
 passed=0 failed=0 skipped=0
-for t in ${TESTS:-chat completions sampling embeddings templates errors params boundary pairwise bombs models cached authority operator budget cli page}; do
+for t in ${TESTS:-chat completions sampling embeddings templates errors params boundary pairwise bombs models cached speculation authority operator budget cli page}; do
     out=$("$NODE" "tests/api/$t.mjs" 2>&1); rc=$?
     last=$(tail -n 1 <<<"$out")
     if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
