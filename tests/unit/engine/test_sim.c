@@ -8,7 +8,7 @@
 #include "fake.h"
 #include "test.h"
 
-enum { REQUESTS_MAX = 64 };
+enum { REQUESTS_MAX = 64, STORM = 4000 };
 static struct model models[2];
 static struct engine_model *served[2];
 static struct engine *g;
@@ -33,7 +33,8 @@ struct request {
     struct token_counts counts, journaled;
     enum seq_end end;
 };
-static struct request rq[REQUESTS_MAX];
+static uint32_t queue_max = REQUESTS_MAX;
+static struct request rq[STORM + REQUESTS_MAX];
 static uint32_t n_rq;
 static uint64_t rolls, seed_now;
 static uint64_t work_of[4]; /* rows billed, by tenant */
@@ -128,11 +129,12 @@ static const char *lists_wrong(void)
 static bool open_world(uint64_t seed, uint64_t kv_bytes, uint32_t seqs, uint32_t chunk)
 {
     struct err e;
+    const size_t n_was = n_rq;
     seed_now = seed, rolls = 0, n_rq = 0;
-    memset(rq, 0, sizeof rq);
+    memset(rq, 0, (n_was + 1) * sizeof *rq);
     memset(work_of, 0, sizeof work_of);
     now_ns = 1, step_cost_ns = 4000000, row_cost_ns = 1000000;
-    struct engine_opts o = {.kv_bytes = kv_bytes, .seqs_max = seqs, .queue_max = REQUESTS_MAX, .chunk = chunk, .journal = on_journal};
+    struct engine_opts o = {.kv_bytes = kv_bytes, .seqs_max = seqs, .queue_max = queue_max, .chunk = chunk, .journal = on_journal};
     if (engine_open(&g, &o, &e) < 0)
         return false;
     g->now = virtual_now;
@@ -264,7 +266,7 @@ static bool ask(uint32_t tenant, uint32_t n_prompt, uint32_t max_tokens)
 {
     static int32_t prompt[640];
     struct err e;
-    if (n_rq == REQUESTS_MAX)
+    if (n_rq == STORM + REQUESTS_MAX)
         return false;
     uint32_t i = n_rq++;
     rq[i] = (struct request){.n_prompt = n_prompt, .max_tokens = max_tokens, .lead = i, .tenant = tenant, .born_ns = now_ns};
@@ -360,6 +362,33 @@ TEST(who_reads_is_not_held_up)
         }
     }
     CHECK_MSG(worst < 3 * bare, "%g ms at worst, %g without", (double)worst / 1e6, (double)bare / 1e6);
+    engine_free(g);
+}
+
+/* Thousands wait, all leave at once, again and again: each ends once and is billed for no more than was computed, nothing is left, and who stays has
+ * its answer. */
+TEST(a_storm_of_cancels)
+{
+    bool ran = true;
+    queue_max = STORM;
+    CHECK(open_world(3, 40 * 4096ull, 8, 128));
+    queue_max = REQUESTS_MAX;
+    CHECK(ask(1, 200, 60));
+    for (uint32_t round = 0; round < 4; round++) {
+        uint32_t from = n_rq;
+        while (n_rq < (round + 1) * (STORM / 4))
+            CHECK(ask(2 + n_rq % 2, 1 + roll(500), 1 + roll(100)));
+        for (uint32_t i = 0, n = 1 + roll(20); i < n; i++)
+            CHECK(engine_turn(g, false, &ran));
+        for (uint32_t i = from ? from : 1; i < n_rq; i++)
+            engine_stop(g, rq[i].id, SEQ_END_CANCEL);
+        CHECK(engine_turn(g, false, &ran) && !pages_wrong() && !lists_wrong());
+        for (uint32_t i = from ? from : 1; i < n_rq; i++)
+            CHECK(rq[i].n_done == 1 && rq[i].counts.input <= rq[i].n_prompt && rq[i].counts.output == rq[i].n_tokens);
+        CHECK(g->n_wait + g->n_run == (rq[0].n_done ? 0 : 1));
+    }
+    CHECK(run_until_done(0) != UINT64_MAX && rq[0].n_tokens == 60);
+    CHECK(engine_turn(g, false, &ran) && !ran && g->budget.used == 0);
     engine_free(g);
 }
 
