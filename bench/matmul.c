@@ -121,7 +121,7 @@ int main(int argc, char **argv)
         else if (i + 1 < argc && strcmp(argv[i], "--out") == 0)
             out = (uint32_t)strtoul(argv[++i], NULL, 10);
         else
-            return fprintf(stderr, "usage: matmul [--csv] [--cpu] [--threads N] [--level scalar|avx2|avx512] [--format Q4_0] [--out ROWS] "
+            return fprintf(stderr, "usage: matmul [--csv] [--cpu] [--threads N] [--level scalar|avx2|avx512|amx] [--format Q4_0] [--out ROWS] "
                                    "[--n WIDEST]\n"),
                    2;
     }

@@ -19,9 +19,10 @@ FLAGS_kernel_scalar := -fno-tree-vectorize -ffp-contract=off
 FLAGS_vector        := -O3 $(if $(filter asan fuzz,$(VARIANT)),-fno-sanitize=all)
 FLAGS_kernel_avx2   := $(FLAGS_vector) -ffp-contract=off -mavx2 -mfma -mf16c
 FLAGS_kernel_avx512 := $(FLAGS_vector) -ffp-contract=off -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx2 -mfma -mf16c
+FLAGS_kernel_amx    := $(FLAGS_kernel_avx512) -mamx-tile -mamx-int8 -mamx-bf16
 # No fuzz target runs a kernel, and clang takes half an hour for avx512 with its sanitizers. Its shifts by an immediate take an unsigned where gcc's take an int.
 ifeq ($(VARIANT),fuzz)
-$(foreach l,scalar avx2 avx512,$(eval FLAGS_kernel_$(l) += -fno-sanitize=all -Wno-sign-conversion))
+$(foreach l,scalar avx2 avx512 amx,$(eval FLAGS_kernel_$(l) += -fno-sanitize=all -Wno-sign-conversion))
 endif
 # The sampler's loops over a vocabulary are written to be vectorised, and give the same bits everywhere.
 FLAGS_sample        := -O3 -ffp-contract=off -fno-trapping-math

@@ -31,14 +31,14 @@ $(foreach f,$(FOLDERS),$(eval $(call unit_rule,$(f))))
 # make unit-FOLDER builds and runs one folder's unit tests.
 unit-%: ; @$(MAKE) --no-print-directory $(filter $(OUT)/unit/$*/%,$(UNIT)) && tests/run_unit.sh $(filter $(OUT)/unit/$*/%,$(UNIT))
 
-# Kernels against the scalar specification, and planted mutants that must be caught. avx512's sources are compiled once more over plain C
+# Kernels against the scalar specification, and planted mutants that must be caught. The sources of avx512 and amx are compiled once more over plain C
 # intrinsics (under the names that rename.h gives them), so that they are checked on every CPU.
 CHECK_SRC := $(sort $(wildcard tests/check/*.c))
-CHECK_EMU := $(patsubst src/kernel/avx512/%.c,$(OUT)/check_obj/%.o,$(wildcard src/kernel/avx512/*.c))
+CHECK_EMU := $(patsubst src/kernel/%.c,$(OUT)/check_obj/%.o,$(wildcard src/kernel/avx512/*.c src/kernel/amx/*.c))
 $(OUT)/check_obj/rename.h: src/kernel/kernel.def
-	@mkdir -p $(@D) && sed -n 's/^KERNEL(\([a-z0-9_]*\), .*avx512.*/#define \1_avx512 \1_emulated/p' $< > $@
-$(OUT)/check_obj/%.o: src/kernel/avx512/%.c tests/check/avx512_emulated.h $(OUT)/check_obj/rename.h $(wildcard src/kernel/*.h src/kernel/avx512/*.h) | packages
-	@echo "  CC $< (emulated)" && $(CC) $(ALL_CFLAGS) $(filter -fno-sanitize%,$(FLAGS_vector)) -ffp-contract=off -include $(OUT)/check_obj/rename.h -include tests/check/avx512_emulated.h -c -o $@ $<
+	@mkdir -p $(@D) && sed -n 's/^KERNEL(\([a-z0-9_]*\), [^,]*, *\(avx512\|amx\),.*/#define \1_\2 \1_\2_emulated/p' $< > $@
+$(OUT)/check_obj/%.o: src/kernel/%.c tests/check/avx512_emulated.h tests/check/amx_emulated.h $(OUT)/check_obj/rename.h $(wildcard src/kernel/*.h src/kernel/avx512/*.h src/kernel/amx/*.h) | packages
+	@mkdir -p $(@D) && echo "  CC $< (emulated)" && $(CC) $(ALL_CFLAGS) $(filter -fno-sanitize%,$(FLAGS_vector)) -ffp-contract=off -include $(OUT)/check_obj/rename.h -include tests/check/amx_emulated.h -c -o $@ $<
 $(OUT)/check: $(CHECK_SRC) $(wildcard tests/check/*.h) tests/test.h src/kernel/kernel.def $(CHECK_EMU) $(call archives,$(USES_device)) | packages
 	@mkdir -p $(@D) && echo "  TEST $@" && $(call link,$@,$(CHECK_SRC) $(CHECK_EMU),,$(call archives,$(USES_device)))
 

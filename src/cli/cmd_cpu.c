@@ -1,5 +1,6 @@
 /* sluice cpu: the instruction sets found, and what the engine uses of them */
 #include "cli/cli_int.h"
+#include <string.h>
 
 int cmd_cpu(const struct cli *c, struct err *e)
 {
@@ -19,6 +20,11 @@ int cmd_cpu(const struct cli *c, struct err *e)
 #define HAS(name) jw_key(&w, name), jw_bool(&w, __builtin_cpu_supports(name))
     HAS("avx2"), HAS("fma"), HAS("avx512f"), HAS("avx512bw"), HAS("avx512vnni");
 #undef HAS
+    const char *level;
+    bool        has;
+    for (int i = 0; (level = device_cpu(i, &has)); i++)
+        if (strcmp(level, "amx") == 0)
+            jw_key(&w, level), jw_bool(&w, has);
     jw_obj_end(&w);
     rc = json_parse(&j, b.data, b.len, e);
     if (rc >= 0)

@@ -21,7 +21,7 @@ int device_new(struct device **out, const struct device_opts *o, struct err *e)
     const char *mask = o->cpu_mask ? o->cpu_mask : getenv("SLUICE_CPU");
     int level = mask && *mask ? kernel_level_find(mask) : KERNEL_LEVELS - 1;
     if (level < 0)
-        return err_set(e, ERR_BAD_VALUE, "device: no kernels called %.32s; SLUICE_CPU is scalar, avx2 or avx512", mask);
+        return err_set(e, ERR_BAD_VALUE, "device: no kernels called %.32s; SLUICE_CPU is scalar, avx2, avx512 or amx", mask);
     if (o->n_threads < 0 || o->n_threads > DEVICE_THREADS_MAX)
         return err_set(e, ERR_BAD_VALUE, "device: %d threads; ask for 1 to %d, or 0 for one a CPU", o->n_threads, DEVICE_THREADS_MAX);
     struct device *d = mem_new(sizeof *d);
@@ -61,6 +61,7 @@ void device_free(struct device *d)
     ASSERT(!d->slabs); /* every weight is freed before its device */
     mutex_deinit(&d->slabs_mutex);
     mem_free(d->act);
+    mem_free(d->pairs);
     mem_free(d);
 }
 
@@ -79,6 +80,7 @@ const char *device_kernel(const struct device *d, int i, const char **op)
 #define KERNEL_NAME_scalar(op) #op,
 #define KERNEL_NAME_avx2(op)
 #define KERNEL_NAME_avx512(op)
+#define KERNEL_NAME_amx(op)
 #define KERNEL(op, family, level, tolerance) KERNEL_NAME_##level(op)
 #include "kernel/kernel.def"
 #undef KERNEL

@@ -23,6 +23,8 @@ struct device {
     struct kernel_table k;
     struct act8 *act; /* the quantised input of a matmul: act_max blocks */
     size_t act_max;
+    bf16 *pairs; /* the input of a matmul in bf16: pairs_max values */
+    size_t pairs_max;
     struct device_lane *lanes; /* one a worker */
     int lane_head_dim;
     float *parts; /* results of segments of tiles that several workers share: parts_max */

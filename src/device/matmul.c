@@ -4,7 +4,7 @@
 #include "base/mem.h"
 
 /* Rows of the input that are quantised at once, and how many bytes of them a worker goes through before it takes the next. */
-enum { COLUMNS_MAX = 512, COLUMN_BYTES = 256 << 10, COLUMNS_STEP = 4 };
+enum { COLUMNS_MAX = 512, COLUMN_BYTES = 256 << 10, PAIR_BYTES = 2 << 20, COLUMNS_STEP = 16 };
 
 struct job {
     struct device           *d;
@@ -33,16 +33,41 @@ static void quantize_share(void *arg, int worker, int n_workers)
     j->d->k.quantize(j->d->act + from * nb, j->x + (j->x_row + from) * j->n_in, (to - from) * nb);
 }
 
+/* Whether the kernel of a type of plain values takes its inputs in pairs of bf16. */
+static bool takes_pairs(const struct device *d, uint32_t type)
+{
+    switch (type) {
+#define QUANT_FLOAT(name, op, id, blk, bytes)                           case id: return d->k.matmul_##op##_level == KERNEL_amx;
+#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min)
+#include "quant/quant.def"
+#undef QUANT_FLOAT
+#undef QUANT_BLOCK
+    default: return false;
+    }
+}
+
+static void pairs_share(void *arg, int worker, int n_workers)
+{
+    struct job *j = arg;
+    size_t      tiles = ((size_t)j->n + KERNEL_PANEL - 1) / KERNEL_PANEL, tile = 2 * kernel_pairs(j->n_in) * 2 * KERNEL_PANEL;
+    size_t      from = share_start(tiles, worker, n_workers), to = share_start(tiles, worker + 1, n_workers), c = from * KERNEL_PANEL;
+    int         end = (int)(to * KERNEL_PANEL) < j->n ? (int)(to * KERNEL_PANEL) : j->n;
+    if (from < to)
+        j->d->k.pairs(j->d->pairs + from * tile, j->x + (j->x_row + c) * j->n_in, end - (int)c, j->n_in);
+}
+
 /* Rows row0 .. row1 - 1 of one matrix, for all columns of the round. */
 static void rows(const struct job *j, const struct matmul_out *o, int row0, int row1)
 {
     const struct weight *w = o->w;
-    bool   packed = weight_is_packed(w);
-    size_t x_bytes = packed ? j->n_in / KERNEL_BLOCK * sizeof(struct act8) : j->n_in * sizeof(float);
-    const char *x = packed ? (const char *)j->d->act : (const char *)j->x + j->x_row * x_bytes;
-    int step = (int)(COLUMN_BYTES / x_bytes) / COLUMNS_STEP * COLUMNS_STEP;
-    if (step < COLUMNS_STEP)
-        step = COLUMNS_STEP;
+    bool   packed = weight_is_packed(w), pairs = takes_pairs(j->d, w->type);
+    size_t x_bytes = packed  ? j->n_in / KERNEL_BLOCK * sizeof(struct act8)
+                     : pairs ? 2 * kernel_pairs(j->n_in) * 2 * sizeof(bf16)
+                             : j->n_in * sizeof(float);
+    const char *x = packed ? (const char *)j->d->act : pairs ? (const char *)j->d->pairs : (const char *)(j->x + j->x_row * j->n_in);
+    int step = (int)((pairs ? PAIR_BYTES : COLUMN_BYTES) / x_bytes) / COLUMNS_STEP * COLUMNS_STEP;
+    if (step < (pairs ? 2 * COLUMNS_STEP : COLUMNS_STEP))
+        step = pairs ? 2 * COLUMNS_STEP : COLUMNS_STEP;
     for (int c = 0; c < j->n; c += step) {
         struct kernel_matmul m = {
             .y = o->y + (j->x_row + (size_t)c) * w->n_out, .y_stride = w->n_out, .w = w->data, .x = x + (size_t)c * x_bytes, .bias = o->bias,
@@ -80,16 +105,27 @@ static void act_reserve(struct device *d, size_t blocks)
     d->act_max = blocks;
 }
 
+static void pairs_reserve(struct device *d, size_t n)
+{
+    if (n <= d->pairs_max)
+        return;
+    mem_free(d->pairs);
+    d->pairs = mem_array(n, sizeof *d->pairs);
+    ASSERT(d->pairs);
+    d->pairs_max = n;
+}
+
 void dev_matmul_many(struct device *d, const struct matmul_out *o, int n_o, const float *x, int n)
 {
     if (n_o == 0)
         return;
     struct job j = {.d = d, .o = o, .n_o = n_o, .x = x, .n_in = o[0].w->n_in};
-    bool   quantize = false;
+    bool   quantize = false, pairs = false;
     double out = 0;
     for (int i = 0; i < n_o; i++) {
         ASSERT(o[i].w->n_in == j.n_in);
         quantize = quantize || weight_is_packed(o[i].w);
+        pairs = pairs || takes_pairs(d, o[i].w->type);
         out += o[i].w->n_out;
     }
     for (int c = 0; c < n; c += COLUMNS_MAX) {
@@ -98,6 +134,10 @@ void dev_matmul_many(struct device *d, const struct matmul_out *o, int n_o, cons
         if (quantize) {
             act_reserve(d, (size_t)j.n * (j.n_in / KERNEL_BLOCK));
             device_run(d, (double)j.n * (double)j.n_in, quantize_share, &j);
+        }
+        if (pairs) {
+            pairs_reserve(d, ((size_t)j.n + KERNEL_PANEL - 1) / KERNEL_PANEL * KERNEL_PANEL * 2 * 2 * kernel_pairs(j.n_in));
+            device_run(d, (double)j.n * (double)j.n_in, pairs_share, &j);
         }
         device_run(d, out * (double)j.n_in * j.n / 8, matmul_share, &j);
     }

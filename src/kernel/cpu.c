@@ -4,8 +4,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-/* The operating system saves the registers named by `bits` of XCR0 (6: SSE and AVX, 0xe6: AVX-512 too). */
+/* The operating system saves the registers named by `bits` of XCR0 (6: SSE and AVX, 0xe6: AVX-512 too, 0x60000: AMX). */
 static bool saves(unsigned bits)
 {
     unsigned a, b, c, d;
@@ -14,6 +16,13 @@ static bool saves(unsigned bits)
     unsigned lo, hi;
     __asm__("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
     return (lo & bits) == bits;
+}
+
+/* Linux gives a process the 8 KB of tile registers only when it asks: once, for all its threads (Linux 5.16; Documentation/arch/x86/xstate.rst). */
+static bool may_use_tiles(void)
+{
+    enum { REQUEST = 0x1023 /* ARCH_REQ_XCOMP_PERM */, TILE_DATA = 18 };
+    return saves(3u << 17) && syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
 }
 
 bool kernel_cpu_has(enum kernel_level l)
@@ -27,8 +36,10 @@ bool kernel_cpu_has(enum kernel_level l)
         return false;
     if (l == KERNEL_avx2)
         return true;
-    unsigned need = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
-    return l == KERNEL_avx512 && saves(0xe6) && (b7 & need) == need && (c7 & bit_AVX512VNNI);
+    unsigned need = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL, tiles = bit_AMX_TILE | bit_AMX_INT8 | bit_AMX_BF16;
+    if (!saves(0xe6) || (b7 & need) != need || !(c7 & bit_AVX512VNNI))
+        return false;
+    return l == KERNEL_avx512 || (l == KERNEL_amx && (d7 & tiles) == tiles && may_use_tiles());
 }
 
 void kernel_cpu_name(char out[49])

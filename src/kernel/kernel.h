@@ -29,10 +29,17 @@ struct kernel_matmul {
     float       *y;        /* (n, >= n_out) */
     size_t       y_stride; /* floats between the rows of y */
     const void  *w;        /* panels (types with blocks), or rows of n_in values (F32, F16, BF16) */
-    const void  *x;        /* for panels: struct act8 (n, n_in / 32); else float (n, n_in) */
+    const void  *x;        /* for panels: struct act8 (n, n_in / 32); F16 and BF16 at level amx: pairs (below); else float (n, n_in) */
     const float *bias;     /* (n_out) or NULL */
     int          n, n_in, n_out;
 };
+
+/* Inputs in bf16 for the tiles of AMX: columns 16 t to 16 t + 15 (fewer in the last tile) one after the other, each tile twice (pairs of inputs,
+ * columns, 2), padded with zeros to whole blocks of 32 inputs: first x rounded to bf16, then what that leaves, again to bf16. */
+static inline size_t kernel_pairs(size_t n_in) /* pairs of one column */
+{
+    return (n_in + KERNEL_BLOCK - 1) / KERNEL_BLOCK * (KERNEL_BLOCK / 2);
+}
 
 /* Attention of n_q query rows over one page for one KV head, as one step of an online softmax. Positions lo[i] .. hi[i] - 1 of the
  * page count for row i (none when hi <= lo: the row is left alone). State of a row, before its first page: max -INFINITY, sum 0, out 0.
@@ -73,6 +80,7 @@ struct kernel_attn8 {
 
 /* Families of kernels. */
 typedef void kernel_quantize_fn(struct act8 *out, const float *x, size_t n_blocks);
+typedef void kernel_pairs_fn(bf16 *out, const float *x, int n, size_t n_in); /* x (n, n_in) to nearest even; NaN stays NaN */
 typedef void kernel_matmul_fn(const struct kernel_matmul *m, int row0, int row1);
 typedef void kernel_attn_fn(const struct kernel_attn *a);
 typedef void kernel_attn8_fn(const struct kernel_attn8 *a);
@@ -85,7 +93,7 @@ typedef void kernel_swiglu_fn(float *y, const float *gate, const float *up, size
 typedef void kernel_rope_fn(float *x, const float *cos, const float *sin, int n_heads, int head_dim, int n_rot);
 typedef void kernel_to_f16_fn(f16 *out, const float *x, size_t n); /* saturates at +-65504; NaN stays NaN */
 
-enum kernel_level { KERNEL_scalar, KERNEL_avx2, KERNEL_avx512, KERNEL_LEVELS };
+enum kernel_level { KERNEL_scalar, KERNEL_avx2, KERNEL_avx512, KERNEL_amx, KERNEL_LEVELS };
 
 /* One pointer for each operation, and the level that it came from. */
 struct kernel_table {
@@ -93,6 +101,7 @@ struct kernel_table {
 #define KERNEL_FIELD_scalar(op, family)      kernel_##family##_fn *op;
 #define KERNEL_FIELD_avx2(op, family)
 #define KERNEL_FIELD_avx512(op, family)
+#define KERNEL_FIELD_amx(op, family)
 #include "kernel/kernel.def"
 #undef KERNEL
 #undef KERNEL_FIELD_scalar
@@ -103,6 +112,7 @@ struct kernel_table {
 #undef KERNEL_FIELD_scalar
 #undef KERNEL_FIELD_avx2
 #undef KERNEL_FIELD_avx512
+#undef KERNEL_FIELD_amx
     enum kernel_level level; /* the best level that is in use */
 };
 

@@ -2,7 +2,7 @@
 #include "kernel/kernel.h"
 #include <string.h>
 
-static const char *const names[KERNEL_LEVELS] = {"scalar", "avx2", "avx512"};
+static const char *const names[KERNEL_LEVELS] = {"scalar", "avx2", "avx512", "amx"};
 
 const char *kernel_level_name(enum kernel_level l) { return names[l]; }
 

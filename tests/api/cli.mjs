@@ -275,7 +275,7 @@ test("a further name for Host", async () => {
 });
 
 test("cpu and version", async () => {
-  check(/^(scalar|avx2|avx512)$/.test((await json(["cpu"])).kernels));
+  check(/^(scalar|avx2|avx512|amx)$/.test((await json(["cpu"])).kernels));
   same(await ok(["version"]), `sluice ${readFileSync(path.join(root, "VERSION"), "utf8").trim()}\n`);
 });
 

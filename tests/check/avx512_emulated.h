@@ -77,12 +77,6 @@ EMU __m512 emu_castsi512_ps(__m512i a)
     memcpy(&o, &a, sizeof o);
     return o;
 }
-EMU __m512i emu_castps_si512(__m512 a)
-{
-    __m512i o;
-    memcpy(&o, &a, sizeof o);
-    return o;
-}
 EMU __m512i emu_loadu_si512(const void *p)
 {
     __m512i o;
@@ -95,8 +89,51 @@ EMU __m256i emu_loadu_si256(const void *p)
     memcpy(&o, p, sizeof o);
     return o;
 }
-EMU void emu_storeu_ps(float *p, __m512 a) { memcpy(p, &a, sizeof a); }
+EMU __m512i emu_sub_epi8(__m512i a, __m512i b)
+{
+    uint8_t x[64], y[64];
+    memcpy(x, &a, sizeof x), memcpy(y, &b, sizeof y);
+    for (int i = 0; i < 64; i++)
+        x[i] = (uint8_t)(x[i] - y[i]);
+    memcpy(&a, x, sizeof x);
+    return a;
+}
+EMU __m512i emu_castps_si512(__m512 a)
+{
+    __m512i o;
+    memcpy(&o, &a, sizeof o);
+    return o;
+}
+EMU __m512i emu_permutex2var_epi16(__m512i a, __m512i at, __m512i b)
+{
+    uint16_t in[64], index[32], out[32];
+    __m512i  o;
+    memcpy(in, &a, sizeof a), memcpy(in + 32, &b, sizeof b), memcpy(index, &at, sizeof at);
+    for (int i = 0; i < 32; i++)
+        out[i] = in[index[i] & 63];
+    memcpy(&o, out, sizeof o);
+    return o;
+}
+EMU __m512i emu_steps(int step)
+{
+    __m512i o;
+    EACH o.i[l] = l * step;
+    return o;
+}
+EMU __m512 emu_gather_ps(__m512i at, const void *p)
+{
+    __m512 o;
+    EACH memcpy(&o.f[l], (const char *)p + 4 * at.i[l], sizeof o.f[l]);
+    return o;
+}
+EMU __mmask16 emu_equal_mask(__m512 a, __m512 b)
+{
+    unsigned k = 0;
+    EACH if (a.f[l] == b.f[l]) k |= 1u << l;
+    return (__mmask16)k;
+}
 EMU void emu_storeu_si512(void *p, __m512i a) { memcpy(p, &a, sizeof a); }
+EMU void emu_storeu_ps(float *p, __m512 a) { memcpy(p, &a, sizeof a); }
 EMU __m128i emu_cvtepi32_epi8(__m512i a)
 {
     uint8_t b[16];
@@ -161,7 +198,6 @@ EMU float emu_reduce_max_ps(__m512 a)
 #define _mm512_sub_epi32       emu_sub_epi32
 #define _mm512_cvtepi32_epi8   emu_cvtepi32_epi8
 #define _mm512_storeu_si512    emu_storeu_si512
-#define _mm512_castps_si512    emu_castps_si512
 #define _mm512_and_si512       emu_and_si512
 #define _mm512_or_si512        emu_or_si512
 #define _mm512_srli_epi32      emu_srli_epi32
@@ -175,10 +211,19 @@ EMU float emu_reduce_max_ps(__m512 a)
 #define _mm512_loadu_si512     emu_loadu_si512
 #define _mm256_loadu_si256     emu_loadu_si256
 #define _mm512_storeu_ps       emu_storeu_ps
+#define _mm512_sub_epi8        emu_sub_epi8
+#define _mm512_castps_si512    emu_castps_si512
+#define _mm512_permutex2var_epi16 emu_permutex2var_epi16
+/* Lanes 0, b, 2 b, ...; gathers of 4-byte steps. */
+#undef _mm512_setr_epi32
+#define _mm512_setr_epi32(a, b, ...)   emu_steps(b)
+#undef _mm512_i32gather_ps
+#define _mm512_i32gather_ps(at, p, by) (_Static_assert_zero((by) == 4), emu_gather_ps(at, p))
 #define _mm512_mask_storeu_ps  emu_mask_storeu_ps
 #define _mm512_dpbusd_epi32    emu_dpbusd_epi32
 #define _mm512_reduce_add_ps   emu_reduce_add_ps
 #define _mm512_reduce_max_ps   emu_reduce_max_ps
 #undef _mm512_cmp_ps_mask
-#define _mm512_cmp_ps_mask(a, b, how) (_Static_assert_zero((how) == _CMP_NLT_UQ), emu_not_less_mask(a, b))
+#define _mm512_cmp_ps_mask(a, b, how)                                                                                                                \
+    (_Static_assert_zero((how) == _CMP_NLT_UQ || (how) == _CMP_EQ_OQ), (how) == _CMP_EQ_OQ ? emu_equal_mask(a, b) : emu_not_less_mask(a, b))
 #undef EACH

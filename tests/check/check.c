@@ -2,12 +2,13 @@
 #include "test.h"
 #include "check.h"
 
+#define KERNEL_IF_amx(...)    __VA_ARGS__
 #define KERNEL_IF_avx512(...) __VA_ARGS__
 #define KERNEL_IF_avx2(...)
 #define KERNEL_IF_scalar(...)
 
-/* avx512's sources over plain C intrinsics (avx512_emulated.h). */
-#define KERNEL(op, family, level, tolerance) KERNEL_IF_##level(kernel_##family##_fn op##_emulated;)
+/* The sources of avx512 and amx over plain C intrinsics (avx512_emulated.h, amx_emulated.h). */
+#define KERNEL(op, family, level, tolerance) KERNEL_IF_##level(kernel_##family##_fn op##_##level##_emulated;)
 #include "kernel/kernel.def"
 #undef KERNEL
 
@@ -47,9 +48,13 @@ TEST(level_avx512)
 {
     level(KERNEL_avx512);
 }
-TEST(level_avx512_emulated)
+TEST(level_amx)
 {
-#define KERNEL(op, family, lvl, tolerance) KERNEL_IF_##lvl(report("avx512 emulated", #op, (any_fn *)op##_emulated, check_##op, tolerance);)
+    level(KERNEL_amx);
+}
+TEST(levels_emulated)
+{
+#define KERNEL(op, family, lvl, tolerance) KERNEL_IF_##lvl(report(#lvl " emulated", #op, (any_fn *)op##_##lvl##_emulated, check_##op, tolerance);)
 #include "kernel/kernel.def"
 #undef KERNEL
 }

@@ -16,11 +16,18 @@ static const struct form forms[] = {
 #undef QUANT_FLOAT
 #undef QUANT_BLOCK
 
+/* Kernels that take their inputs in pairs of bf16. */
+kernel_matmul_fn matmul_f16_amx_emulated, matmul_bf16_amx_emulated;
+static bool takes_pairs(kernel_matmul_fn *k)
+{
+    return k == matmul_f16_amx || k == matmul_bf16_amx || k == matmul_f16_amx_emulated || k == matmul_bf16_amx_emulated;
+}
+
 struct problem {
     kernel_matmul_fn *scalar;
     const struct quant_info *type;
     struct kernel_panel at;
-    bool packed;
+    bool packed, pairs;
     int n_out, n_in, n;
     struct guard w, x, bias, magnitude; /* magnitude (n, n_out): the sum of the absolute products */
     bool with_bias;
@@ -83,6 +90,26 @@ static void fill_float(struct problem *p, int kind)
     free(values);
     guard_new(&p->x, (size_t)p->n * (size_t)p->n_in * sizeof(float));
     fill(p->x.p, (size_t)p->n * (size_t)p->n_in, kind);
+    for (size_t i = 0; p->pairs && p->scalar == matmul_bf16_scalar && i < (size_t)p->n * (size_t)p->n_in;
+         i++) /* scalar does not round its inputs; F16 keeps what rounding leaves */
+        ((float *)p->x.p)[i] = bf16_to_f32(bf16_from_f32(((float *)p->x.p)[i]));
+}
+
+/* Runs the kernel on its own form of the inputs: m->x are floats. */
+static void run(const struct problem *p, kernel_matmul_fn *kernel, const struct kernel_matmul *m, int row0, int row1)
+{
+    struct kernel_matmul of = *m;
+    struct guard pairs;
+    if (!p->pairs) {
+        kernel(m, row0, row1);
+        return;
+    }
+    guard_new(&pairs, (size_t)m->n * 4 * kernel_pairs((size_t)m->n_in) * sizeof(bf16));
+    pairs_scalar(pairs.p, m->x, m->n, (size_t)m->n_in);
+    guard_read_only(&pairs);
+    of.x = pairs.p;
+    kernel(&of, row0, row1);
+    guard_free(&pairs);
 }
 
 /* The sum of the absolute values of what is added up for column x and block b of row r; a minimum is a term of its own. */
@@ -149,7 +176,7 @@ static const char *compare(const struct problem *p, kernel_matmul_fn *kernel, do
     guard_new(&whole, n * n_out * sizeof(float));
     guard_new(&want, n * n_out * sizeof(float));
     struct kernel_matmul m = call(p, whole.p, 0, p->n), s = call(p, want.p, 0, p->n);
-    kernel(&m, 0, p->n_out);
+    run(p, kernel, &m, 0, p->n_out);
     p->scalar(&s, 0, p->n_out);
     const float *got = whole.p, *ref = want.p;
     for (size_t i = 0; i < n * n_out && !text; i++)
@@ -160,7 +187,7 @@ static const char *compare(const struct problem *p, kernel_matmul_fn *kernel, do
         int end = row + 2 * KERNEL_PANEL < p->n_out ? row + 2 * KERNEL_PANEL : p->n_out;
         guard_new(&part, n * n_out * sizeof(float));
         m = call(p, part.p, 0, p->n);
-        kernel(&m, row, end);
+        run(p, kernel, &m, row, end);
         for (size_t i = 0; i < n * n_out && !text; i++)
             if ((int)(i % n_out) < row || (int)(i % n_out) >= end ? !untouched((float *)part.p + i)
                                                                   : memcmp((float *)part.p + i, &got[i], sizeof *got) != 0)
@@ -170,7 +197,7 @@ static const char *compare(const struct problem *p, kernel_matmul_fn *kernel, do
     for (int c = 0; c < p->n && !text; c++) { /* a column alone is that column */
         guard_new(&part, n_out * sizeof(float));
         m = call(p, part.p, c, 1);
-        kernel(&m, 0, p->n_out);
+        run(p, kernel, &m, 0, p->n_out);
         if (memcmp(part.p, got + (size_t)c * n_out, n_out * sizeof *got) != 0)
             text = found("%d x %d: column %d of %d differs when it is alone", p->n_out, p->n_in, c, p->n);
         guard_free(&part);
@@ -182,7 +209,14 @@ static const char *compare(const struct problem *p, kernel_matmul_fn *kernel, do
 static const char *problem(const struct form *f, kernel_matmul_fn *kernel, double tolerance, int n_out, int n_in, int n, int kind)
 {
     const struct quant_info *q = quant_info(f->type);
-    struct problem p = {.scalar = f->scalar, .type = q, .packed = q->split != NULL, .n_out = n_out, .n_in = n_in, .n = n, .with_bias = kind % 2 == 0};
+    struct problem p = {.scalar = f->scalar,
+                        .type = q,
+                        .packed = q->split != NULL,
+                        .pairs = takes_pairs(kernel),
+                        .n_out = n_out,
+                        .n_in = n_in,
+                        .n = n,
+                        .with_bias = kind % 2 == 0};
     if (p.packed)
         p.at = kernel_panel(q->form, (size_t)n_in);
     guard_new(&p.bias, (size_t)n_out * sizeof(float));
@@ -212,11 +246,18 @@ static const char *check(uint32_t type, any_fn *kernel, double tolerance)
     for (int n = 1; n <= 21 && !text; n++)
         for (int kind = 0; kind < FILLS && !text; kind++)
             text = problem(f, (kernel_matmul_fn *)kernel, tolerance, 19, block > 32 ? block : 3 * KERNEL_BLOCK, n, kind);
+    for (int i = 0; i < 9 && !text; i++) /* wide: whole tiles of columns with and without a rest, and rows for more than four panels */
+        text = problem(f, (kernel_matmul_fn *)kernel, tolerance, 1 + i * 11, block * (1 + i % (block > 32 ? 2 : 7)), 24 + i * 13 % 27, i % FILLS);
+    if (!text) /* many inputs */
+        text = problem(f, (kernel_matmul_fn *)kernel, tolerance, 17, block > 32 ? 9 * block : 69 * block, 26, 0);
     return text;
 }
 
-#define QUANT_FLOAT(name, op, id, block, bytes)                                                                                            \
-    const char *check_matmul_##op(any_fn *kernel, double tolerance) { return check(id, kernel, tolerance); }
+#define QUANT_FLOAT(name, op, id, block, bytes)                                                                                                      \
+    const char *check_matmul_##op(any_fn *kernel, double tolerance)                                                                                  \
+    {                                                                                                                                                \
+        return check(id, kernel, tolerance);                                                                                                         \
+    }
 #define QUANT_BLOCK(name, op, id, block, bytes, bits, zero, group, min) QUANT_FLOAT(name, op, id, block, bytes)
 #include "quant/quant.def"
 #undef QUANT_FLOAT

@@ -211,3 +211,28 @@ const char *check_to_f16(any_fn *kernel, double tolerance)
         }
     return text;
 }
+
+/* Every number of columns and tail of inputs; NaN, infinities and ties. */
+const char *check_pairs(any_fn *kernel, double tolerance)
+{
+    (void)tolerance;
+    for (int n = 1; n <= 37; n++)
+        for (size_t n_in = 1; n_in <= 97; n_in += n_in < 34 ? 1 : 9) {
+            struct guard x, got, want;
+            size_t size = (size_t)n * 4 * kernel_pairs(n_in) * sizeof(bf16);
+            guard_new(&x, (size_t)n * n_in * sizeof(float)), guard_new(&got, size), guard_new(&want, size);
+            fill(x.p, (size_t)n * n_in, n % FILLS);
+            for (size_t i = 0; i < (size_t)n * n_in; i += 7) {
+                uint32_t bits[] = {0x7f800000, 0xff800000, 0x7fc00001, 0x3f808000, 0x3f818000, 0x7f7fffff, 0x80000001};
+                memcpy((float *)x.p + i, &bits[i / 7 % 7], sizeof(float));
+            }
+            guard_read_only(&x);
+            ((kernel_pairs_fn *)kernel)(got.p, x.p, n, n_in);
+            pairs_scalar(want.p, x.p, n, n_in);
+            bool same = memcmp(got.p, want.p, size) == 0;
+            guard_free(&x), guard_free(&got), guard_free(&want);
+            if (!same)
+                return found("%d columns of %zu inputs: pairs differ", n, n_in);
+        }
+    return NULL;
+}

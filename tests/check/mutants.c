@@ -77,6 +77,17 @@ static void depends_on_batch(const struct kernel_matmul *m, int row0, int row1)
         }
 }
 
+/* The same for whole tiles of columns only, and for one row. */
+static void depends_on_wide_batch(const struct kernel_matmul *m, int row0, int row1)
+{
+    matmul_q4_k_scalar(m, row0, row1);
+    for (int r = row0; m->n >= 24 && r < row1; r++)
+        if (r == 65) {
+            float *y = &m->y[17 * m->y_stride + (size_t)r];
+            *y = nextafterf(*y, INFINITY);
+        }
+}
+
 /* Copies the weights, lets `change` spoil each block, and multiplies those. */
 static void with_changed(const struct quant_form f, kernel_matmul_fn *kernel, void (*change)(struct quant_parts *), const struct kernel_matmul *m,
                          int row0, int row1)
@@ -134,6 +145,20 @@ static void wraps(const struct kernel_matmul *m, int row0, int row1)
                     f16_to_f32(((const f16 *)(const void *)panel)[b / 8 * 16 + (size_t)r % 16]) * x->d *
                     (float)(lost * kernel_panel_scale(form_q5_k, rec, b % 8, 0, (size_t)r % 16));
             }
+}
+
+/* To bf16 by cutting off: a tie and all above it go down. */
+static void cuts_off(bf16 *out, const float *x, int n, size_t n_in)
+{
+    pairs_scalar(out, x, n, n_in);
+    for (int c = 0; c < n; c++)
+        for (size_t k = 0; k < n_in; k++) {
+            int      cols = n - c / 16 * 16 < 16 ? n - c / 16 * 16 : 16;
+            uint32_t u;
+            memcpy(&u, &x[(size_t)c * n_in + k], sizeof u);
+            if (n > 16 && c == n - 1)
+                out[(size_t)(c / 16 * 16) * 4 * kernel_pairs(n_in) + (k / 2 * (size_t)cols + (size_t)c % 16) * 2 + k % 2] = (bf16)(u >> 16);
+        }
 }
 
 static void rounds_half_up(struct act8 *out, const float *x, size_t n)
@@ -293,6 +318,7 @@ const struct mutant mutants[] = {
     {"reads_past_end", (any_fn *)reads_past_end, check_matmul_f32, 4},
     {"last_column_missing", (any_fn *)last_column_missing, check_matmul_q8_0, 4},
     {"depends_on_batch", (any_fn *)depends_on_batch, check_matmul_bf16, 4},
+    {"depends_on_wide_batch", (any_fn *)depends_on_wide_batch, check_matmul_q4_k, 4},
     {"second_scale", (any_fn *)second_scale, check_matmul_q6_k, 4},
     {"last_min", (any_fn *)last_min, check_matmul_q4_k, 4},
     {"sixth_bit", (any_fn *)sixth_bit, check_matmul_q6_k, 4},
@@ -301,6 +327,7 @@ const struct mutant mutants[] = {
     {"sign_of_min", (any_fn *)sign_of_min, check_matmul_q4_1, 4},
     {"sign_of_min_2", (any_fn *)sign_of_min_2, check_matmul_q2_k, 4},
     {"wraps", (any_fn *)wraps, check_matmul_q5_k, 4},
+    {"cuts_off", (any_fn *)cuts_off, check_pairs, 0},
     {"rounds_half_up", (any_fn *)rounds_half_up, check_quantize, 0},
     {"nan_vanishes", (any_fn *)nan_vanishes, check_quantize, 0},
     {"forgets_older_pages", (any_fn *)forgets_older_pages, check_attn_f16, 8},

@@ -75,3 +75,18 @@ void to_f16_scalar(f16 *out, const float *x, size_t n)
     for (size_t i = 0; i < n; i++)
         out[i] = f16_from_f32(x[i] > 65504 ? 65504 : x[i] < -65504 ? -65504 : x[i]);
 }
+
+void pairs_scalar(bf16 *out, const float *x, int n, size_t n_in)
+{
+    for (int c0 = 0; c0 < n; c0 += KERNEL_PANEL) {
+        int cols = n - c0 < KERNEL_PANEL ? n - c0 : KERNEL_PANEL;
+        for (int part = 0; part < 2; part++)
+            for (size_t k = 0; k < 2 * kernel_pairs(n_in); k += 2)
+                for (int c = c0; c < c0 + cols; c++)
+                    for (size_t i = k; i < k + 2; i++) {
+                        float v = i < n_in ? x[(size_t)c * n_in + i] : 0;
+                        bf16  high = bf16_from_f32(v);
+                        *out++ = part ? bf16_from_f32(v - bf16_to_f32(high)) : high;
+                    }
+    }
+}
