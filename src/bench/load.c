@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void sleep_until(uint64_t ns)
+/* In slices: a neighbour that is due in minutes must hear that all is over. */
+static void sleep_until(const struct load_run *r, uint64_t ns)
 {
-    uint64_t now = clock_ns();
-    if (now < ns)
-        clock_sleep_ms((uint32_t)((ns - now) / 1000000));
+    for (uint64_t now = clock_ns(); now + 1000000 < ns && !r->stop; now = clock_ns())
+        clock_sleep_ms(ns - now > 100000000 ? 100 : (uint32_t)((ns - now) / 1000000));
 }
 
 /* One conversation: turns that each send what was said so far. */
@@ -55,8 +55,9 @@ static void user(void *arg)
         if (i >= k->stream->requests)
             break;
         if (k->stream->rate > 0)
-            sleep_until(due);
-        converse(k, c, i, k->stream->rate > 0 ? due : clock_ns());
+            sleep_until(k->run, due);
+        if (!k->run->stop)
+            converse(k, c, i, k->stream->rate > 0 ? due : clock_ns());
     }
     client_close(c);
     mutex_lock(&k->run->lock);

@@ -212,6 +212,15 @@ TEST(arrivals_and_a_neighbour)
     CHECK(n == 4);
 }
 
+TEST(a_neighbour_that_is_not_due_is_not_waited_for)
+{
+    struct load_opts o = opts();
+    struct err e = {0};
+    o.neighbour = (struct load_stream){.requests = 9, .rate = 1e-6, .prompt = 30, .output = 8, .turns = 1}; /* the second is due in days */
+    CHECK(load_run(&o, keep, NULL, NULL, &e) == 0);
+    CHECK(n_rows == 2 && rows[0].requests == 6 && rows[1].requests <= 1);
+}
+
 int main(int argc, char **argv)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
