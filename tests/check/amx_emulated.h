@@ -44,6 +44,13 @@ EMU void emu_tile_dot_int8(int c, int a, int b)
             for (int n = 0; n < emu_bytes[c] / 4; n++)
                 emu_tile[c].i[m][n] += emu_tile[a].b[m][k] * emu_tile[b].b[k / 4][4 * n + k % 4];
 }
+EMU void emu_tile_dot_int8_unsigned(int c, int a, int b)
+{
+    for (int m = 0; m < emu_rows[c]; m++)
+        for (int k = 0; k < emu_bytes[a]; k++)
+            for (int n = 0; n < emu_bytes[c] / 4; n++)
+                emu_tile[c].i[m][n] += emu_tile[a].b[m][k] * emu_tile[b].u[k / 4][4 * n + k % 4];
+}
 /* The first and the second values of the pairs are summed apart, then both added to c: as the SDM has it, but for denormals. */
 EMU void emu_tile_dot_bf16(int c, int a, int b)
 {
@@ -66,4 +73,5 @@ EMU void emu_tile_zero(int t)
 #define TILE_LOAD(t, p, stride)  emu_tile_load(t, p, stride)
 #define TILE_STORE(t, p, stride) emu_tile_store(t, p, stride)
 #define TILE_DOT_INT8(c, a, b)   emu_tile_dot_int8(c, a, b)
+#define TILE_DOT_INT8_UNSIGNED(c, a, b) emu_tile_dot_int8_unsigned(c, a, b)
 #define TILE_DOT_BF16(c, a, b)   emu_tile_dot_bf16(c, a, b)

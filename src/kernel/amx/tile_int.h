@@ -17,6 +17,8 @@ struct tile_config {
 #define TILE_ZERO(t)             __asm__ volatile("tilezero %%tmm" #t ::)
 /* c (m, n) += a (m, 4 k) * b (k, n of 4): signed bytes, int32 sums. */
 #define TILE_DOT_INT8(c, a, b) __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::)
+/* The same with unsigned bytes of b. */
+#define TILE_DOT_INT8_UNSIGNED(c, a, b) __asm__ volatile("tdpbsud %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::)
 /* c (m, n) += a (m, 2 k) * b (k, n of 2): bf16, float sums. */
 #define TILE_DOT_BF16(c, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::)
 #endif
