@@ -44,6 +44,7 @@ struct pace { /* how long steps of a model take, smoothed; 0: not seen yet */
     uint64_t age, seen[PACE_KNOTS]; /* number of such steps; of the last one with about so many rows */
     uint8_t  times[PACE_KNOTS];     /* how many there were, at least */
     uint64_t row_ns; /* what a row of a prompt adds */
+    uint64_t more_ns; /* pace_row_ns */
 };
 
 struct seq {

@@ -35,7 +35,8 @@ static bool is_old(const struct pace *p, int at)
     return p->age - p->seen[at] > most;
 }
 
-uint64_t pace_row_ns(const struct pace *p)
+/* What is learned bounds what a row more takes; kept, because drafts ask for it many times a step. */
+static void bound_rows(struct pace *p)
 {
     uint64_t row = p->row_ns ? p->row_ns : UINT64_MAX;
     for (int i = 0; i < PACE_KNOTS; i++) {
@@ -43,7 +44,12 @@ uint64_t pace_row_ns(const struct pace *p)
         if (bound > 0 && bound < row)
             row = bound;
     }
-    return row == UINT64_MAX ? 0 : row;
+    p->more_ns = row == UINT64_MAX ? 0 : row;
+}
+
+uint64_t pace_row_ns(const struct pace *p)
+{
+    return p->more_ns;
 }
 
 /* By the next smaller number of rows that is known: more are nearly free while reading the weights takes the time, then each takes what a prompt's
@@ -92,6 +98,7 @@ void pace_learn(struct pace *p, uint32_t n_decode, uint32_t n_prefill, uint64_t 
         if (p->times[at] < 100)
             p->times[at]++;
         p->seen[at] = ++p->age;
+        bound_rows(p);
         return;
     }
     if (n_prefill < PACE_ROWS_MIN)
@@ -99,6 +106,7 @@ void pace_learn(struct pace *p, uint32_t n_decode, uint32_t n_prefill, uint64_t 
     uint64_t base = pace_decode_ns(p, n_decode);
     uint64_t row = base ? (ns > base ? ns - base : 0) / n_prefill : ns / (n_prefill + n_decode);
     p->row_ns = smooth(p->row_ns, row ? row : 1);
+    bound_rows(p);
 }
 
 uint32_t pace_rows(const struct pace *p, uint32_t n_decode, bool readers, uint32_t most)
