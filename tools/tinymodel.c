@@ -4,7 +4,8 @@
  *   layer_heads=4/0/2 layer_kv= layer_ff= (one for each layer) n_rot= rope_theta= rope_linear= rope_factors=0|1
  *   rope=yarn|longrope|dynamic|linear|none rope_factor= rope_ctx= rope_attn= yarn_fast= yarn_slow= yarn_log= yarn_attn=
  *   q_scale= (mistral3's temperature) label= (the file's name for the family)
- *   type: f32 f16 bf16 q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k q5_k q6_k; parts=N: OUT is the stem of OUT-00001-of-0000N.gguf and so on
+ *   type: f32 f16 bf16 q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs mxfp4
+ *   parts=N: OUT is the stem of OUT-00001-of-0000N.gguf and so on
  *   like=qwen2.5-0.5b (first: sizes and vocabulary of that model)
  * Example: tinymodel /tmp/half.gguf like=qwen2.5-0.5b type=q4_0 embd_type=q8_0 */
 #include "tiny.h"

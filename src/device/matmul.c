@@ -18,7 +18,7 @@ kernel_matmul_fn *matmul_kernel(const struct device *d, uint32_t type)
 {
     switch (type) {
 #define QUANT_FLOAT(name, op, id, blk, bytes)                           case id: return d->k.matmul_##op;
-#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min) case id: return d->k.matmul_##op;
+#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min, values) case id: return d->k.matmul_##op;
 #include "quant/quant.def"
 #undef QUANT_FLOAT
 #undef QUANT_BLOCK
@@ -38,7 +38,7 @@ static bool takes_pairs(const struct device *d, uint32_t type)
 {
     switch (type) {
 #define QUANT_FLOAT(name, op, id, blk, bytes)                           case id: return d->k.matmul_##op##_level == KERNEL_amx;
-#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min)
+#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min, values)
 #include "quant/quant.def"
 #undef QUANT_FLOAT
 #undef QUANT_BLOCK

@@ -11,18 +11,36 @@
  * Q8_0) and stand for the terms of the minimums. */
 #pragma once
 #include "kernel/panel.h"
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum { KERNEL_KV_PAGE = 64 };
 
-/* 32 activations: x = d * q; sum[h] = the sum of values 16 h to 16 h + 15 of q. A block with a value that is not finite has d = NaN, q = 0. */
+/* 32 activations: x = d * q; sum[h] = the sum of values 16 h to 16 h + 15 of q. A block with a value that is not finite has d = NaN, q = 0.
+ * The sums follow in each form that a kernel takes straight from memory: what accumulators start at, and factors of minimums. One cache line. */
 struct act8 {
+    int8_t  q[KERNEL_BLOCK];
     float   d;
     int16_t sum[2];
-    int8_t  q[KERNEL_BLOCK];
+    int32_t minus8, minus128; /* -8 and -128 times the sum of all */
+    float   total, half[2];   /* the sum of all; sum[h] */
+    int32_t unused;           /* 0 */
 };
+static_assert(sizeof(struct act8) == KERNEL_LINE, "one cache line");
+
+/* Fills what follows from sum[]. */
+static inline void act8_sums(struct act8 *a)
+{
+    int all = a->sum[0] + a->sum[1];
+    a->minus8 = -8 * all;
+    a->minus128 = -128 * all;
+    a->total = (float)all;
+    a->half[0] = a->sum[0];
+    a->half[1] = a->sum[1];
+    a->unused = 0;
+}
 
 /* y[c][r] = sum over k of w[r][k] * x[c][k] (+ bias[r]), for c < n and the rows that the call names (a multiple of PANEL first). */
 struct kernel_matmul {

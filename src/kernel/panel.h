@@ -1,11 +1,11 @@
 /* Packed weights: PANEL = 16 rows are interleaved, so that one vector of 64 bytes holds 4 consecutive inputs of 16 rows and the int32 lanes of
  * a dot product are output rows. One panel, for a type with blocks of `block` values and codes of `bits` bits (quant.h):
  *
- *   f16 d[n_in / block][16]                padded with zeros to a multiple of 64 bytes, as m
+ *   f16 d[n_in / block][16]                padded with zeros to a multiple of 64 bytes, as m; bf16 for values of E2M1
  *   f16 m[n_in / block][16]                types with minimums only
  *   for each block
  *     groups of 16   scale[8][16][2]       byte [b][r][h]: of values 32 b + 16 h .. + 15 of row r; with minimums: scale | min << 4 (Q2_K)
- *     groups of 32   scale[8][16], then min[8][16] where there are minimums
+ *     groups of 32   scale[8][16], then min[8][16] where there are minimums; else the scale is signed
  *     for each 32 values, vectors of 64 bytes, byte [r][i] of vector v holds value 4v + i (mod 4 * the number of vectors) of row r:
  *       8 bits       8 vectors: the code
  *       4, 5, 6      4 vectors: low nibble values 0 to 15, high nibble 16 to 31; then the upper bits:
@@ -22,7 +22,8 @@ enum { KERNEL_PANEL = 16, KERNEL_BLOCK = 32, KERNEL_LINE = 64 };
 
 /* form_q4_k and its like: constants, so that a kernel compiled for one type keeps nothing of the others. */
 #define QUANT_FLOAT(name, op, id, blk, bytes)
-#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min) static const struct quant_form form_##op = {blk, bits, zero, group, min};
+#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min, values)                                                              \
+    static const struct quant_form form_##op = {blk, bits, zero, group, min, QUANT_##values};
 #include "quant/quant.def"
 #undef QUANT_FLOAT
 #undef QUANT_BLOCK
@@ -69,7 +70,7 @@ static inline int kernel_panel_scale(struct quant_form f, const uint8_t *rec, si
 {
     if (f.group == 16)
         return f.min ? rec[b * 32 + r * 2 + h] & 15 : (int8_t)rec[b * 32 + r * 2 + h];
-    return f.group ? rec[b * 16 + r] : 1;
+    return !f.group ? 1 : f.min ? rec[b * 16 + r] : (int8_t)rec[b * 16 + r];
 }
 
 static inline int kernel_panel_min(struct quant_form f, const uint8_t *rec, size_t b, size_t h, size_t r)

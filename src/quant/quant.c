@@ -50,10 +50,10 @@ bool quant_is_finite(const float *x, size_t n)
 
 void quant_parts_decode(float *out, const struct quant_parts *p, const struct quant_form *f)
 {
-    float d = f16_to_f32(p->d), m = f16_to_f32(p->m);
+    float d = quant_scale(f, p->d), m = f16_to_f32(p->m);
     if (!f->group) {
         for (uint32_t i = 0; i < f->block; i++) {
-            float x = d * (float)((int)p->code[i] - (int)f->zero);
+            float x = d * (float)quant_value(f, p->code[i]);
             out[i] = f->min ? x + m : x;
         }
         return;
@@ -61,7 +61,7 @@ void quant_parts_decode(float *out, const struct quant_parts *p, const struct qu
     for (uint32_t g = 0; g < f->block / f->group; g++) {
         float scale = d * (float)p->scale[g], min = m * (float)p->min[g];
         for (uint32_t i = g * f->group; i < (g + 1) * f->group; i++) {
-            float x = scale * (float)((int)p->code[i] - (int)f->zero);
+            float x = scale * (float)quant_value(f, p->code[i]);
             out[i] = f->min ? x - min : x;
         }
     }
@@ -84,6 +84,10 @@ static void encode_blocks(const struct quant_info *q, fit_fn *fit, void *out, co
         struct quant_parts p;
         memset(&p, 0, sizeof p);
         p.d = F16_NAN;
+        if (q->form.values == QUANT_E2M1) { /* the largest of all, times a scale that makes it infinite */
+            p.d = bf16_from_f32(0x1p127f);
+            memset(p.code, 7, sizeof p.code);
+        }
         if (quant_is_finite(in + b * q->block, q->block))
             fit(&p, in + b * q->block, &q->form);
         q->join((char *)out + b * q->bytes, &p);
@@ -91,7 +95,7 @@ static void encode_blocks(const struct quant_info *q, fit_fn *fit, void *out, co
 }
 
 #define QUANT_FLOAT(name, op, id, blk, bytes)
-#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min)                                                                      \
+#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min, values)                                                              \
     static void decode_##name(float *out, const void *in, size_t n) { decode_blocks(quant_info(id), out, in, n); }                         \
     static void encode_##name(void *out, const float *in, size_t n) { encode_blocks(quant_info(id), fit_##name, out, in, n); }
 #include "quant/quant.def"
@@ -102,8 +106,8 @@ const struct quant_info *quant_info(uint32_t type)
 {
     static const struct quant_info infos[] = {
 #define QUANT_FLOAT(name, op, id, blk, bytes) [id] = {#name, blk, bytes, {.block = blk}, decode_##name, encode_##name, NULL, NULL},
-#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min)                                                                      \
-    [id] = {#name, blk, bytes, {blk, bits, zero, group, min}, decode_##name, encode_##name, split_##name, join_##name},
+#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min, values)                                                              \
+    [id] = {#name, blk, bytes, {blk, bits, zero, group, min, QUANT_##values}, decode_##name, encode_##name, split_##name, join_##name},
 #include "quant/quant.def"
 #undef QUANT_FLOAT
 #undef QUANT_BLOCK

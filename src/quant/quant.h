@@ -7,6 +7,7 @@
  *   ... and a minimum          x = d * c + m                          Q4_1 Q5_1
  *   integer scales             x = (d * scale[g]) * (c - zero)        Q3_K Q6_K
  *   ... and minimums           x = (d * scale[g]) * c - (m * min[g])  Q2_K Q4_K Q5_K
+ *   codes into a table         x = d * values[c], or (d * scale[g]) * values[c]       IQ4_NL MXFP4, IQ4_XS
  *
  * which is bit for bit what ggml computes (tests/golden/quants.py). So one formula, one panel layout (kernel/panel.h) and one encoder for
  * the K types serve all; a type is its line in quant.def and how to take its block apart and put it together. */
@@ -18,7 +19,7 @@
 /* The values are GGUF's ggml_type numbers. */
 enum quant_type {
 #define QUANT_FLOAT(name, op, id, block, bytes)                          QUANT_##name = id,
-#define QUANT_BLOCK(name, op, id, block, bytes, bits, zero, group, min) QUANT_##name = id,
+#define QUANT_BLOCK(name, op, id, block, bytes, bits, zero, group, min, values) QUANT_##name = id,
 #include "quant/quant.def"
 #undef QUANT_FLOAT
 #undef QUANT_BLOCK
@@ -33,6 +34,14 @@ bf16  bf16_from_f32(float f);
 
 enum { QUANT_BLOCK_MAX = 256, QUANT_GROUPS_MAX = 16 };
 
+/* What codes stand for: themselves, or places in a table of 16 (quant_tables): IQ4's, or twice the numbers of E2M1 (a sign, two bits of exponent, one
+ * of mantissa), whose scale is a power of two beyond half precision: there d is a bf16. */
+enum quant_values { QUANT_LINEAR, QUANT_IQ4, QUANT_E2M1 };
+static const int8_t quant_tables[][16] = {
+    [QUANT_IQ4] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113},
+    [QUANT_E2M1] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12},
+};
+
 struct quant_parts {
     f16     d, m;
     int8_t  scale[QUANT_GROUPS_MAX];
@@ -43,18 +52,25 @@ struct quant_parts {
 struct quant_form {
     uint32_t block; /* values per block */
     uint32_t bits;  /* of a code; 0: plain values, and nothing below holds */
-    uint32_t zero;  /* the code of 0 */
+    uint32_t zero;  /* the code of 0; of types with a table: what kernels add to its values to make them unsigned */
     uint32_t group; /* values per integer scale; 0: there are none */
     bool     min;
+    enum quant_values values;
 };
+
+static inline int quant_value(const struct quant_form *f, uint8_t code)
+{
+    return f->values ? quant_tables[f->values][code] : (int)code - (int)f->zero;
+}
+static inline float quant_scale(const struct quant_form *f, uint16_t d) { return f->values == QUANT_E2M1 ? bf16_to_f32(d) : f16_to_f32(d); }
 
 struct quant_info {
     const char       *name;  /* "Q8_0" */
     uint32_t          block; /* values per block */
     uint32_t          bytes; /* bytes per block */
     struct quant_form form;
-    /* n is a multiple of block. Encoding rounds as ggml's reference does for the 32-value types; for the K types it takes each group's extremes
-     * (no search for the least error). A block with a value that is not finite becomes one of NaNs. */
+    /* n is a multiple of block. Encoding rounds as ggml's reference does; for the K types it takes each group's extremes
+     * (no search for the least error). A block with a value that is not finite becomes one of NaNs (MXFP4, which has none: of infinities). */
     void (*decode)(float *out, const void *in, size_t n);
     void (*encode)(void *out, const float *in, size_t n);
     /* One block; NULL for types of plain values. */

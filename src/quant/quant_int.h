@@ -5,7 +5,7 @@
 #define QUANT_FLOAT(name, op, id, blk, bytes)                                                                                              \
     void decode_##name(float *out, const void *in, size_t n);                                                                              \
     void encode_##name(void *out, const float *in, size_t n);
-#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min)                                                                      \
+#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min, values)                                                              \
     void split_##name(struct quant_parts *out, const void *block);                                                                         \
     void join_##name(void *block, const struct quant_parts *in);                                                                           \
     void fit_##name(struct quant_parts *out, const float *x, const struct quant_form *f);

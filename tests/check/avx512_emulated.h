@@ -56,6 +56,7 @@ INTS(add_epi32, (__m512i a, __m512i b), (uint32_t)a.i[l] + (uint32_t)b.i[l])
 INTS(sub_epi32, (__m512i a, __m512i b), (uint32_t)a.i[l] - (uint32_t)b.i[l])
 INTS(and_si512, (__m512i a, __m512i b), a.i[l] & b.i[l])
 INTS(slli_epi32, (__m512i a, unsigned n), (uint32_t)a.i[l] << n)
+INTS(xor_si512, (__m512i a, __m512i b), a.i[l] ^ b.i[l])
 INTS(or_si512, (__m512i a, __m512i b), a.i[l] | b.i[l])
 INTS(srli_epi32, (__m512i a, unsigned n), (uint32_t)a.i[l] >> n)
 INTS(srai_epi32, (__m512i a, unsigned n), a.i[l] >> n)
@@ -69,6 +70,32 @@ EMU __m512i emu_cvtepu8_epi32(__m128i a)
     __m512i o;
     memcpy(b, &a, sizeof b);
     EACH o.i[l] = b[l];
+    return o;
+}
+EMU __m512i emu_cvtepi8_epi32(__m128i a)
+{
+    int8_t b[16];
+    __m512i o;
+    memcpy(b, &a, sizeof b);
+    EACH o.i[l] = b[l];
+    return o;
+}
+EMU __m512i emu_broadcast_i32x4(__m128i a)
+{
+    __m512i o;
+    for (int l = 0; l < 16; l += 4)
+        memcpy(&o.i[l], &a, sizeof a);
+    return o;
+}
+/* Bytes of each 16 by the low nibbles of k's; 0 where the top bit is set. */
+EMU __m512i emu_shuffle_epi8(__m512i a, __m512i k)
+{
+    uint8_t from[64], by[64], to[64];
+    __m512i o;
+    memcpy(from, &a, sizeof from), memcpy(by, &k, sizeof by);
+    for (int i = 0; i < 64; i++)
+        to[i] = by[i] & 128 ? 0 : from[i / 16 * 16 + by[i] % 16];
+    memcpy(&o, to, sizeof to);
     return o;
 }
 EMU __m512 emu_castsi512_ps(__m512i a)
@@ -152,11 +179,24 @@ EMU __mmask16 emu_not_less_mask(__m512 a, __m512 b)
     EACH if (!(a.f[l] < b.f[l])) k |= 1u << l;
     return (__mmask16)k;
 }
+/* a + the products of four unsigned bytes of w with the four signed bytes at `four`, for each lane: no saturation (vec_int.h). */
+EMU __m512i dot_four(__m512i s, __m512i w, const int8_t *four)
+{
+    EACH for (int k = 0; k < 4; k++)
+        s.i[l] += (uint8_t)((uint32_t)w.i[l] >> 8 * k) * four[k];
+    return s;
+}
 /* Four products of unsigned bytes of a and signed bytes of b, added to a lane: no saturation. */
 EMU __m512i emu_dpbusd_epi32(__m512i s, __m512i a, __m512i b)
 {
     EACH for (int k = 0; k < 32; k += 8)
         s.i[l] += (uint8_t)((uint32_t)a.i[l] >> k) * (int8_t)((uint32_t)b.i[l] >> k);
+    return s;
+}
+/* Two products of int16, added to a lane. */
+EMU __m512i emu_dpwssd_epi32(__m512i s, __m512i a, __m512i b)
+{
+    EACH s.i[l] += (int16_t)a.i[l] * (int16_t)b.i[l] + (a.i[l] >> 16) * (b.i[l] >> 16);
     return s;
 }
 /* Halves are added to halves, as the compiler does. */
@@ -200,6 +240,10 @@ EMU float emu_reduce_max_ps(__m512 a)
 #define _mm512_storeu_si512    emu_storeu_si512
 #define _mm512_and_si512       emu_and_si512
 #define _mm512_or_si512        emu_or_si512
+#define _mm512_xor_si512       emu_xor_si512
+#define _mm512_shuffle_epi8    emu_shuffle_epi8
+#define _mm512_broadcast_i32x4 emu_broadcast_i32x4
+#define _mm512_cvtepi8_epi32   emu_cvtepi8_epi32
 #define _mm512_srli_epi32      emu_srli_epi32
 #define _mm512_srai_epi32      emu_srai_epi32
 #define _mm512_cvtepu8_epi32   emu_cvtepu8_epi32
@@ -221,6 +265,7 @@ EMU float emu_reduce_max_ps(__m512 a)
 #define _mm512_i32gather_ps(at, p, by) (_Static_assert_zero((by) == 4), emu_gather_ps(at, p))
 #define _mm512_mask_storeu_ps  emu_mask_storeu_ps
 #define _mm512_dpbusd_epi32    emu_dpbusd_epi32
+#define _mm512_dpwssd_epi32    emu_dpwssd_epi32
 #define _mm512_reduce_add_ps   emu_reduce_add_ps
 #define _mm512_reduce_max_ps   emu_reduce_max_ps
 #undef _mm512_cmp_ps_mask

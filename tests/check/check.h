@@ -35,7 +35,7 @@ bool near(double got, double want, double bound);
 check_fn check_pairs, check_quantize, check_attn_f16, check_attn_f32, check_attn_bf16, check_attn_q8, check_kv8_query, check_kv8_store,
     check_kv8_turn, check_rmsnorm, check_add, check_swiglu, check_rope_norm, check_rope_neox, check_to_f16;
 #define QUANT_FLOAT(name, op, id, block, bytes)                         check_fn check_matmul_##op;
-#define QUANT_BLOCK(name, op, id, block, bytes, bits, zero, group, min) check_fn check_matmul_##op;
+#define QUANT_BLOCK(name, op, id, block, bytes, bits, zero, group, min, values) check_fn check_matmul_##op;
 #include "quant/quant.def"
 #undef QUANT_FLOAT
 #undef QUANT_BLOCK

@@ -113,12 +113,23 @@ static void last_min_as_before(struct quant_parts *p) { p->min[7] = p->min[6]; }
 static void top_bit_of_last(struct quant_parts *p) { p->code[255] &= 0x1f; }
 static void fifth_bit_lost(struct quant_parts *p) { p->code[31] &= 15; }
 static void scale_unsigned(struct quant_parts *p) { p->scale[3] = (int8_t)(p->scale[3] & 127); }
+static void last_is_last_but_one(struct quant_parts *p) { p->code[31] = (uint8_t)(p->code[31] == 15 ? 14 : p->code[31]); }
+static void scale_as_f16(struct quant_parts *p) { p->d = bf16_from_f32(f16_to_f32(p->d)); }
 static void min_negative(struct quant_parts *p) { p->m ^= 0x8000; }
 static void second_scale(const struct kernel_matmul *m, int a, int b) { with_changed(form_q6_k, matmul_q6_k_scalar, last_group_as_before, m, a, b); }
 static void last_min(const struct kernel_matmul *m, int a, int b) { with_changed(form_q4_k, matmul_q4_k_scalar, last_min_as_before, m, a, b); }
 static void sixth_bit(const struct kernel_matmul *m, int a, int b) { with_changed(form_q6_k, matmul_q6_k_scalar, top_bit_of_last, m, a, b); }
 static void fifth_bit(const struct kernel_matmul *m, int a, int b) { with_changed(form_q5_0, matmul_q5_0_scalar, fifth_bit_lost, m, a, b); }
 static void sign_of_scale(const struct kernel_matmul *m, int a, int b) { with_changed(form_q3_k, matmul_q3_k_scalar, scale_unsigned, m, a, b); }
+static void sign_of_scale_32(const struct kernel_matmul *m, int a, int b)
+{
+    with_changed(form_iq4_xs, matmul_iq4_xs_scalar, scale_unsigned, m, a, b);
+}
+static void last_place(const struct kernel_matmul *m, int a, int b)
+{
+    with_changed(form_iq4_nl, matmul_iq4_nl_scalar, last_is_last_but_one, m, a, b);
+}
+static void half_scale(const struct kernel_matmul *m, int a, int b) { with_changed(form_mxfp4, matmul_mxfp4_scalar, scale_as_f16, m, a, b); }
 static void sign_of_min(const struct kernel_matmul *m, int a, int b) { with_changed(form_q4_1, matmul_q4_1_scalar, min_negative, m, a, b); }
 static void sign_of_min_2(const struct kernel_matmul *m, int a, int b) { with_changed(form_q2_k, matmul_q2_k_scalar, min_negative, m, a, b); }
 
@@ -180,6 +191,13 @@ static void nan_vanishes(struct act8 *out, const float *x, size_t n)
     for (size_t b = 0; b < n; b++)
         if (isnan(out[b].d))
             out[b].d = 0;
+}
+
+static void total_of_half(struct act8 *out, const float *x, size_t n)
+{
+    quantize_scalar(out, x, n);
+    for (size_t b = 0; b < n; b++)
+        out[b].total = out[b].half[0];
 }
 
 static void forgets_older_pages(const struct kernel_attn *a)
@@ -324,12 +342,16 @@ const struct mutant mutants[] = {
     {"sixth_bit", (any_fn *)sixth_bit, check_matmul_q6_k, 4},
     {"fifth_bit", (any_fn *)fifth_bit, check_matmul_q5_0, 4},
     {"sign_of_scale", (any_fn *)sign_of_scale, check_matmul_q3_k, 4},
+    {"sign_of_scale_32", (any_fn *)sign_of_scale_32, check_matmul_iq4_xs, 4},
+    {"last_place", (any_fn *)last_place, check_matmul_iq4_nl, 4},
+    {"half_scale", (any_fn *)half_scale, check_matmul_mxfp4, 4},
     {"sign_of_min", (any_fn *)sign_of_min, check_matmul_q4_1, 4},
     {"sign_of_min_2", (any_fn *)sign_of_min_2, check_matmul_q2_k, 4},
     {"wraps", (any_fn *)wraps, check_matmul_q5_k, 4},
     {"cuts_off", (any_fn *)cuts_off, check_pairs, 0},
     {"rounds_half_up", (any_fn *)rounds_half_up, check_quantize, 0},
     {"nan_vanishes", (any_fn *)nan_vanishes, check_quantize, 0},
+    {"total_of_half", (any_fn *)total_of_half, check_quantize, 0},
     {"forgets_older_pages", (any_fn *)forgets_older_pages, check_attn_f16, 8},
     {"ignores_window", (any_fn *)ignores_window, check_attn_f32, 8},
     {"low_halves_lost", (any_fn *)low_halves_lost, check_attn_q8, 8},

@@ -34,7 +34,7 @@ function build(args) {
 }
 
 const types = [], want = [5, N - 1];
-for (const type of ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"]) {
+for (const type of ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs", "mxfp4"]) {
     const args = [...shape, `type=${type}`], file = build(args), rows = await byPeer(file);
     types.push({ args, sha256: createHash("sha256").update(readFileSync(file)).digest("hex"), want,
         logits: rows.map((r) => r.map((v) => Number(v.toPrecision(6)))) });

@@ -16,6 +16,7 @@ import sys
 TYPES = {  # block values, block bytes, where half-precision numbers stand
     "Q4_0": (32, 18, [0]), "Q4_1": (32, 20, [0, 2]), "Q5_0": (32, 22, [0]), "Q5_1": (32, 24, [0, 2]), "Q8_0": (32, 34, [0]),
     "Q2_K": (256, 84, [80, 82]), "Q3_K": (256, 110, [108]), "Q4_K": (256, 144, [0, 2]), "Q5_K": (256, 176, [0, 2]), "Q6_K": (256, 210, [208]),
+    "IQ4_NL": (32, 18, [0]), "IQ4_XS": (256, 136, [0]), "MXFP4": (32, 17, []),
 }
 ODD = [0x0000, 0x8000, 0x0001, 0x8001, 0x03ff, 0x0400, 0x3c00, 0x7bff, 0xfbff, 0x7c00, 0xfc00, 0x7e00, 0xfe01]
 MASK = (1 << 64) - 1
@@ -44,7 +45,7 @@ def fnv(data, h=0xcbf29ce484222325):
 
 def decode(name, block):
     out = (ctypes.c_float * (len(block) // TYPES[name][1] * TYPES[name][0]))()
-    lib[f"dequantize_row_{name.replace('Q', 'q')}"](block, out, ctypes.c_int64(len(out)))
+    lib[f"dequantize_row_{name.lower() if name[0] != 'Q' else name.replace('Q', 'q')}"](block, out, ctypes.c_int64(len(out)))
     return bytes(out)
 
 
@@ -81,15 +82,18 @@ for name, (n, size, halves) in TYPES.items():
                 b = scale_set(b, other, 0x2e66)
             b = scale_set(b, at, half)
             print("decode", name, b.hex(), decode(name, b).hex())
+    for e in (0, 1, 2, 3, 127, 254, 255) if name == "MXFP4" else ():  # its scale is an exponent
+        b = bytes((e,)) + bytes(range(1, 256, 16))
+        print("decode", name, b.hex(), decode(name, b).hex())
     h = fnv(b"")
     for i in range(2000 if n == 256 else 10000):
         h = fnv(decode(name, random_block(r, name)), h)
     print("many", name, 2000 if n == 256 else 10000, f"{h:016x}")
-for name in ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"):
+for name in ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "IQ4_XS", "MXFP4"):
     r = Random(11)
     h = fnv(b"")
     for i in range(5000):
-        values = [struct.unpack("f", struct.pack("f", ((r.next() ^ 0x80000000) - 0x80000000) * 2.0 ** (i % 40 - 51)))[0] for _ in range(32)]
+        values = [struct.unpack("f", struct.pack("f", ((r.next() ^ 0x80000000) - 0x80000000) * 2.0 ** (i % 40 - 51)))[0] for _ in range(TYPES[name][0])]
         h = fnv(encode(name, values), h)
     print("encode", name, 5000, f"{h:016x}")
 for name, cname in (("F16", "fp16"), ("BF16", "bf16")):

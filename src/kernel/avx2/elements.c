@@ -22,6 +22,7 @@ void quantize_avx2(struct act8 *out, const float *x, size_t n_blocks)
         if (id == 0) {
             out->sum[0] = out->sum[1] = 0;
             memset(out->q, 0, sizeof out->q);
+            act8_sums(out);
             continue;
         }
         for (int i = 0; i < 4; i++)
@@ -34,6 +35,7 @@ void quantize_avx2(struct act8 *out, const float *x, size_t n_blocks)
         s = _mm_packs_epi32(_mm_hadd_epi32(s, s), s);
         int both = _mm_cvtsi128_si32(s);
         memcpy(out->sum, &both, sizeof out->sum);
+        act8_sums(out);
     }
 }
 

@@ -11,6 +11,9 @@
 enum { COLUMNS = 4, LINE = 64, HALF = KERNEL_PANEL / 2 };
 #define AHEAD (n_c == 1 ? 4096 : 2048)
 
+/* d of eight rows. */
+INLINE __m256 d_of(const struct quant_form f, const f16 *d) { return f.values == QUANT_E2M1 ? vec_get_bf16(d) : vec_get_f16(d); }
+
 /* Bits [at, at + n) of each byte of v, moved to bit `to`: shifts of 16-bit lanes, and the mask drops what crosses. */
 INLINE __m256i bits(__m256i v, const int at, const int n, const int to)
 {
@@ -29,6 +32,18 @@ INLINE __m256i codes(const uint8_t *q, const int n_bits, const int v)
     if (n_bits == 5)
         return _mm256_or_si256(low, bits(load(q + 256), v, 1, 4));
     return n_bits == 6 ? _mm256_or_si256(low, bits(load(q + 256 + v % 2 * 64), v / 2 * 2, 2, 4)) : low;
+}
+
+/* Values of a table for codes: signed, at most 127. */
+INLINE __m256i values_of(const struct quant_form f, __m256i c)
+{
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)quant_tables[f.values])), c);
+}
+
+/* Products of codes with four inputs for each lane, in pairs of int16: 2 * 127 * 127 at most. A signed value passes its sign to the inputs. */
+INLINE __m256i products(const struct quant_form f, __m256i w, __m256i x)
+{
+    return f.values ? _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)) : _mm256_maddubs_epi16(w, x);
 }
 
 /* Integer scales and minimums of eight rows: int16 pairs (first half of the 32 values, second half). */
@@ -50,6 +65,9 @@ INLINE struct scales scales_of(const struct quant_form f, const struct kernel_pa
             s.scale = _mm256_and_si256(both, _mm256_set1_epi16(15));
             s.min = _mm256_srli_epi16(both, 4);
         }
+    } else if (f.group == 32 && !f.min) {
+        __m128i bytes = _mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *)(const void *)(rec + b * 16 + row)));
+        s.scale = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), twice);
     } else if (f.group == 32) {
         __m128i bytes = _mm_cvtepu8_epi16(_mm_loadl_epi64((const __m128i *)(const void *)(rec + b * 16 + row)));
         s.scale = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), twice);
@@ -70,14 +88,16 @@ INLINE __m256i scale_of_half(const struct quant_form f, __m256i scale, const int
 INLINE void block_32(const struct quant_form f, float *s, const uint8_t *q, const struct scales k, __m256 d, __m256 m, const struct act8 *x,
                      size_t nb, const int n_c)
 {
-    const int flush = f.bits == 6 ? 2 : f.bits == 5 || f.group == 16 ? 4 : 8;
+    const int flush = f.values == QUANT_IQ4 ? 1 : f.bits == 6 ? 2 : f.bits == 5 || f.group == 16 ? 4 : 8;
     __m256i part[COLUMNS], sum[COLUMNS];
     UNROLL for (int v = 0; v < 8; v++)
     {
         __m256i w = codes(q, (int)f.bits, v);
+        if (f.values)
+            w = values_of(f, w);
         UNROLL for (int c = 0; c < n_c; c++)
         {
-            __m256i p = _mm256_maddubs_epi16(w, four_bytes(x[(size_t)c * nb].q + 4 * v));
+            __m256i p = products(f, w, four_bytes(x[(size_t)c * nb].q + 4 * v));
             part[c] = v % flush ? _mm256_add_epi16(part[c], p) : p;
             HERE(part[c]);
         }
@@ -96,7 +116,7 @@ INLINE void block_32(const struct quant_form f, float *s, const uint8_t *q, cons
         const struct act8 *a = &x[(size_t)c * nb];
         __m256i sums = four_bytes(a->sum);
         __m256 *to = (__m256 *)(void *)(s + c * KERNEL_PANEL);
-        if (f.zero) {
+        if (f.zero && !f.values) {
             __m256i zeros = _mm256_madd_epi16(k.scale, sums);
             sum[c] = _mm256_sub_epi32(sum[c], _mm256_slli_epi32(zeros, f.zero == 4 ? 2 : f.zero == 16 ? 4 : 5));
         }
@@ -124,7 +144,7 @@ INLINE void tile(const struct quant_form f, float *s, const struct kernel_panel 
     const uint8_t *rec = panel + at.body;
     const size_t step = at.record / per + (f.min ? 64 : 32) / per, lines = (step + LINE - 1) / LINE;
     for (size_t i = 0; i < nb / per; i++, rec += at.record, d += KERNEL_PANEL, m += KERNEL_PANEL) {
-        __m256 d0 = vec_get_f16(d), d1 = vec_get_f16(d + HALF), m0 = d0, m1 = d1;
+        __m256 d0 = d_of(f, d), d1 = d_of(f, d + HALF), m0 = d0, m1 = d1;
         if (f.min)
             m0 = vec_get_f16(m), m1 = vec_get_f16(m + HALF);
         const uint8_t *q = rec + at.code;
@@ -179,3 +199,6 @@ BLOCKS(q3_k)
 BLOCKS(q4_k)
 BLOCKS(q5_k)
 BLOCKS(q6_k)
+BLOCKS(iq4_nl)
+BLOCKS(iq4_xs)
+BLOCKS(mxfp4)

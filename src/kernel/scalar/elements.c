@@ -22,6 +22,7 @@ void quantize_scalar(struct act8 *out, const float *x, size_t n_blocks)
             out->q[i] = (int8_t)q;
             out->sum[i / 16] = (int16_t)(out->sum[i / 16] + q);
         }
+        act8_sums(out);
     }
 }
 

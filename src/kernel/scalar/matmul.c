@@ -6,10 +6,10 @@ static double dot_32(struct quant_form f, struct kernel_panel at, const uint8_t 
 {
     size_t i = b * KERNEL_BLOCK / f.block, in = b % (f.block / KERNEL_BLOCK);
     const uint8_t *rec = panel + at.body + i * at.record, *c = rec + at.code + in * at.codes;
-    double d = (double)f16_to_f32(((const f16 *)(const void *)panel)[i * KERNEL_PANEL + r]), m = 0;
+    double d = (double)quant_scale(&f, ((const f16 *)(const void *)panel)[i * KERNEL_PANEL + r]), m = 0;
     int    sum = 0, mins = 0;
     for (size_t k = 0; k < KERNEL_BLOCK; k++)
-        sum += (kernel_panel_code(f, c, r, k) - (int)f.zero) * kernel_panel_scale(f, rec, in, k / 16, r) * x->q[k];
+        sum += quant_value(&f, kernel_panel_code(f, c, r, k)) * kernel_panel_scale(f, rec, in, k / 16, r) * x->q[k];
     if (f.min) {
         m = (double)f16_to_f32(((const f16 *)(const void *)(panel + at.m))[i * KERNEL_PANEL + r]);
         for (size_t h = 0; h < 2; h++) /* a minimum is added where it is a value, subtracted where it is an integer: as the formats have it */
@@ -33,7 +33,7 @@ static void packed(struct quant_form f, const struct kernel_matmul *m, int row0,
 }
 
 #define QUANT_FLOAT(name, op, id, blk, bytes)
-#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min)                                                                      \
+#define QUANT_BLOCK(name, op, id, blk, bytes, bits, zero, group, min, values)                                                              \
     void matmul_##op##_scalar(const struct kernel_matmul *m, int row0, int row1) { packed(form_##op, m, row0, row1); }
 #include "quant/quant.def"
 #undef QUANT_FLOAT

@@ -24,7 +24,7 @@ static void check(const char *level)
     int n = (int)json_len(json_get(j, "tokens"));
     for (int i = 0; i < n; i++)
         token[i] = (int32_t)json_int(json_at(json_get(j, "tokens"), (size_t)i));
-    CHECK(json_len(json_get(j, "types")) == 10);
+    CHECK(json_len(json_get(j, "types")) == 13);
     for (size_t i = 0; i < json_len(json_get(j, "types")); i++) {
         const struct json *c = json_at(json_get(j, "types"), i);
         struct err e = {0};

@@ -41,6 +41,7 @@ static size_t halves(uint32_t type, size_t at[2])
     static const struct { uint32_t type; size_t n, at[2]; } all[] = {
         {QUANT_Q4_0, 1, {0}},     {QUANT_Q4_1, 2, {0, 2}}, {QUANT_Q5_0, 1, {0}},    {QUANT_Q5_1, 2, {0, 2}}, {QUANT_Q8_0, 1, {0}},
         {QUANT_Q2_K, 2, {80, 82}}, {QUANT_Q3_K, 1, {108}}, {QUANT_Q4_K, 2, {0, 2}}, {QUANT_Q5_K, 2, {0, 2}}, {QUANT_Q6_K, 1, {208}},
+        {QUANT_IQ4_NL, 1, {0}},   {QUANT_IQ4_XS, 1, {0}},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i].type == type)
@@ -130,13 +131,13 @@ static uint64_t encode_halves(uint32_t type, uint64_t n)
 static uint64_t encode(uint32_t type, uint64_t n)
 {
     uint64_t h = FNV_START;
-    uint8_t  block[64];
-    float    x[32];
+    uint8_t  block[256];
+    float    x[256];
     state = 11;
     for (uint64_t i = 0; i < n; i++) {
-        for (int k = 0; k < 32; k++)
+        for (uint32_t k = 0; k < quant_info(type)->block; k++)
             x[k] = (float)ldexp((double)(int32_t)next(), (int)(i % 40) - 51);
-        quant_info(type)->encode(block, x, 32);
+        quant_info(type)->encode(block, x, quant_info(type)->block);
         h = fnv(h, block, quant_info(type)->bytes);
     }
     return h;
@@ -179,7 +180,7 @@ TEST(as_llama_cpp)
                   (unsigned long long)n);
         n_many += is_many, n_encode += !is_many;
     }
-    CHECK(n_decode == 5 * 40 + 5 * 12 + 13 * 15 && n_many == 12 && n_encode == 7);
+    CHECK(n_decode == 7 * 40 + 6 * 12 + 13 * 17 + 7 && n_many == 15 && n_encode == 10);
     os_map_close(&map);
 }
 TEST_MAIN()
