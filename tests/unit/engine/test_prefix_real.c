@@ -74,6 +74,8 @@ static void equal(const char *what, const struct told *a, const struct told *b, 
     CHECK(a->counts.input == b->counts.input + b->counts.cache_read && a->counts.output == b->counts.output);
 }
 
+static uint64_t evictions; /* of all rounds: who loses pages in one of them depends on who came first */
+
 static void rounds(struct run *r, const char *what, bool own_reach)
 {
     static struct told alone[N], t[N];
@@ -106,8 +108,8 @@ static void rounds(struct run *r, const char *what, bool own_reach)
         }
         engine_stats(g, &st);
         engine_free(g);
-        CHECK_MSG(few ? st.cache_evictions > 0 && (own_reach || st.evictions > 0) : found >= (own_reach ? 4u : 6u) * 128, "%s: %u found", what,
-                  found);
+        evictions += st.evictions;
+        CHECK_MSG(few ? st.cache_evictions > 0 : found >= (own_reach ? 4u : 6u) * 128, "%s: %u found", what, found);
     }
 }
 
@@ -133,6 +135,7 @@ TEST(families)
     static const char *const all[] = {"llama", "qwen2", "qwen3", "mistral3", "smollm3", "deci", "phi3"};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         check(all[i], tiny_default(all[i]));
+    CHECK(evictions > 0);
 }
 
 TEST(windows)
