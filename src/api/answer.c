@@ -37,7 +37,7 @@ void answer_usage(struct jw *w, const struct call *c)
     jw_key(w, "completion_tokens_details");
     jw_obj(w);
     jw_key(w, "reasoning_tokens"), jw_u64(w, n->reasoning);
-    jw_key(w, "accepted_prediction_tokens"), jw_u64(w, n->accepted_draft);
+    jw_key(w, "accepted_prediction_tokens"), jw_u64(w, 0); /* of a `prediction` in the request; drafts of our own are not the client's */
     jw_key(w, "rejected_prediction_tokens"), jw_u64(w, 0);
     jw_key(w, "audio_tokens"), jw_u64(w, 0);
     jw_obj_end(w);

@@ -47,8 +47,8 @@ static inline void put_q4_k(uint8_t *panel, struct kernel_panel at, size_t i, si
     put_d(panel, i, r, b);
     put_d(panel + at.m, i, r, b + 2);
     for (size_t g = 0; g < 8; g++) {
-        rec[g * KERNEL_PANEL + r] = g < 4 ? s[g] & 63 : (s[g + 4] & 15) | (s[g - 4] >> 6) << 4;
-        rec[at.min + g * KERNEL_PANEL + r] = g < 4 ? s[g + 4] & 63 : (s[g + 4] >> 4) | (s[g] >> 6) << 4;
+        rec[g * KERNEL_PANEL + r] = (uint8_t)(g < 4 ? s[g] & 63 : (s[g + 4] & 15) | (s[g - 4] >> 6) << 4);
+        rec[at.min + g * KERNEL_PANEL + r] = (uint8_t)(g < 4 ? s[g + 4] & 63 : (s[g + 4] >> 4) | (s[g] >> 6) << 4);
     }
     uint32_t *to = lane(panel, at, i, r);
     for (size_t c = 0; c < 4; c++, q += 32)

@@ -4,7 +4,7 @@
 #include <math.h>
 
 static const char *level; /* the tests run once a level */
-static const char *const levels[] = {"scalar", "avx2", "avx512"};
+static const char *const levels[] = {"scalar", "avx2", "avx512", "amx"};
 
 static struct device *open_device(int n_threads)
 {
