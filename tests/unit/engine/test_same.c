@@ -5,6 +5,11 @@
 #include "base/clock.h"
 #include "engine/engine_int.h"
 
+#ifdef __SANITIZE_THREAD__
+enum { RACES = 1 }; /* which are the same at every level */
+#else
+enum { RACES = 0 };
+#endif
 enum { N = 16, OUT_MAX = 16, N_CTX = 256, PROMPT_MAX = 150 };
 
 struct told {
@@ -126,10 +131,11 @@ static void check(uint32_t type, enum kv_type kv)
     o.n_ctx = N_CTX, o.type = o.embd_type = type, o.n_embd = wide ? 256 : 64, o.n_ff = 256;
     buf_init(&b, 0);
     CHECK(!gguf_writer_new(&w, &e) && tiny_put(w, &o) && !gguf_writer_bytes(w, &b, &e) && !gguf_parse(&f, b.data, b.len, &e));
-    bool has;
+    bool has, faster = false;
     const char *level;
-    for (int l = 0; (level = device_cpu(l, &has)); l++) {
-        for (size_t k = 0; has && (l > 0 || !wide) && k < sizeof ways / sizeof *ways; k++) { /* the specification is slow */
+    device_cpu(1, &faster);
+    for (int l = (wide || RACES) && faster ? 1 : 0; (level = device_cpu(l, &has)); l++) { /* the specification is slow */
+        for (size_t k = 0; has && k < sizeof ways / sizeof *ways; k++) {
             go(f, level, &ways[k], kv, k ? t : first, &evicted, &found);
             for (uint32_t i = 0; k && i < N; i++)
                 CHECK_MSG(same(&first[i], &t[i]), "%s, type %u, %s: request %u is another one", level, type, ways[k].what, i);
