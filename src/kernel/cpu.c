@@ -36,7 +36,8 @@ bool kernel_cpu_has(enum kernel_level l)
         return false;
     if (l == KERNEL_avx2)
         return true;
-    unsigned need = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL, tiles = bit_AMX_TILE | bit_AMX_INT8 | bit_AMX_BF16;
+    unsigned need = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+    unsigned tiles = 1u << 24 | 1u << 25 | 1u << 22; /* AMX_TILE, AMX_INT8, AMX_BF16: clang's cpuid.h has no names for them */
     if (!saves(0xe6) || (b7 & need) != need || !(c7 & bit_AVX512VNNI))
         return false;
     return l == KERNEL_avx512 || (l == KERNEL_amx && (d7 & tiles) == tiles && may_use_tiles());

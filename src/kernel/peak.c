@@ -1,7 +1,5 @@
 #include "kernel/peak.h"
 #include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 enum { LOOPS = 20000, CHAINS = 12, TILES = 6 };
 
@@ -64,25 +62,15 @@ static bool has_bf16(void)
     return kernel_cpu_has(KERNEL_avx512) && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & bit_AVX512BF16);
 }
 
-/* A process must ask before it uses the tiles (Linux, Documentation/arch/x86/xstate.rst). */
-static bool has_amx(unsigned bit)
-{
-    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
-    unsigned a, b, c, d;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & bit_AMX_TILE) && (d & bit) &&
-           !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA);
-}
-
 const struct kernel_peak *kernel_peak(int i, bool *has)
 {
     if (i < 0 || i >= (int)(sizeof peaks / sizeof *peaks))
         return NULL;
     void (*loop)(void) = peaks[i].loop;
-    *has = loop == int8_avx2 || loop == f32_avx2 ? kernel_cpu_has(KERNEL_avx2)
-           : loop == bf16_avx512                 ? has_bf16()
-           : loop == int8_amx                    ? has_amx(bit_AMX_INT8)
-           : loop == bf16_amx                    ? has_amx(bit_AMX_BF16)
-                                                 : kernel_cpu_has(KERNEL_avx512);
+    *has = loop == int8_avx2 || loop == f32_avx2   ? kernel_cpu_has(KERNEL_avx2)
+           : loop == bf16_avx512                  ? has_bf16()
+           : loop == int8_amx || loop == bf16_amx ? kernel_cpu_has(KERNEL_amx)
+                                                  : kernel_cpu_has(KERNEL_avx512);
     return &peaks[i];
 }
 

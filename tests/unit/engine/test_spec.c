@@ -36,8 +36,10 @@ static void on_event(void *arg, const struct seq_event *ev)
 {
     struct job *j = arg;
     uint32_t *most = &allowed[j - jobs];
-    job_event(arg, ev);
+    mutex_lock(&j->mu);
     j->bad += slice > 0 && ev->counts.output > *most;
+    mutex_unlock(&j->mu);
+    job_event(arg, ev);
     if (ev->kind == SEQ_PAUSED && slice > 0)
         engine_allow(g, ev->seq, *most += slice);
 }
