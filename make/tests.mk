@@ -21,10 +21,14 @@ USES_cli     := $(FOLDERS)
 
 link = $(CC) $(ALL_CFLAGS) -Itests $(3) -o $(1) $(2) -Wl,--start-group $(4) -Wl,--end-group $(LDFLAGS_ALL) $(LIBS)
 
+# Programs whose calls of these functions go to their own __wrap_NAME.
+WRAP_test_no_memory := mem_new mem_array mem_resize mem_str mem_must mem_free mem_pages mem_pages_free
+wrapped = $(addprefix -Wl$(comma)--wrap=,$(WRAP_$(notdir $(1))))
+
 UNIT := $(patsubst tests/unit/%.c,$(OUT)/unit/%,$(sort $(wildcard tests/unit/*/test_*.c)))
 define unit_rule
 $(OUT)/unit/$(1)/%: tests/unit/$(1)/%.c tests/test.h $(call archives,$(USES_$(1))) | packages
-	@mkdir -p $$(@D) && echo "  TEST $$@" && $$(call link,$$@,$$<,,$(call archives,$(USES_$(1))))
+	@mkdir -p $$(@D) && echo "  TEST $$@" && $$(call link,$$@,$$<,$$(call wrapped,$$@),$(call archives,$(USES_$(1))))
 endef
 $(foreach f,$(FOLDERS),$(eval $(call unit_rule,$(f))))
 

@@ -32,8 +32,10 @@ void *arena_new(struct arena *a, size_t n)
     if (!b || b->cap - b->used < size) {
         size_t cap = size > BLOCK ? size : BLOCK;
         b = mem_new(sizeof *b + cap);
-        if (!b)
+        if (!b) {
+            a->short_of_memory = true;
             return NULL;
+        }
         b->cap = cap;
         b->next = a->head;
         a->head = b;

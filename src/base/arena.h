@@ -1,11 +1,13 @@
-/* An arena: many small allocations with one lifetime (a request), freed at once. Returns NULL past its maximum. */
+/* An arena: many small allocations with one lifetime (a request), freed at once. Returns NULL past its maximum, and when the system has no memory. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 
 struct arena_block;
 struct arena {
     struct arena_block *head;
     size_t              used, max; /* max: 0 means 64 MiB */
+    bool                short_of_memory; /* what was NULL was so for want of memory, not for the maximum */
 };
 
 void  arena_init(struct arena *a, size_t max);

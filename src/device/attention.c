@@ -279,18 +279,32 @@ static void attention_share(void *arg, int worker, int n_workers)
     }
 }
 
-static void lane_reserve(struct device_lane *l, size_t hd)
+/* *at, a pointer of any type, to n bytes; it stays as it is when there is no memory. */
+static bool grow(void *at, size_t n)
 {
-    size_t wide = kv8_query_stride(hd), n = TILE_MAX;
+    void *was, *is;
+    memcpy(&was, at, sizeof was);
+    if ((is = mem_resize(was, n, 1)))
+        memcpy(at, &is, sizeof is);
+    return is != NULL;
+}
+
+static bool lane_reserve(struct device_lane *l, size_t hd)
+{
+    const size_t n = TILE_MAX, wide = n * kv8_query_stride(hd), bytes = n * hd * sizeof(float);
     struct kernel_query8 *q = &l->query;
-    l->q = mem_resize(l->q, n * hd, sizeof(float));
-    l->out = mem_resize(l->out, n * hd, sizeof(float));
-    l->all_out = mem_resize(l->all_out, n * hd, sizeof(float));
-    q->q = mem_resize(q->q, n * wide, sizeof *q->q);
-    q->hi = mem_resize(q->hi, n * wide, 1);
-    q->lo = mem_resize(q->lo, n * wide, 1);
-    ASSERT(l->q && l->out && l->all_out && q->q && q->hi && q->lo); /* 256 rows of one head */
     q->d = l->query_d, q->sum = l->query_sum;
+    return grow(&l->q, bytes) && grow(&l->out, bytes) && grow(&l->all_out, bytes) && grow(&q->q, wide * sizeof *q->q) && grow(&q->hi, wide) &&
+           grow(&q->lo, wide);
+}
+
+bool dev_attention_reserve(struct device *d, int head_dim)
+{
+    for (int i = 0; head_dim > d->lane_head_dim && i < pool_threads(d->pool); i++)
+        if (!lane_reserve(&d->lanes[i], (size_t)head_dim))
+            return false;
+    d->lane_head_dim = head_dim > d->lane_head_dim ? head_dim : d->lane_head_dim;
+    return true;
 }
 
 /* Whether a few rows over long contexts are to be shared out by segments, and the memory for that. */
@@ -353,9 +367,7 @@ void dev_attention(struct device *d, float *out, const float *q, const struct kv
     ASSERT(n_heads % a.kv_heads == 0 && s->head_dim <= KERNEL_HEAD_MAX);
     for (int i = 0; i < n_seqs; i++)
         work += (double)seqs[i].n_rows * (seqs[i].pos0 + seqs[i].n_rows);
-    for (int i = 0; s->head_dim > d->lane_head_dim && i < pool_threads(d->pool); i++)
-        lane_reserve(&d->lanes[i], (size_t)s->head_dim);
-    d->lane_head_dim = s->head_dim > d->lane_head_dim ? s->head_dim : d->lane_head_dim;
+    ASSERT(dev_attention_reserve(d, s->head_dim)); /* 256 rows of one head */
     cut(&a);
     for (int i = 0; i < pool_threads(d->pool); i++)
         d->lanes[i].query.stride = kv8_query_stride((size_t)s->head_dim);

@@ -35,6 +35,10 @@ uint32_t weight_in(const struct weight *w);
 
 /* y (n, n_out) = x (n, n_in) * W^T [+ bias (n_out) when not NULL] */
 void dev_matmul(struct device *d, float *y, const struct weight *w, const float *bias, const float *x, int n);
+/* Takes the memory that products of w, or attention of heads so wide, need beside their operands; they take it themselves where this was not called,
+ * and cannot say that there is none. False: there is none. */
+bool dev_matmul_reserve(struct device *d, const struct weight *w) MUST_USE;
+bool dev_attention_reserve(struct device *d, int head_dim) MUST_USE;
 /* Several matrices on the same input (q, k, v; gate and up): x is quantised once. */
 struct matmul_out { float *y; const struct weight *w; const float *bias; };
 void dev_matmul_many(struct device *d, const struct matmul_out *o, int n_o, const float *x, int n);

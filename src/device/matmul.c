@@ -95,24 +95,36 @@ static void matmul_share(void *arg, int worker, int n_workers)
     }
 }
 
-static void act_reserve(struct device *d, size_t blocks)
+/* n rows of inputs for packed matrices; what is there stays when there is no memory. */
+static bool act_reserve(struct device *d, size_t n, size_t n_in)
 {
+    const size_t blocks = n * (n_in / KERNEL_BLOCK);
     if (blocks <= d->act_max)
-        return;
+        return true;
+    struct act8 *act = mem_array(blocks, sizeof *act);
+    if (!act)
+        return false;
     mem_free(d->act);
-    d->act = mem_array(blocks, sizeof *d->act);
-    ASSERT(d->act); /* a few megabytes: COLUMNS_MAX rows of the widest matrix */
-    d->act_max = blocks;
+    d->act = act, d->act_max = blocks;
+    return true;
 }
 
-static void pairs_reserve(struct device *d, size_t n)
+static bool pairs_reserve(struct device *d, size_t n, size_t n_in)
 {
-    if (n <= d->pairs_max)
-        return;
+    const size_t all = (n + KERNEL_PANEL - 1) / KERNEL_PANEL * KERNEL_PANEL * 2 * 2 * kernel_pairs(n_in);
+    if (all <= d->pairs_max)
+        return true;
+    bf16 *pairs = mem_array(all, sizeof *pairs);
+    if (!pairs)
+        return false;
     mem_free(d->pairs);
-    d->pairs = mem_array(n, sizeof *d->pairs);
-    ASSERT(d->pairs);
-    d->pairs_max = n;
+    d->pairs = pairs, d->pairs_max = all;
+    return true;
+}
+
+bool dev_matmul_reserve(struct device *d, const struct weight *w)
+{
+    return weight_is_packed(w) ? act_reserve(d, COLUMNS_MAX, w->n_in) : !takes_pairs(d, w->type) || pairs_reserve(d, COLUMNS_MAX, w->n_in);
 }
 
 void dev_matmul_many(struct device *d, const struct matmul_out *o, int n_o, const float *x, int n)
@@ -132,11 +144,11 @@ void dev_matmul_many(struct device *d, const struct matmul_out *o, int n_o, cons
         j.n = n - c < COLUMNS_MAX ? n - c : COLUMNS_MAX;
         j.x_row = (size_t)c;
         if (quantize) {
-            act_reserve(d, (size_t)j.n * (j.n_in / KERNEL_BLOCK));
+            ASSERT(act_reserve(d, (size_t)j.n, j.n_in)); /* a few megabytes: COLUMNS_MAX rows of the widest matrix */
             device_run(d, (double)j.n * (double)j.n_in, quantize_share, &j);
         }
         if (pairs) {
-            pairs_reserve(d, ((size_t)j.n + KERNEL_PANEL - 1) / KERNEL_PANEL * KERNEL_PANEL * 2 * 2 * kernel_pairs(j.n_in));
+            ASSERT(pairs_reserve(d, (size_t)j.n, j.n_in));
             device_run(d, (double)j.n * (double)j.n_in, pairs_share, &j);
         }
         device_run(d, out * (double)j.n_in * j.n / 8, matmul_share, &j);

@@ -12,7 +12,9 @@ static void models_link(struct engine *g, struct engine_model *list)
     while (list) {
         struct engine_model *m = list;
         list = m->inbox;
-        if (m->state == EM_ADDING) {
+        if (m->state == EM_ADDING && !model_reserve(m->model)) {
+            m->state = EM_GONE;
+        } else if (m->state == EM_ADDING) {
             kv_pool_link(&g->budget, m->pool);
             m->next = g->models;
             g->models = m;
@@ -268,8 +270,8 @@ void engine_free(struct engine *g)
 
 /* ---- models ---- */
 
-/* Hands m to the step thread and waits until its state is `until`. The lock is held. */
-static void model_hand(struct engine *g, struct engine_model *m, enum model_state now, enum model_state until)
+/* Hands m to the step thread and waits until its state is another. The lock is held. */
+static void model_hand(struct engine *g, struct engine_model *m, enum model_state now)
 {
     m->state = now;
     m->inbox = g->in_models;
@@ -279,7 +281,7 @@ static void model_hand(struct engine *g, struct engine_model *m, enum model_stat
         models_link(g, g->in_models);
         g->in_models = NULL;
     }
-    while (m->state != until)
+    while (m->state == now)
         cond_wait(&g->changed, &g->mu);
 }
 
@@ -319,8 +321,13 @@ int engine_model_add(struct engine *g, struct model *model, const struct vocab *
     room = room < most ? room : most;
     m->n_ctx = sh->n_ctx < room ? sh->n_ctx : (uint32_t)room;
     mutex_lock(&g->mu);
-    model_hand(g, m, EM_ADDING, EM_LIVE);
+    model_hand(g, m, EM_ADDING);
+    bool added = m->state == EM_LIVE;
     mutex_unlock(&g->mu);
+    if (!added) {
+        model_release(m);
+        return err_set(e, ERR_NO_MEMORY, "engine: no memory for the work of a step of this model; unload another one");
+    }
     *out = m;
     return 0;
 }
@@ -338,7 +345,7 @@ void engine_model_remove(struct engine *g, struct engine_model *m)
     g->published -= m->published;
     while (m->n_live > 0)
         cond_wait(&g->changed, &g->mu);
-    model_hand(g, m, EM_REMOVING, EM_GONE);
+    model_hand(g, m, EM_REMOVING);
     mutex_unlock(&g->mu);
     model_release(m);
 }

@@ -104,6 +104,18 @@ int model_load_kept(struct model **out, const struct modelfile *f, struct device
     return rc;
 }
 
+bool model_reserve(struct model *m)
+{
+    bool ok = dev_attention_reserve(m->dev, (int)m->shape.head_dim) && dev_matmul_reserve(m->dev, m->out);
+    for (uint32_t i = 0; i < m->shape.n_layers; i++) {
+        const struct layer *l = &m->layers[i];
+        const struct weight *w[] = {l->q, l->k, l->v, l->o, l->gate, l->up, l->down};
+        for (size_t j = 0; j < sizeof w / sizeof *w; j++)
+            ok = ok && (!w[j] || dev_matmul_reserve(m->dev, w[j]));
+    }
+    return ok;
+}
+
 static void free_layer(struct layer *l)
 {
     struct weight *w[] = {l->q, l->k, l->v, l->o, l->gate, l->up, l->down};

@@ -27,6 +27,9 @@ int  model_load_kept(struct model **out, const struct modelfile *f, struct devic
 int  model_keep(const struct model *m, const char *path, uint64_t layout, const uint8_t source[32], bool (*stop)(void *arg), void *arg,
                 struct err *e) MUST_USE;
 uint64_t model_packed_bytes(const struct model *m); /* of such a file, about; 0: nothing is packed */
+/* Takes what steps of m need of the device's memory, on the thread that drives it; a step that finds it missing can only end the program. False:
+ * there is none. */
+bool model_reserve(struct model *m) MUST_USE;
 void model_free(struct model *m);
 const struct model_shape *model_shape(const struct model *m);
 /* Reads and checks the shape alone (sluice add, show): nothing is loaded, and no tensor's data is looked at, which may not have come yet (the

@@ -16,7 +16,11 @@ int loader_init(struct loader *ld, const struct modelfile *f, struct device *dev
     ld->items = ld->items_max ? mem_array(ld->items_max, sizeof *ld->items) : NULL;
     for (size_t i = 0; i < f->n_tensors; i++)
         ld->total += f->tensors[i].bytes; /* cannot overflow: they lie side by side in one file */
-    return ld->used && (ld->items || !ld->items_max) ? 0 : err_set(e, ERR_NO_MEMORY, "model: no memory to load %zu tensors", f->n_tensors);
+    if (ld->used && (ld->items || !ld->items_max))
+        return 0;
+    mem_free(ld->used);
+    mem_free(ld->items);
+    return err_set(e, ERR_NO_MEMORY, "model: no memory to load %zu tensors", f->n_tensors);
 }
 
 void loader_deinit(struct loader *ld)

@@ -108,6 +108,8 @@ static int load_default(struct chat_template **out, const struct modelfile *f, c
         snprintf(warning, 256, "the model has no chat template; the form \"%s\" is used, which its vocabulary speaks for", form);
     else if (modelfile_str(f, at, &source, &why) == 0 && template_compile(out, source, &why) == 0)
         return 0;
+    else if (why.code == ERR_NO_MEMORY)
+        return err_set(e, ERR_NO_MEMORY, "%s", why.msg); /* of which the template is not guilty */
     else
         snprintf(warning, 256, "the model's chat template cannot be used, the form \"%s\" is: %.150s", form, why.msg);
     return template_compile(out, instead, e);
@@ -125,6 +127,8 @@ static int add_named(struct chat_template *t, const struct modelfile *f, const s
         return 0;
     }
     if (modelfile_str(f, full, &source, &why) || template_compile(&to->t, source, &why)) {
+        if (why.code == ERR_NO_MEMORY)
+            return err_set(e, ERR_NO_MEMORY, "%s", why.msg);
         snprintf(warning, 256, "the model's chat template \"%.40s\" cannot be used: %.150s", full + sizeof key, why.msg);
         return 0;
     }

@@ -1,7 +1,8 @@
 // Several models under a memory budget: loaded when first asked for, unloaded by use, names that come and go.
+import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { check, metric, request, run, same, test, until } from "../api/harness.mjs";
+import { check, metric, request, run, same, sluice, test, until } from "../api/harness.mjs";
 import { ask, body, fails, house, json, models, ok, serve, stateOf, stream, tiny } from "./house.mjs";
 
 const guideless = (all) => Object.keys(all).filter((m) => m !== "guide").sort();
@@ -111,6 +112,27 @@ test("a model that cannot be loaded is an error to who asked, and the server goe
   check(/--memory/.test(big.body.error.message), big.body.error.message);
   same((await ask(server, "a")).status, 200);
   same(await metric(server, "sluice_model_load_failures_total"), 2);
+  await server.stop();
+});
+
+// AddressSanitizer takes terabytes of addresses for itself. tests/unit/backend/test_no_memory.c has every allocation.
+if (!/asan/.test(sluice)) test("memory that ends while a second model is loaded is said to who asked, and nobody else notices", async () => {
+  const server = await serve(await house(["a", "b"])), { pid } = server.child, limit = (as) => execFileSync("prlimit", [`--pid=${pid}`, `--as=${as}:unlimited`]);
+  const alone = (await ask(server, "a", { max_tokens: 3500, temperature: 0 })).body.choices[0].message.content;
+  await until("b was looked at", async () => (await models(server)).b.context_length === 4096);
+  const talking = stream(server, "a");
+  await talking.first;
+  const used = await metric(server, "sluice_models_memory_bytes");
+  limit(1024 * Number(/^VmSize:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]) + (16 << 20)); // less than its KV pages' addresses
+  const r = await ask(server, "b");
+  same([r.status, r.body.error.code, r.body.error.type, r.headers["retry-after"]], [503, "out_of_memory", "server_error", "5"], JSON.stringify(r.body));
+  check(/^model b: .*(no memory|no address space)/.test(r.body.error.message), r.body.error.message);
+  same([await stateOf(server, "a"), await stateOf(server, "b"), await metric(server, "sluice_models_memory_bytes")], ["loaded", "unloaded", used]);
+  limit("unlimited");
+  const text = (await talking.end).body.split("\n").filter((l) => l.startsWith("data: {")).map((l) => JSON.parse(l.slice(6)).choices[0]?.delta?.content ?? "").join("");
+  same(text, alone, "the stream of the first model");
+  await until("b, when there is room", async () => (await ask(server, "b")).status === 200);
+  same([await stateOf(server, "a"), await metric(server, "sluice_model_load_failures_total")], ["loaded", 1]);
   await server.stop();
 });
 

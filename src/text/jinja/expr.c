@@ -303,7 +303,7 @@ static struct jnode *parse_string(struct jparse *p)
         bytes += t->text.n; /* they lie in the source, which is bounded; an escape never grows */
     char *out = n ? arena_new(p->mem, bytes + 1) : NULL;
     if (!out)
-        return n ? jparse_fail(p, "no memory for its texts") : NULL;
+        return n ? jparse_no_room(p) : NULL;
     for (; p->t->kind == T_STRING; p->t++)
         for (size_t i = 0; i < p->t->text.n;) {
             char c[4];

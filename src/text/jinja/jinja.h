@@ -162,6 +162,7 @@ struct jparse {
 struct jnode *jinja_parse(struct jparse *p);
 struct jnode *jparse_node(struct jparse *p, enum jkind kind);
 struct jnode *jparse_fail(struct jparse *p, const char *fmt, ...) PRINTF(2, 3);
+struct jnode *jparse_no_room(struct jparse *p); /* the arena gave nothing */
 bool jparse_deeper(struct jparse *p); /* counts one level; p->depth-- on the way out */
 bool jparse_is_op(const struct jparse *p, int op);
 bool jparse_is_name(const struct jparse *p, const char *name);

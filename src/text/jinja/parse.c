@@ -17,11 +17,20 @@ struct jnode *jparse_fail(struct jparse *p, const char *fmt, ...)
     return NULL;
 }
 
+struct jnode *jparse_no_room(struct jparse *p)
+{
+    if (!p->mem->short_of_memory)
+        return jparse_fail(p, "the template is too large to be held in memory");
+    if (!p->e->code)
+        err_set(p->e, ERR_NO_MEMORY, "template: no memory for its tree");
+    return NULL;
+}
+
 struct jnode *jparse_node(struct jparse *p, enum jkind kind)
 {
     struct jnode *n = arena_new(p->mem, sizeof *n);
     if (!n)
-        return jparse_fail(p, "the template is too large to be held in memory");
+        return jparse_no_room(p);
     n->kind = (uint8_t)kind;
     n->line = p->t->line;
     return n;
@@ -77,8 +86,13 @@ bool jparse_name_of(struct jparse *p, struct jnode *n)
     for (n->name = 0; n->name < p->names.n; n->name++)
         if (str_eq(p->names.p[n->name], s))
             break;
-    if (n->name == p->names.n && (p->names.n == JINJA_NAMES_MAX || !vec_push(&p->names, s))) {
+    if (n->name == JINJA_NAMES_MAX) {
         jparse_fail(p, "more than %d different names", JINJA_NAMES_MAX);
+        return false;
+    }
+    if (n->name == p->names.n && !vec_push(&p->names, s)) {
+        p->mem->short_of_memory = true;
+        jparse_no_room(p);
         return false;
     }
     p->t++;

@@ -41,6 +41,8 @@ static inline void fake_model(struct model *m, uint32_t n_ctx)
 const struct model_shape *model_shape(const struct model *m) { return &m->shape; }
 void model_kv_shape(const struct model *m, enum kv_type type, struct kv_shape *out) { *out = (struct kv_shape){m->layers, 1, 16, type, NULL}; }
 
+bool model_reserve(struct model *m) { return m != NULL; }
+
 uint32_t model_reach_class(const struct model *m, uint32_t reach) { return m->own_reach ? reach : 0; }
 
 static inline uint64_t fake_hash(uint64_t h, int32_t token, uint32_t pos)
