@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""sluice beside a build of llama.cpp or ik_llama.cpp: the same file, the same threads, turn about.
+"""sluice beside a build of llama.cpp or ik_llama.cpp, or beside node-llama-cpp: the same file, the same threads, turn about.
 
     turns.py measure --peer ik=/path/to/ik/build/bin --model FILE.gguf ... [--sluice build/sluice] [--pairs 5] [--threads 2]
                      [--prefill 512] [--decode 64] [--streams 4,8,16,32] [--steps 16] [--csv FILE] [--peer-flags "..."] [--seconds N]
@@ -8,14 +8,16 @@
 A pair is: state of the machine, sluice, state, peer, state. State: read bandwidth, int8 peak and the way of a cache line between two cores (sluice bench
 roofline --quick). A pair in which it changed is thrown away: the ratio would compare two machines. Prefill and decode of one stream come from
 llama-bench, streams from llama-batched-bench (all streams together, after a prompt of 16); flash attention and KV in f16 on both sides, run-time repacking
-on for ik. sluice's come from `sluice bench model`. --seconds stops after the pair in which they are over, so that a measurement can be done in pieces: rows
-are appended to the CSV, and `table` takes the medians of all."""
+on for ik. A peer named node... is where npm installed node-llama-cpp, measured by node.mjs, without streams. sluice's come from `sluice bench model`.
+--seconds stops after the pair in which they are over, so that a measurement can be done in pieces: rows are appended to the CSV, and `table` takes the
+medians of all; in brackets where no pair could be kept."""
 import argparse
 import csv
 import datetime
 import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -64,7 +66,15 @@ def is_ik(o):
     return o.name.startswith("ik")
 
 
+def node(o, model):
+    argv = [shutil.which("node") or "node", os.path.join(os.path.dirname(os.path.abspath(__file__)), "node.mjs"), os.path.abspath(o.bin), model]
+    (text, _), switches = run(argv + [str(n) for n in (o.threads, o.prefill, o.decode)])
+    return {r["what"]: r["tok/s"] for r in json.loads(text)}, switches, "?"
+
+
 def theirs(o, model):
+    if o.name.startswith("node"):
+        return node(o, model)
     flags = o.peer_flags.split()
     argv = [f"{o.bin}/llama-bench", "-m", model, "-t", str(o.threads), "-p", str(o.prefill), "-n", str(o.decode), "-r", "1", "-fa", "1", "-o", "json", *flags]
     (text, _), switches = run(argv + (["-rtr", "1"] if is_ik(o) else []))
@@ -119,21 +129,22 @@ def table(o):
     groups = {}
     for r in csv.DictReader(open(o.model[0])):
         groups.setdefault((r["peer"], r["model"], r["what"]), []).append(r)
-    print("peer,model,what,pairs,thrown away,sluice,peer,ratio")
-    for (peer, model, what), rows in groups.items():
+    lines = [["peer", "model", "what", "pairs", "thrown away", "sluice", "peer", "ratio"]]
+    for key, rows in groups.items():
         kept = [r for r in rows if r["kept"] == "1" or o.all]
-        if kept:
-            median = lambda k: statistics.median(float(r[k]) for r in kept)
-            print(f"{peer},{model},{what},{len(kept)},{len(rows) - len(kept)},{median('sluice'):.1f},{median('peer_rate'):.1f},{median('ratio'):.2f}")
-        else:
-            print(f"{peer},{model},{what},0,{len(rows)},,,")
+        form = "{}" if kept else "({})"
+        median = lambda k, digits: form.format(f"{statistics.median(float(r[k]) for r in kept or rows):.{digits}f}")
+        lines.append([*key, str(len(kept)), str(len(rows) - len(kept)), median("sluice", 1), median("peer_rate", 1), median("ratio", 2)])
+    width = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    for line in lines:
+        print("  ".join(c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(line, width))))
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("command", choices=["measure", "table"])
     p.add_argument("file", nargs="?", help="table: the CSV file")
-    p.add_argument("--peer", help="NAME=FOLDER of its programs; a name that begins with ik is ik_llama.cpp")
+    p.add_argument("--peer", help="NAME=FOLDER of its programs; a name that begins with ik is ik_llama.cpp, with node node-llama-cpp")
     p.add_argument("--model", nargs="+", default=[])
     p.add_argument("--sluice", default="build/sluice")
     p.add_argument("--version", default="", help="of the peer, when its program does not know it")
