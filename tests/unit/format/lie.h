@@ -18,7 +18,8 @@ struct lie {
     uint64_t    magic_n, version, n_tensors, n_meta;
     uint64_t    align_type, align, key1_len, str_type, str_len, elem_type, arr_len, strings_n, string_len, bool_type, bool_value;
     uint64_t    name_len, n_dims, ne[4], type, offset;
-    uint64_t    cut; /* bytes of the file that are there */
+    uint64_t    cut;  /* bytes of the file that are there */
+    uint64_t    lost; /* bytes of its end that are not */
 };
 
 #define LIE_TRUTH                                                                                                                          \
@@ -57,6 +58,7 @@ static inline void make(struct made *m, const struct lie *l)
         buf_char(&m->b, (char)i);
     if (l->cut < m->b.len)
         m->b.len = (size_t)l->cut;
+    m->b.len -= (size_t)l->lost;
 }
 
 /* The parser reads from an exact heap block, so that the sanitizer sees one byte too far. */

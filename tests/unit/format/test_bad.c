@@ -174,6 +174,33 @@ static const struct row rows[] = {
     BAD("tensor tw.ox ends 128 bytes past the end of the file", .ne = {32, 3}),
     BAD("tensor tw.ox ends 256 bytes past the end of the file", .type = 28), /* F64 */
     BAD("tensor tw.ox ends 4 bytes past the end of the file", .ne = {65, 1}),
+    /* types whose codes are places in a table: 18 bytes for 32 values, 136 for 256, 17 for 32; 256 bytes are left for them */
+    GOOD(.type = QUANT_IQ4_NL, .ne = {32, 14}),
+    GOOD(.type = QUANT_IQ4_NL, .ne = {448, 1}),
+    BAD("rows of tensor tw.ox have 31 values, which is no multiple of 32 as IQ4_NL needs", .type = QUANT_IQ4_NL, .ne = {31, 1}),
+    BAD("rows of tensor tw.ox have 33 values, which is no multiple of 32 as IQ4_NL needs", .type = QUANT_IQ4_NL, .ne = {33, 1}),
+    BAD("rows of tensor tw.ox have 16 values, which is no multiple of 32 as IQ4_NL needs", .type = QUANT_IQ4_NL, .ne = {16, 2}), /* 32 in all */
+    BAD("tensor tw.ox ends 14 bytes past the end of the file", .type = QUANT_IQ4_NL, .ne = {32, 15}),
+    BAD("tensor tw.ox ends 12 bytes past the end of the file", .type = QUANT_IQ4_NL, .ne = {32, 14}, .lost = 16),
+    BAD("tensor tw.ox ends 241 bytes past the end of the file", .type = QUANT_IQ4_NL, .ne = {32, 14}, .lost = 245),
+    BAD("tensor nl has more values than the file has room for", .type = QUANT_IQ4_NL, .name = "nl", .ne = {1 << 30, 1 << 30}),
+    GOOD(.type = QUANT_IQ4_XS, .ne = {256, 1}),
+    BAD("rows of tensor tw.ox have 255 values, which is no multiple of 256 as IQ4_XS needs", .type = QUANT_IQ4_XS, .ne = {255, 1}),
+    BAD("rows of tensor tw.ox have 257 values, which is no multiple of 256 as IQ4_XS needs", .type = QUANT_IQ4_XS, .ne = {257, 1}),
+    BAD("rows of tensor tw.ox have 32 values, which is no multiple of 256 as IQ4_XS needs", .type = QUANT_IQ4_XS, .ne = {32, 8}), /* 256 in all */
+    BAD("tensor tw.ox ends 16 bytes past the end of the file", .type = QUANT_IQ4_XS, .ne = {256, 2}),
+    BAD("tensor tw.ox ends 1 bytes past the end of the file", .type = QUANT_IQ4_XS, .ne = {256, 1}, .lost = 121),
+    BAD("tensor tw.ox ends 135 bytes past the end of the file", .type = QUANT_IQ4_XS, .ne = {256, 1}, .lost = 255),
+    BAD("tensor xs has more values than the file has room for", .type = QUANT_IQ4_XS, .name = "xs", .ne = {1 << 30, 1 << 30}),
+    GOOD(.type = QUANT_MXFP4, .ne = {32, 15}),
+    GOOD(.type = QUANT_MXFP4, .ne = {480, 1}),
+    BAD("rows of tensor tw.ox have 31 values, which is no multiple of 32 as MXFP4 needs", .type = QUANT_MXFP4, .ne = {31, 1}),
+    BAD("rows of tensor tw.ox have 33 values, which is no multiple of 32 as MXFP4 needs", .type = QUANT_MXFP4, .ne = {33, 1}),
+    BAD("rows of tensor tw.ox have 8 values, which is no multiple of 32 as MXFP4 needs", .type = QUANT_MXFP4, .ne = {8, 4}), /* 32 in all */
+    BAD("tensor fp4 ends 16 bytes past the end of the file", .type = QUANT_MXFP4, .name = "fp4", .ne = {32, 16}),
+    BAD("tensor fp4 ends 1 bytes past the end of the file", .type = QUANT_MXFP4, .name = "fp4", .ne = {32, 15}, .lost = 2),
+    BAD("tensor tw.ox ends 254 bytes past the end of the file", .type = QUANT_MXFP4, .ne = {32, 15}, .lost = 255),
+    BAD("tensor fp4 has more values than the file has room for", .type = QUANT_MXFP4, .name = "fp4", .ne = {1 << 30, 1 << 30}),
     /* offsets */
     BAD("begins at 1, which is no multiple of the alignment 32", .offset = 1),
     BAD("begins at 255, which is no multiple of the alignment 32", .offset = 255),
@@ -221,4 +248,20 @@ TEST(each_has_its_own_error)
     printf("%d bad files, each with its own error, and %d odd good ones\n", n_bad, N - n_bad);
     CHECK(n_bad >= 100);
 }
+
+/* The reader's table has more types than the maths; those of both have the same blocks, or a size would lie for an honest file. */
+TEST(reader_and_maths_agree_on_every_type)
+{
+    int n = 0;
+    for (uint32_t id = 0; id < 256; id++) {
+        const struct quant_info *q = quant_info(id);
+        const struct tensor_type *t = tensor_type(id);
+        if (!q)
+            continue;
+        CHECK_MSG(t && t->block == q->block && t->bytes == q->bytes && !strcmp(t->name, q->name), "type %u", id);
+        n++;
+    }
+    CHECK_MSG(n == 16, "%d types", n);
+}
+
 TEST_MAIN()
