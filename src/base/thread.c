@@ -71,18 +71,6 @@ void thread_join(struct thread *t)
     t->started = false;
 }
 
-void thread_keep(bool upper)
-{
-    cpu_set_t may, keep;
-    CPU_ZERO(&keep);
-    if (sched_getaffinity(0, sizeof may, &may) != 0 || CPU_COUNT(&may) < 2)
-        return;
-    for (size_t cpu = 0, n = 0, all = (size_t)CPU_COUNT(&may); cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &may) && (n++ >= all / 2) == upper)
-            CPU_SET(cpu, &keep);
-    (void)sched_setaffinity(0, sizeof keep, &keep); /* advice */
-}
-
 int thread_cpus(void)
 {
     cpu_set_t set;

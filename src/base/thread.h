@@ -20,7 +20,4 @@ void cond_signal(struct cond *c);
 void cond_broadcast(struct cond *c);
 bool thread_start(struct thread *t, const char *name /* <= 15 bytes */, void (*fn)(void *), void *arg);
 void thread_join(struct thread *t);
-/* Keeps the calling thread on the upper or the lower half of the CPUs that it may use, apart from those that keep to the other half. With one CPU
- * nothing happens. */
-void thread_keep(bool upper);
 int  thread_cpus(void); /* CPUs this process may use */

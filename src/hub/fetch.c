@@ -402,7 +402,6 @@ static void work(void *arg)
 {
     struct worker *w = arg;
     struct run *r = w->run;
-    thread_keep(false);
     while (claim(w)) {
         struct client_answer a;
         struct err e = {0};
@@ -489,11 +488,9 @@ static int hash_window(struct hashes *h, const struct partial *p, uint64_t at, s
     return 0;
 }
 
-/* On other CPUs than the connections: side by side on one, as the kernel may well leave them, they take turns and the pull takes twice as long. */
 static void hash(void *arg)
 {
     struct run *r = arg;
-    thread_keep(true);
     struct hashes h = {sha256_new(), r->f->file->has_sha256 ? NULL : sha1_new()};
     char head[64];
     struct err e;
