@@ -72,6 +72,7 @@ struct choice {
     float              *vector;        /* (model's n_embd) its embedding */
 };
 
+struct choices_form;
 struct call_wire { /* never called without c->r; done and fail end the request */
     const char *route; /* for the log */
     int (*begin)(struct call *c, struct err *e);                 /* instead of encoding and call_begin; NULL: those */
@@ -80,6 +81,7 @@ struct call_wire { /* never called without c->r; done and fail end the request *
     void (*ended)(struct choice *ch);                            /* it has ended and others go on: not called for the last one */
     void (*done)(struct call *c, struct choice *last);     /* c->counts and c->bill are final */
     void (*fail)(struct call *c, const struct err *e);
+    const struct choices_form *form; /* of an answer made of choices: choices.h */
 };
 
 enum call_state { CALL_NEW, CALL_ENCODING, CALL_HOLDING, CALL_RUNNING, CALL_ENDING };

@@ -1,5 +1,6 @@
 #include "api/chat.h"
 #include "api/answer.h"
+#include "api/choices.h"
 #include "api/logprobs.h"
 
 /* ---- the request ---- */
@@ -32,7 +33,7 @@ static int read(struct call *c, const struct json *body, struct buf *ignored, st
     return in ? chat_fields(c, body, in, ignored, e) : err_set(e, ERR_NO_MEMORY, "out of memory");
 }
 
-/* ---- a plain answer ---- */
+/* ---- the answer ---- */
 
 static void put_logprobs(struct jw *w, struct choice *ch, size_t n)
 {
@@ -43,9 +44,8 @@ static void put_logprobs(struct jw *w, struct choice *ch, size_t n)
         jw_null(w);
 }
 
-static void put_choice(struct jw *w, struct choice *ch)
+static void put_whole(struct jw *w, struct choice *ch)
 {
-    jw_obj(w);
     jw_key(w, "index"), jw_u64(w, ch->index);
     jw_key(w, "message");
     jw_obj(w);
@@ -54,112 +54,23 @@ static void put_choice(struct jw *w, struct choice *ch)
     jw_key(w, "refusal"), jw_null(w);
     jw_obj_end(w);
     put_logprobs(w, ch, told_ready(ch, ch->text.data, ch->text.len, true));
-    answer_finish(w, ch);
+}
+
+static void put_part(struct jw *w, struct choice *ch, enum choices_part part, const char *p, size_t n)
+{
+    jw_key(w, "index"), jw_u64(w, ch->index);
+    jw_key(w, "delta");
+    jw_obj(w);
+    if (part == CHOICES_FIRST)
+        jw_key(w, "role"), jw_str(w, "assistant");
+    if (part != CHOICES_LAST)
+        jw_key(w, "content"), jw_strn(w, p, n);
     jw_obj_end(w);
+    put_logprobs(w, ch, part == CHOICES_FIRST ? 0 : told_ready(ch, p, n, part == CHOICES_LAST));
 }
 
-static void reply(struct call *c)
-{
-    struct jw w;
-    answer_scratch(c, &w);
-    answer_head(&w, c, "chatcmpl", "chat.completion");
-    jw_key(&w, "choices");
-    jw_arr(&w);
-    for (uint32_t i = 0; i < c->n_choices; i++)
-        put_choice(&w, &c->choices[i]);
-    jw_arr_end(&w);
-    answer_usage(&w, c);
-    jw_obj_end(&w);
-    answer_reply(c);
-}
-
-/* ---- a streamed answer ---- */
-
-enum part { PART_ROLE, PART_TEXT, PART_END };
-
-static void send_chunk(struct choice *ch, enum part part, const char *p, size_t n)
-{
-    struct call *c = ch->call;
-    struct jw w;
-    answer_scratch(c, &w);
-    answer_head(&w, c, "chatcmpl", "chat.completion.chunk");
-    jw_key(&w, "choices");
-    jw_arr(&w);
-    jw_obj(&w);
-    jw_key(&w, "index"), jw_u64(&w, ch->index);
-    jw_key(&w, "delta");
-    jw_obj(&w);
-    if (part == PART_ROLE)
-        jw_key(&w, "role"), jw_str(&w, "assistant");
-    if (part != PART_END)
-        jw_key(&w, "content"), jw_strn(&w, p, n);
-    jw_obj_end(&w);
-    put_logprobs(&w, ch, part == PART_ROLE ? 0 : told_ready(ch, p, n, part == PART_END));
-    if (part == PART_END)
-        answer_finish(&w, ch);
-    else
-        jw_key(&w, "finish_reason"), jw_null(&w);
-    jw_obj_end(&w);
-    jw_arr_end(&w);
-    if (c->q.include_usage)
-        jw_key(&w, "usage"), jw_null(&w);
-    else if (part == PART_END && !c->n_live)
-        answer_bill(&w, c);
-    jw_obj_end(&w);
-    answer_event(c);
-}
-
-static void send_usage(struct call *c)
-{
-    struct jw w;
-    answer_scratch(c, &w);
-    answer_head(&w, c, "chatcmpl", "chat.completion.chunk");
-    jw_key(&w, "choices");
-    jw_arr(&w);
-    jw_arr_end(&w);
-    answer_usage(&w, c);
-    jw_obj_end(&w);
-    answer_event(c);
-}
-
-/* ---- what call.c calls ---- */
-
-static void on_open(struct call *c)
-{
-    if (!c->q.stream)
-        return;
-    answer_open(c);
-    for (uint32_t i = 0; i < c->n_choices && c->r; i++)
-        send_chunk(&c->choices[i], PART_ROLE, "", 0);
-}
-
-static void on_text(struct choice *ch, const char *p, size_t n)
-{
-    if (ch->call->q.stream)
-        send_chunk(ch, PART_TEXT, p, n);
-    else
-        buf_add(&ch->text, p, n);
-}
-
-static void on_ended(struct choice *ch)
-{
-    if (ch->call->q.stream)
-        send_chunk(ch, PART_END, NULL, 0);
-}
-
-static void on_done(struct call *c, struct choice *last)
-{
-    if (!c->q.stream) {
-        reply(c);
-        return;
-    }
-    send_chunk(last, PART_END, NULL, 0);
-    if (c->q.include_usage)
-        send_usage(c);
-    answer_end(c);
-}
-
-static const struct call_wire wire = {"chat", NULL, on_open, on_text, on_ended, on_done, answer_fail};
+static const struct choices_form form = {"chatcmpl", "chat.completion", "chat.completion.chunk", true, put_whole, put_part};
+static const struct call_wire wire = {"chat", NULL, choices_open, choices_text, choices_ended, choices_done, answer_fail, &form};
 
 void route_chat(struct http *r, void *app)
 {

@@ -1,5 +1,6 @@
 /* POST /v1/completions: a text that goes on. The prompt is the caller's as a whole, so control tokens in it are recognised. */
 #include "api/answer.h"
+#include "api/choices.h"
 #include "api/logprobs.h"
 #include "api/prompts.h"
 
@@ -39,7 +40,7 @@ static int read(struct call *c, const struct json *body, struct buf *ignored, st
     return prompts_plan(c, p.prompt, &o, e);
 }
 
-/* ---- the answers ---- */
+/* ---- the answer ---- */
 
 /* The next n entries; the prompt's come with the first. */
 static void put_logprobs(struct jw *w, struct choice *ch, size_t n, bool first)
@@ -53,122 +54,42 @@ static void put_logprobs(struct jw *w, struct choice *ch, size_t n, bool first)
         jw_null(w);
 }
 
-static void put_choice(struct jw *w, struct choice *ch)
+/* The text, behind the prompt when that is echoed. */
+static void put_text(struct jw *w, const struct choice *ch, bool first, const char *p, size_t n)
 {
     const struct call *c = ch->call;
-    const struct call_prompt *p = &c->prompts[ch->prompt];
-    struct buf text;
-    buf_init(&text, 0);
-    buf_add(&text, p->text.p, c->q.echo ? p->text.n : 0);
-    buf_add(&text, ch->text.data, ch->text.len);
-    jw_obj(w);
-    jw_key(w, "text"), jw_strn(w, text.data ? text.data : "", text.len);
-    jw_key(w, "index"), jw_u64(w, ch->index);
-    put_logprobs(w, ch, told_ready(ch, ch->text.data, ch->text.len, true), true);
-    answer_finish(w, ch);
-    jw_obj_end(w);
-    w->b->failed |= text.failed;
-    buf_deinit(&text);
-}
-
-static void reply(struct call *c)
-{
-    struct jw w;
-    answer_scratch(c, &w);
-    answer_head(&w, c, "cmpl", "text_completion");
-    jw_key(&w, "choices");
-    jw_arr(&w);
-    for (uint32_t i = 0; i < c->n_choices; i++)
-        put_choice(&w, &c->choices[i]);
-    jw_arr_end(&w);
-    answer_usage(&w, c);
-    jw_obj_end(&w);
-    answer_reply(c);
-}
-
-/* One event: the prompt before the first text of a choice when it is echoed. */
-static void send_chunk(struct choice *ch, const char *p, size_t n, bool end)
-{
-    struct call *c = ch->call;
     const struct str *echo = &c->prompts[ch->prompt].text;
-    bool first = !ch->begun;
-    size_t ready = told_ready(ch, p, n, end);
     struct buf text;
-    struct jw w;
-    ch->begun = true;
     buf_init(&text, 0);
     if (first && c->q.echo)
         buf_add(&text, echo->p, echo->n);
     buf_add(&text, p, n);
-    answer_scratch(c, &w);
-    answer_head(&w, c, "cmpl", "text_completion");
-    jw_key(&w, "choices");
-    jw_arr(&w);
-    jw_obj(&w);
-    jw_key(&w, "text"), jw_strn(&w, text.data ? text.data : "", text.len);
-    jw_key(&w, "index"), jw_u64(&w, ch->index);
-    put_logprobs(&w, ch, ready, first);
-    if (end)
-        answer_finish(&w, ch);
-    else
-        jw_key(&w, "finish_reason"), jw_null(&w);
-    jw_obj_end(&w);
-    jw_arr_end(&w);
-    if (c->q.include_usage)
-        jw_key(&w, "usage"), jw_null(&w);
-    else if (end && !c->n_live)
-        answer_bill(&w, c);
-    jw_obj_end(&w);
-    answer_event(c);
+    jw_key(w, "text"), jw_strn(w, text.data ? text.data : "", text.len);
+    w->b->failed |= text.failed;
     buf_deinit(&text);
 }
 
-static void send_usage(struct call *c)
+static void put(struct jw *w, struct choice *ch, bool first, bool last, const char *p, size_t n)
 {
-    struct jw w;
-    answer_scratch(c, &w);
-    answer_head(&w, c, "cmpl", "text_completion");
-    jw_key(&w, "choices");
-    jw_arr(&w);
-    jw_arr_end(&w);
-    answer_usage(&w, c);
-    jw_obj_end(&w);
-    answer_event(c);
+    put_text(w, ch, first, p, n);
+    jw_key(w, "index"), jw_u64(w, ch->index);
+    put_logprobs(w, ch, told_ready(ch, p, n, last), first);
 }
 
-static void on_open(struct call *c)
+static void put_whole(struct jw *w, struct choice *ch)
 {
-    if (c->q.stream)
-        answer_open(c);
+    put(w, ch, true, true, ch->text.data, ch->text.len);
 }
 
-static void on_text(struct choice *ch, const char *p, size_t n)
+static void put_part(struct jw *w, struct choice *ch, enum choices_part part, const char *p, size_t n)
 {
-    if (ch->call->q.stream)
-        send_chunk(ch, p, n, false);
-    else
-        buf_add(&ch->text, p, n);
+    bool first = !ch->begun;
+    ch->begun = true;
+    put(w, ch, first, part == CHOICES_LAST, p, n);
 }
 
-static void on_ended(struct choice *ch)
-{
-    if (ch->call->q.stream)
-        send_chunk(ch, "", 0, true);
-}
-
-static void on_done(struct call *c, struct choice *last)
-{
-    if (!c->q.stream) {
-        reply(c);
-        return;
-    }
-    send_chunk(last, "", 0, true);
-    if (c->q.include_usage)
-        send_usage(c);
-    answer_end(c);
-}
-
-static const struct call_wire wire = {"completions", NULL, on_open, on_text, on_ended, on_done, answer_fail};
+static const struct choices_form form = {"cmpl", "text_completion", "text_completion", false, put_whole, put_part};
+static const struct call_wire wire = {"completions", NULL, choices_open, choices_text, choices_ended, choices_done, answer_fail, &form};
 
 void route_completions(struct http *r, void *app)
 {

@@ -99,7 +99,7 @@ static void on_ended(struct choice *ch)
     (void)ch;
 }
 
-static const struct call_wire wire = {"embeddings", NULL, on_open, on_text, on_ended, on_done, answer_fail};
+static const struct call_wire wire = {"embeddings", NULL, on_open, on_text, on_ended, on_done, answer_fail, NULL};
 
 void route_embeddings(struct http *r, void *app)
 {

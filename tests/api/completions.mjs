@@ -62,6 +62,10 @@ test("a stream says the same, one finish reason for each choice", async () => {
   same(s.finish, plain.choices.map((c) => c.finish_reason), "finish reasons");
   same([s.usage.prompt_tokens, s.usage.completion_tokens, s.usage.sluice.cost], [plain.usage.prompt_tokens, plain.usage.completion_tokens, plain.usage.sluice.cost], "usage");
   same(s.chunks.at(-1).choices, [], "the last chunk");
+  check(s.chunks.slice(0, -1).every((c) => c.usage === null && !c.sluice), "no usage and no bill before it");
+  const bare = await collect({ prompt: [prompt, "the ledger"], n: 2 });
+  same([bare.finish.length, bare.chunks.filter((c) => c.sluice).length, bare.usage], [4, 1, null], "choices, bills, usage that was not asked for");
+  check(bare.chunks.at(-1).sluice.cost, "the bill is the last chunk's");
 });
 
 test("n answers: the prompt is billed once, the first is the lone one, each seed and place has its own", async () => {

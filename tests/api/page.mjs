@@ -11,8 +11,10 @@ const address = /(\S+\/#key=\S+)/.exec(server.out)[1];
 const shots = process.env.SHOTS; // a folder for screenshots, to look at
 let browser;
 
+const needBrowser = () => { if (!executablePath) skip("chromium is not installed"); };
+
 async function open(where, options = {}) {
-  if (!executablePath) skip("chromium is not installed");
+  needBrowser();
   browser ??= await playwright().chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
   const context = await browser.newContext({ viewport: { width: 1240, height: 780 }, ...options });
   const page = await context.newPage();
@@ -57,6 +59,7 @@ test("the printed address answers a question, with speed, cost and balance", asy
 });
 
 test("the plot shows what was used, by hour and by day", async () => {
+  needBrowser(); // whose chats are the rows
   await until("the rows are there", async () => (await request(server, "GET", "/v1/sluice/usage?group=hour")).body.data.length > 0);
   const page = await open(address);
   for (const group of ["hour", "day"]) {
