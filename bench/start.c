@@ -39,7 +39,7 @@ static int load(const char *what, const char *path, const char *packed)
     double cpu0 = cpu();
     if (packed && packed_open(&kept, packed, layout, source, &e) < 0)
         printf("%s\n", e.msg);
-    if (modelfile_open(&f, path, &e) < 0 || model_load_kept(&m, f, d, kept, NULL, NULL, &e) < 0)
+    if (modelfile_open(&f, path, &e) < 0 || model_load_with(&m, f, d, &(struct model_load_opts){.kept = kept}, &e) < 0)
         return printf("%s\n", e.msg), 1;
     packed_close(kept);
     cpu0 = cpu() - cpu0;

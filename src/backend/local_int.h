@@ -32,6 +32,7 @@ struct title { /* one name */
     size_t                n_bytes;
     char                 *packed; /* NULL: not kept */
     struct sha256         packed_key;
+    bool                  no_screen; /* its output matrix is not screened */
     bool                  unkept; /* it was packed, and is to be kept when there is nothing else to do */
     struct modelfile     *file;
     struct vocab         *vocab;
@@ -61,7 +62,7 @@ struct shelf {
     void           *prefix_arg;
     bool            no_packed;
     uint64_t        packed_min;
-    uint64_t        state_rows; /* logits rows that the engine keeps for a model */
+    bool            no_screen;
 
     struct mutex    mu;
     struct cond     wake;
@@ -90,7 +91,7 @@ void shelf_stats(struct shelf *s, struct backend_shelf_stats *out);
 /* title.c: one model in and out of memory. Called without the lock, by the one thread that has the title in LOADING or UNLOADING. */
 int  title_new(struct title **out, const struct backend_source *q, struct err *e) MUST_USE;
 /* Opens the file, and says what a load will take and the context that the model was made for. */
-int  title_open(struct title *t, uint64_t rows, uint64_t *need, uint32_t *n_ctx, struct err *e) MUST_USE;
+int  title_open(struct title *t, const struct engine *g, uint64_t *need, uint32_t *n_ctx, struct err *e) MUST_USE;
 int  title_load(struct title *t, struct device *d, struct engine *g, struct err *e) MUST_USE;
 /* Writes the packed weights of a loaded one aside; stop: see packed_save. */
 void title_keep(struct title *t, struct device *d, bool (*stop)(void *arg), void *arg);

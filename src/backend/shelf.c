@@ -203,7 +203,7 @@ static void open_one(struct shelf *s, struct title *t)
     t->state = TITLE_LOADING;
     mutex_unlock(&s->mu);
     uint32_t n_ctx = 0;
-    int rc = title_open(t, s->state_rows, &need, &n_ctx, &e);
+    int rc = title_open(t, s->engine, &need, &n_ctx, &e);
     if (rc >= 0 && need > most) {
         title_unload(t, NULL);
         rc = err_set(&e, ERR_NO_ROOM, "the model %s needs %llu MiB of memory, more than the %llu MiB for models; an operator raises --memory",
@@ -227,7 +227,7 @@ static void look_at(struct shelf *s, struct title *t)
     uint32_t n_ctx = 0;
     t->seen = t->looking = true;
     mutex_unlock(&s->mu);
-    int rc = title_open(t, s->state_rows, &need, &n_ctx, &e);
+    int rc = title_open(t, s->engine, &need, &n_ctx, &e);
     title_unload(t, NULL);
     mutex_lock(&s->mu);
     t->looking = false;
@@ -416,6 +416,7 @@ int shelf_offer(struct shelf *s, const struct backend_source *q, struct title **
     int rc = title_new(&t, &offered, e);
     if (rc < 0)
         return rc;
+    t->no_screen = s->no_screen;
     t->seen = out != NULL; /* who loads it at once looks at it himself */
     mutex_lock(&s->mu);
     if (find(s, str_of(q->alias)))
@@ -438,7 +439,7 @@ int shelf_load_now(struct shelf *s, struct title *t, struct err *e)
     mutex_lock(&s->mu);
     t->state = TITLE_LOADING;
     mutex_unlock(&s->mu);
-    int rc = title_open(t, s->state_rows, &need, &n_ctx, e);
+    int rc = title_open(t, s->engine, &need, &n_ctx, e);
     if (rc >= 0)
         rc = title_load(t, s->device, s->engine, e);
     mutex_lock(&s->mu);
@@ -581,7 +582,7 @@ int shelf_init(struct shelf *s, const struct backend_local_opts *o, struct devic
     s->no_packed = o->no_packed;
     s->packed_min = o->packed_min ? o->packed_min : PACKED_MIN;
     s->waits_max = o->waits_max ? o->waits_max : WAITS_DEFAULT;
-    s->state_rows = 2ull * (o->engine.seqs_max ? o->engine.seqs_max : 64);
+    s->no_screen = o->engine.no_screen;
     mutex_init(&s->mu);
     cond_init(&s->wake);
     return thread_start(&s->loader, "loader", run, s) ? 0 : err_set(e, ERR_NO_MEMORY, "backend: the loader thread could not be started");

@@ -52,21 +52,14 @@ int title_new(struct title **out, const struct backend_source *q, struct err *e)
 }
 
 /* Weights as they lie in the file (packing keeps the size, within a few per cent), the screen of the output matrix, scratch of a step, rows of
- * logits, and the vocabulary's tables at about 200 bytes a token. */
-static int measure(const struct title *t, uint64_t rows, uint64_t *need, uint32_t *n_ctx, struct err *e)
+ * logits and hidden states, and the vocabulary's tables at about 200 bytes a token. The sums are far below 64 bits. */
+static int measure(const struct title *t, const struct engine *g, uint64_t *need, uint32_t *n_ctx, struct err *e)
 {
     struct model_shape s;
-    uint64_t logits, scratch, vocab;
     int rc = model_shape_read(&s, t->file, e);
-    if (rc < 0)
-        return rc;
     *n_ctx = s.n_ctx;
-    uint64_t width = 2ull * s.n_embd + 2ull * s.n_ff + 2ull * (s.n_heads + (uint64_t)s.n_kv_heads) * s.head_dim;
-    bool ok = ck_mul(rows * sizeof(float), (uint64_t)s.n_vocab, &logits) && ck_mul(STEP_ROWS_MAX * sizeof(float), width, &scratch) &&
-              ck_mul(200ull, (uint64_t)s.n_vocab, &vocab) && ck_add(s.weight_bytes, s.screen_bytes, need) &&
-              ck_add(*need, logits, need) && ck_add(*need, scratch, need) &&
-              ck_add(*need, vocab, need);
-    return ok ? 0 : err_set(e, ERR_FORMAT, "backend: the sizes in the file of the model cannot be; download it again");
+    *need = s.weight_bytes + (t->no_screen ? 0 : s.screen_bytes) + s.work_bytes + engine_model_bytes(g, &s) + 200ull * s.n_vocab;
+    return rc;
 }
 
 static void holds_close(struct title *t)
@@ -103,13 +96,13 @@ static int open_files(struct title *t, struct err *e)
     return rc ? rc : modelfile_open_parts(&t->file, (const char *const *)t->paths, t->n_paths, e);
 }
 
-int title_open(struct title *t, uint64_t rows, uint64_t *need, uint32_t *n_ctx, struct err *e)
+int title_open(struct title *t, const struct engine *g, uint64_t *need, uint32_t *n_ctx, struct err *e)
 {
     int rc = 0;
     if (!t->file)
         rc = t->n_paths ? open_files(t, e) : gguf_parse(&t->file, t->bytes, t->n_bytes, e);
     if (rc >= 0)
-        rc = measure(t, rows, need, n_ctx, e);
+        rc = measure(t, g, need, n_ctx, e);
     if (rc < 0) {
         modelfile_close(t->file);
         t->file = NULL;
@@ -143,7 +136,7 @@ static int load(struct title *t, struct device *d, struct err *e)
     int rc = t->packed ? packed_open(&kept, t->packed, packed_layout(d), t->packed_key.b, &why) : 0;
     if (rc < 0 && why.code != ERR_NOT_FOUND)
         log_line(LOG_WARN, "model", "%s: %s", t->pub.alias, why.msg);
-    rc = model_load_kept(&t->model, t->file, d, kept, NULL, NULL, e);
+    rc = model_load_with(&t->model, t->file, d, &(struct model_load_opts){.kept = kept, .no_screen = t->no_screen}, e);
     t->unkept = rc == 0 && t->packed && !kept;
     packed_close(kept);
     return rc;

@@ -74,7 +74,7 @@ static int model_opts(struct serving *s, struct models_opts *o, struct err *e)
 {
     uint64_t threads, keep, wait, waits, seqs, queue;
     struct models_budget bytes;
-    bool keep_packed;
+    bool keep_packed, screen;
     const char *publish = settings_get(s->settings, "publish");
     bool reuse;
     uint32_t drafts = 0;
@@ -87,8 +87,8 @@ static int model_opts(struct serving *s, struct models_opts *o, struct err *e)
         (rc = settings_u64(s->settings, "load-queue", 1 << 20, &waits, e)) < 0 ||
         (rc = settings_u64(s->settings, "sequences", ENGINE_SEQS_MAX, &seqs, e)) < 0 ||
         (rc = settings_u64(s->settings, "queue", ENGINE_QUEUE_MAX, &queue, e)) < 0 ||
-        (rc = settings_yes(s->settings, "prefix-cache", &reuse, e)) < 0 ||
-        (rc = settings_yes(s->settings, "keep-packed", &keep_packed, e)) < 0 || (rc = speculation(s->settings, &drafts, e)) < 0)
+        (rc = settings_yes(s->settings, "prefix-cache", &reuse, e)) < 0 || (rc = settings_yes(s->settings, "keep-packed", &keep_packed, e)) < 0 ||
+        (rc = settings_yes(s->settings, "screen", &screen, e)) < 0 || (rc = speculation(s->settings, &drafts, e)) < 0)
         return rc;
     *o = (struct models_opts){.dir = s->dir};
     o->local = (struct backend_local_opts){
@@ -98,6 +98,7 @@ static int model_opts(struct serving *s, struct models_opts *o, struct err *e)
                    .queue_max = (uint32_t)queue,
                    .kv_type = (enum kv_type)kv_type,
                    .no_prefix_cache = !reuse,
+                   .no_screen = !screen,
                    .public_bytes = *publish ? bytes.kv / 8 : 0,
                    .draft_max = drafts,
                    .journal = api_journal,

@@ -285,6 +285,21 @@ static void model_hand(struct engine *g, struct engine_model *m, enum model_stat
         cond_wait(&g->changed, &g->mu);
 }
 
+static size_t logits_bytes(const struct engine *g, const struct model_shape *s)
+{
+    return (size_t)(g->runners_max + ENGINE_SCORE_ROWS + ENGINE_DRAFT_ROWS) * s->n_vocab * sizeof(float);
+}
+
+static size_t hidden_bytes(const struct model_shape *s)
+{
+    return (size_t)STEP_ROWS_MAX * s->n_embd * sizeof(float);
+}
+
+uint64_t engine_model_bytes(const struct engine *g, const struct model_shape *s)
+{
+    return logits_bytes(g, s) + hidden_bytes(s); /* far below 64 bits: model_int.h */
+}
+
 int engine_model_add(struct engine *g, struct model *model, const struct vocab *v, struct engine_model **out, struct err *e)
 {
     const struct model_shape *sh = model_shape(model);
@@ -306,8 +321,8 @@ int engine_model_add(struct engine *g, struct model *model, const struct vocab *
     if (rc == 0)
         rc = sampler_new(&m->sampler, m->n_sample, e);
     if (rc == 0) {
-        m->logits_bytes = (size_t)(g->runners_max + ENGINE_SCORE_ROWS + ENGINE_DRAFT_ROWS) * m->n_vocab * sizeof *m->logits;
-        m->hidden_bytes = (size_t)STEP_ROWS_MAX * m->n_embd * sizeof *m->hidden;
+        m->logits_bytes = logits_bytes(g, sh);
+        m->hidden_bytes = hidden_bytes(sh);
         m->logits = mem_pages(m->logits_bytes);
         m->hidden = mem_pages(m->hidden_bytes);
         if (!m->logits || !m->hidden)

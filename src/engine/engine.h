@@ -21,7 +21,7 @@ struct engine_opts { /* more than a maximum means the maximum */
     uint32_t       chunk;       /* prefill rows per step at most, fewer when a step would take long; 0: 256 */
     enum kv_type   kv_type;
     bool           no_prefix_cache; /* computes every prompt from its first token */
-    bool           no_screen;       /* computes every logit, also where only the largest count */
+    bool           no_screen;       /* computes every logit, also where only the largest count; models need no screen then (model_load_with) */
     uint32_t       draft_max;       /* tokens guessed ahead for one sequence in a step (spec.c), at most ENGINE_DRAFT_MAX; 0: no speculation */
     /* Step thread, once per step, before any event of the step: the sequences whose counts changed, with their cumulative counts.
      * May be NULL. */
@@ -38,6 +38,7 @@ void engine_model_remove(struct engine *g, struct engine_model *m); /* waits unt
 /* The full pages of the first n tokens are computed once, billed to nobody, and found by the sequences of all tenants until the model is removed.
  * ERR_NO_ROOM when what is published would be more than opts.public_bytes. */
 int engine_publish(struct engine *g, struct engine_model *m, const int32_t *tokens, uint32_t n, struct err *e) MUST_USE;
+uint64_t engine_model_bytes(const struct engine *g, const struct model_shape *s); /* that a model of this shape will take here, KV pages apart */
 uint32_t engine_model_ctx(const struct engine_model *m); /* longest sequence that is served */
 uint32_t engine_model_width(const struct engine_model *m); /* numbers of an embedding */
 

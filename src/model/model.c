@@ -12,6 +12,26 @@ static uint64_t screen_bytes(const struct loader *ld)
     return t && t->type == QUANT_Q8_0 && t->ne[1] >= ROWS_MIN && t->bytes >= ld->total / PART ? t->bytes / 34 * 22 : 0; /* Q5_0 */
 }
 
+/* One block for everything that a step writes: lays it out, from m->scratch on, and says how many bytes that is. Limits in model_int.h keep the sums
+ * far below 64 bits. */
+static size_t lay_out_scratch(struct model *m)
+{
+    const struct model_shape *s = &m->shape;
+    size_t rows = STEP_ROWS_MAX, d = s->n_embd, heads = (size_t)s->n_heads * s->head_dim, dq = heads > d ? heads : d, all = 0,
+           dkv = (size_t)s->n_kv_heads * s->head_dim, ff = s->n_ff, half = s->n_rot / 2, own = m->rope.scaling == ROPE_DYNAMIC ? half : 0;
+    const struct {
+        float **p;
+        size_t cols;
+    } parts[] = {{&m->x, d},     {&m->xn, d},  {&m->q, dq},     {&m->att, dq},   {&m->k, dkv},    {&m->v, dkv},
+                 {&m->gate, ff}, {&m->up, ff}, {&m->cos, half}, {&m->sin, half}, {&m->q_scale, 1}};
+    m->freqs = m->scratch;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        *parts[i].p = m->scratch ? (float *)(void *)(m->freqs + rows * own) + all : NULL;
+        all += rows * parts[i].cols;
+    }
+    return rows * own * sizeof(double) + all * sizeof(float);
+}
+
 /* What both need of the tensors: bind, RoPE, nothing left over, the sums. */
 static int bind_all(struct loader *ld, struct model *m, struct err *e)
 {
@@ -21,6 +41,7 @@ static int bind_all(struct loader *ld, struct model *m, struct err *e)
     m->shape.n_params = ld->n_params;
     m->shape.weight_bytes = ld->total;
     m->shape.screen_bytes = screen_bytes(ld);
+    m->shape.work_bytes = lay_out_scratch(m);
     snprintf(m->shape.quant, sizeof m->shape.quant, "%s", loader_quant(ld));
     return 0;
 }
@@ -47,36 +68,23 @@ int model_shape_read(struct model_shape *out, const struct modelfile *f, struct 
     return rc;
 }
 
-/* One block for everything that a step writes. Limits in model_int.h keep the sums far below 64 bits. */
-static int alloc_scratch(struct model *m, struct err *e)
-{
-    const struct model_shape *s = &m->shape;
-    size_t rows = STEP_ROWS_MAX, d = s->n_embd, heads = (size_t)s->n_heads * s->head_dim, dq = heads > d ? heads : d,
-           dkv = (size_t)s->n_kv_heads * s->head_dim, ff = s->n_ff, half = s->n_rot / 2, own = m->rope.scaling == ROPE_DYNAMIC ? half : 0;
-    m->scratch_bytes = rows * (own * sizeof(double) + (2 * d + 2 * dq + 2 * dkv + 2 * ff + 2 * half + 1) * sizeof(float));
-    m->scratch = mem_pages(m->scratch_bytes);
-    if (!m->scratch)
-        return err_set(e, ERR_NO_MEMORY, "model: no memory for %zu bytes of scratch", m->scratch_bytes);
-    m->freqs = m->scratch;
-    const struct {
-        float **p;
-        size_t cols;
-    } parts[] = {{&m->x, d},     {&m->xn, d},  {&m->q, dq},     {&m->att, dq},   {&m->k, dkv},    {&m->v, dkv},
-                 {&m->gate, ff}, {&m->up, ff}, {&m->cos, half}, {&m->sin, half}, {&m->q_scale, 1}};
-    float *p = (float *)(void *)(m->freqs + rows * own);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        *parts[i].p = p, p += rows * parts[i].cols;
-    return 0;
-}
-
 int model_load(struct model **out, const struct modelfile *f, struct device *d, void (*progress)(void *, uint64_t done, uint64_t total), void *arg,
                struct err *e)
 {
-    return model_load_kept(out, f, d, NULL, progress, arg, e);
+    return model_load_with(out, f, d, &(struct model_load_opts){.progress = progress, .arg = arg}, e);
 }
 
-int model_load_kept(struct model **out, const struct modelfile *f, struct device *d, struct packed *kept,
-                    void (*progress)(void *, uint64_t done, uint64_t total), void *arg, struct err *e)
+static int alloc_scratch(struct model *m, struct err *e)
+{
+    m->scratch_bytes = m->shape.work_bytes;
+    m->scratch = mem_pages(m->scratch_bytes);
+    if (!m->scratch)
+        return err_set(e, ERR_NO_MEMORY, "model: no memory for %zu bytes of scratch", m->scratch_bytes);
+    lay_out_scratch(m);
+    return 0;
+}
+
+int model_load_with(struct model **out, const struct modelfile *f, struct device *d, const struct model_load_opts *o, struct err *e)
 {
     struct loader ld;
     *out = NULL;
@@ -88,14 +96,14 @@ int model_load_kept(struct model **out, const struct modelfile *f, struct device
     if (!rc)
         rc = loader_init(&ld, f, d, e);
     if (!rc) {
-        ld.progress = progress, ld.arg = arg, ld.kept = kept;
+        ld.progress = o->progress, ld.arg = o->arg, ld.kept = o->kept;
         rc = bind_all(&ld, m, e);
         m->items = ld.items, m->n_items = ld.n_items;
         loader_deinit(&ld);
     }
     if (!rc)
         rc = alloc_scratch(m, e);
-    if (!rc && m->shape.screen_bytes > 0)
+    if (!rc && m->shape.screen_bytes > 0 && !o->no_screen)
         rc = screen_new(&m->screen, d, m->out, e);
     if (rc)
         model_free(m);

@@ -12,17 +12,22 @@ struct model_shape {
     uint32_t window, n_windowed; /* attention of n_windowed layers reaches only the last `window` positions; 0: none does */
     float    norm_eps, rope_theta;
     char     rope[48];     /* its scaling: "plain", "yarn, factor 4 over 32768" */
-    uint64_t n_params, weight_bytes, screen_bytes; /* of the file; of what is held beside it to screen the output matrix */
+    uint64_t n_params, weight_bytes, screen_bytes; /* of the file; of what is held beside it to screen the output matrix, if it is */
+    uint64_t work_bytes;   /* of a step's scratch */
     char     quant[16];    /* of most of the weights: "Q8_0" */
 };
 
 /* f must stay open as long as the model. progress may be NULL. */
 int  model_load(struct model **out, const struct modelfile *f, struct device *d, void (*progress)(void *, uint64_t done, uint64_t total), void *arg,
                 struct err *e) MUST_USE;
-/* The same, with panels that are kept in a file (NULL: none); the model keeps what it needs of it. */
 struct packed;
-int  model_load_kept(struct model **out, const struct modelfile *f, struct device *d, struct packed *kept,
-                     void (*progress)(void *, uint64_t done, uint64_t total), void *arg, struct err *e) MUST_USE;
+struct model_load_opts {
+    struct packed *kept; /* panels that are kept in a file; the model keeps what it needs of it */
+    bool no_screen;      /* shape.screen_bytes are saved, and model_step computes all logits */
+    void (*progress)(void *arg, uint64_t done, uint64_t total);
+    void *arg;
+};
+int  model_load_with(struct model **out, const struct modelfile *f, struct device *d, const struct model_load_opts *o, struct err *e) MUST_USE;
 /* Writes the model's panels for that (packed_save). */
 int  model_keep(const struct model *m, const char *path, uint64_t layout, const uint8_t source[32], bool (*stop)(void *arg), void *arg,
                 struct err *e) MUST_USE;

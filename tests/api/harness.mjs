@@ -16,6 +16,7 @@ export const OpenAI = require("openai").OpenAI;
 export const playwright = () => require("playwright-core");
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
+process.setMaxListeners(0); // one for each server that is started
 const tests = [];
 const cleanups = [];
 export const test = (name, fn) => tests.push({ name, fn });

@@ -136,6 +136,19 @@ if (!/asan/.test(sluice)) test("memory that ends while a second model is loaded 
   await server.stop();
 });
 
+test("screen = no saves the coarse copy of the output matrix and changes no text", async () => {
+  const home = await house([]), { data } = home, said = [];
+  await ok(["add", tiny(path.join(data, "wide.gguf"), "vocab=8192", "layers=2"), "--name", "wide"], { data });
+  await ok(["price", "set", "wide", "--input", "1", "--output", "2"], { data });
+  for (const screen of ["yes", "no"]) {
+    const server = await serve(home, "--screen", screen);
+    const r = await ask(server, "wide", { max_tokens: 40, temperature: 0 });
+    said.push([r.body.choices[0].message.content, await metric(server, "sluice_models_memory_bytes")]);
+    await server.stop();
+  }
+  same([said[0][0], said[0][1] - said[1][1]], [said[1][0], (8192 * 256 / 32) * 22], "the text, and the bytes that are saved");
+});
+
 test("nobody without credit or a price moves models about", async () => {
   const home = await house(["a", "b"], { credit: null });
   await ok(["add", tiny(path.join(home.data, "free.gguf"), "seed=7"), "--name", "free"], { data: home.data });
@@ -174,7 +187,7 @@ test("idle models go after --keep seconds", async () => {
 });
 
 test("settings that cannot be are said", async () => {
-  for (const [flag, value] of [["--memory", "much"], ["--keep", "-1"], ["--load-wait", "1e3"], ["--load-queue", "9999999999"]])
+  for (const [flag, value] of [["--memory", "much"], ["--screen", "maybe"], ["--keep", "-1"], ["--load-wait", "1e3"], ["--load-queue", "9999999999"]])
     await fails(["serve", flag, value], 2, new RegExp(`${flag.slice(2)} = `), { data: (await house([])).data });
 });
 

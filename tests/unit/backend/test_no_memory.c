@@ -118,7 +118,7 @@ static bool make_files(void)
     struct tiny small = tiny_default("llama"), wide = tiny_default("llama");
     struct err e;
     small.n_ctx = 1024;
-    wide.seed = 2, wide.n_embd = 256, wide.n_ff = 1024, wide.n_heads = 2, wide.n_kv_heads = 1, wide.n_vocab = 512;
+    wide.seed = 2, wide.n_embd = 256, wide.n_ff = 1024, wide.n_heads = 2, wide.n_kv_heads = 1, wide.n_vocab = 2048;
     wide.type = wide.embd_type = QUANT_Q8_0;
     strcpy(dir, "/tmp/sluice-no-memory-XXXXXX");
     if (!mkdtemp(dir))
@@ -428,6 +428,40 @@ TEST(a_budget_that_is_too_small)
     be.put(be.self, model("second"));
     buf_deinit(&said.text), buf_deinit(&second.text), buf_deinit(&truth[0].text), buf_deinit(&truth[1].text);
     CHECK(close_house());
+}
+
+/* The sizes of the second model: of its file, of its screen; of what is reckoned and held beside the pages of its KV and its slab of weights. */
+static bool weigh(bool no_screen, struct model_shape *sh, uint64_t *reckoned, uint64_t *held_beside)
+{
+    const uint64_t slab = 64 << 20, kv = 8 << 20;
+    struct modelfile *f;
+    struct asker a;
+    struct answer said = {0}, second = {0};
+    struct err e;
+    struct backend_local_opts o = {.engine = {.no_screen = no_screen, .no_prefix_cache = true}};
+    if (!open_house(o) || !settle(&said) || !offer("second", second_file) || modelfile_open(&f, second_file, &e) || model_shape_read(sh, f, &e))
+        return false;
+    modelfile_close(f);
+    ask(&a, "second");
+    *reckoned = status("second").bytes;
+    *held_beside = (uint64_t)(door.pages - rest_pages) - slab - kv;
+    bool ok = a.err.code == ERR_OK && begin(&second, "second", 12);
+    UNTIL(second.done && said.done) {}
+    ok = ok && as(&second, &truth[1]);
+    be.put(be.self, model("first")), be.put(be.self, model("second"));
+    buf_deinit(&said.text), buf_deinit(&second.text);
+    return close_house() && ok;
+}
+
+TEST(what_is_reckoned_is_what_is_held)
+{
+    struct model_shape sh;
+    uint64_t with, without, beside, beside_without;
+    CHECK(learn() && weigh(false, &sh, &with, &beside) && weigh(true, &sh, &without, &beside_without));
+    CHECK_MSG(sh.screen_bytes == 2048 * 256 / 32 * 22 && with - without == sh.screen_bytes, "the screen: %llu", (unsigned long long)(with - without));
+    CHECK_MSG(without - sh.weight_bytes - 200 * sh.n_vocab == beside && beside == beside_without, "%llu reckoned, %llu held",
+              (unsigned long long)(without - sh.weight_bytes - 200 * sh.n_vocab), (unsigned long long)beside);
+    buf_deinit(&truth[0].text), buf_deinit(&truth[1].text);
 }
 
 TEST_MAIN()
