@@ -317,6 +317,21 @@ static inline bool tiny_put(struct gguf_writer *w, const struct tiny *o)
     return !k.failed;
 }
 
+/* The file in memory: the model file borrows from *bytes, which the caller has initialised. NULL: *e says why. */
+static inline struct modelfile *tiny_file(const struct tiny *o, struct buf *bytes, struct err *e)
+{
+    struct gguf_writer *w;
+    struct modelfile *f = NULL;
+    if (gguf_writer_new(&w, e))
+        return NULL;
+    if (!tiny_put(w, o))
+        err_set(e, ERR_USAGE, "tinymodel: sizes that the types do not allow, or no memory");
+    else if (!gguf_writer_bytes(w, bytes, e) && gguf_parse(&f, bytes->data, bytes->len, e))
+        f = NULL;
+    gguf_writer_free(w);
+    return f;
+}
+
 static inline int tiny_save(const struct tiny *o, const char *path, struct err *e)
 {
     struct gguf_writer *w;

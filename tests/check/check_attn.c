@@ -1,7 +1,5 @@
 /* Attention over pages: two pages one after the other, windows, rows without positions, every small head_dim; rows alone bit-equal. */
-#include "check.h"
-#include <math.h>
-#include <string.h>
+#include "attn.h"
 
 enum format { F32, F16, BF16 };
 enum { PAGES = 2, Q_MAX = 13, HEAD_MAX = 80 };
@@ -12,33 +10,13 @@ struct problem {
     struct guard q, k[PAGES], v[PAGES];
     int lo[PAGES][Q_MAX], hi[PAGES][Q_MAX];
 };
-struct state {
-    struct guard max, sum, out;
-};
-
-static void state_new(struct state *s, size_t n_q, size_t hd)
-{
-    guard_new(&s->max, n_q * sizeof(float)), guard_new(&s->sum, n_q * sizeof(float)), guard_new(&s->out, n_q * hd * sizeof(float));
-    for (size_t i = 0; i < n_q; i++)
-        ((float *)s->max.p)[i] = -INFINITY, ((float *)s->sum.p)[i] = 0;
-    memset(s->out.p, 0, s->out.n);
-}
-static void state_free(struct state *s)
-{
-    guard_free(&s->max), guard_free(&s->sum), guard_free(&s->out);
-}
-
 /* K and V of one page. Positions that no row asks for are left as they were: NaN. */
 static void fill_page(struct problem *p, int page, int kind)
 {
     size_t size = p->format == F32 ? sizeof(float) : sizeof(f16), n = KERNEL_KV_PAGE * p->hd;
     guard_new(&p->k[page], n * size), guard_new(&p->v[page], n * size);
-    int lo = KERNEL_KV_PAGE, hi = 0;
-    for (size_t i = 0; i < p->n_q; i++)
-        if (p->hi[page][i] > p->lo[page][i]) {
-            lo = p->lo[page][i] < lo ? p->lo[page][i] : lo;
-            hi = p->hi[page][i] > hi ? p->hi[page][i] : hi;
-        }
+    int lo, hi;
+    asked_for(p->lo[page], p->hi[page], p->n_q, &lo, &hi);
     for (int j = lo; j < hi; j++)
         for (size_t d = 0; d < p->hd; d++) {
             float x[2];
@@ -98,28 +76,19 @@ static const char *compare(const struct problem *p, kernel_attn_fn *kernel, kern
     for (int page = 0; page < PAGES; page++)
         run(p, kernel, &got, page, 0, p->n_q), run(p, scalar, &want, page, 0, p->n_q);
     for (size_t i = 0; i < p->n_q && !text; i++) {
-        double bound = eps(tolerance) * doubt(p, i), top = 0, sum = (double)((float *)want.sum.p)[i];
+        double bound = eps(tolerance) * doubt(p, i), top = 0;
         for (int page = 0; page < PAGES; page++)
             for (int j = p->lo[page][i]; j < p->hi[page][i]; j++)
                 for (size_t d = 0; d < p->hd; d++)
                     top = fmax(top, fabs(value(p, &p->v[page], (size_t)j * p->hd + d)));
-        if (!near((double)((float *)got.max.p)[i], (double)((float *)want.max.p)[i], bound) ||
-            !near((double)((float *)got.sum.p)[i], sum, bound * sum))
-            text = found("%zu rows of %zu: row %zu has maximum %.9g and sum %.9g, not %.9g and %.9g", p->n_q, p->hd, i,
-                         (double)((float *)got.max.p)[i], (double)((float *)got.sum.p)[i], (double)((float *)want.max.p)[i], sum);
-        for (size_t d = 0; d < p->hd && !text; d++) {
-            double g = (double)((float *)got.out.p)[i * p->hd + d], w = (double)((float *)want.out.p)[i * p->hd + d];
-            if (!near(g, w, bound * sum * top + 1e-40))
-                text = found("%zu rows of %zu: value %zu of row %zu is %.9g, not %.9g", p->n_q, p->hd, d, i, g, w);
-        }
+        text = state_differ(&got, &want, i, bound, bound * state_sum(&want, i) * top + 1e-40);
     }
     for (size_t i = 0; i < p->n_q && !text; i++) {
         struct state alone;
         state_new(&alone, 1, p->hd);
         for (int page = 0; page < PAGES; page++)
             run(p, kernel, &alone, page, i, 1);
-        if (memcmp(alone.out.p, (float *)got.out.p + i * p->hd, alone.out.n) != 0 || memcmp(alone.sum.p, (float *)got.sum.p + i, sizeof(float)) != 0)
-            text = found("%zu rows of %zu: row %zu differs when it is alone", p->n_q, p->hd, i);
+        text = state_alone(&got, &alone, i);
         state_free(&alone);
     }
     state_free(&got), state_free(&want);

@@ -1,10 +1,8 @@
 /* Attention over groups of pages of 8-bit KV: two groups one after the other, windows, rows without positions, groups of 1 to 4 pages; rows alone
  * bit-equal. Queries, stored rows and turning: bit for bit, and against the transform written out. */
-#include "check.h"
+#include "attn.h"
 #include "kernel/kv8.h"
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { GROUPS = 2, Q_MAX = 19, HEAD_MAX = 150 };
 
@@ -13,22 +11,6 @@ struct problem {
     int pages[GROUPS], lo[GROUPS][Q_MAX], hi[GROUPS][Q_MAX];
     struct guard q, hi8, lo8, d, sum, kv[GROUPS][KERNEL_KV_GROUP];
 };
-struct state {
-    struct guard max, sum, out;
-};
-
-static void state_new(struct state *s, size_t n_q, size_t hd)
-{
-    guard_new(&s->max, n_q * sizeof(float)), guard_new(&s->sum, n_q * sizeof(float)), guard_new(&s->out, n_q * hd * sizeof(float));
-    for (size_t i = 0; i < n_q; i++)
-        ((float *)s->max.p)[i] = -INFINITY, ((float *)s->sum.p)[i] = 0;
-    memset(s->out.p, 0, s->out.n);
-}
-static void state_free(struct state *s)
-{
-    guard_free(&s->max), guard_free(&s->sum), guard_free(&s->out);
-}
-
 static struct kernel_query8 query_in(const struct problem *p, size_t row)
 {
     size_t stride = kv8_query_stride(p->hd), at = row * stride;
@@ -57,12 +39,8 @@ static void fill_queries(struct problem *p, int kind)
 static void fill_group(struct problem *p, int g, int kind)
 {
     float x[2][HEAD_MAX];
-    int lo = KERNEL_KV_GROUP * KERNEL_KV_PAGE, hi = 0;
-    for (size_t i = 0; i < p->n_q; i++)
-        if (p->hi[g][i] > p->lo[g][i]) {
-            lo = p->lo[g][i] < lo ? p->lo[g][i] : lo;
-            hi = p->hi[g][i] > hi ? p->hi[g][i] : hi;
-        }
+    int lo, hi;
+    asked_for(p->lo[g], p->hi[g], p->n_q, &lo, &hi);
     for (int page = 0; page < p->pages[g]; page++) {
         guard_new(&p->kv[g][page], 2 * kv8_side(p->hd));
         for (int j = page * KERNEL_KV_PAGE; j < (page + 1) * KERNEL_KV_PAGE; j++)
@@ -121,26 +99,17 @@ static const char *compare(const struct problem *p, kernel_attn8_fn *kernel, dou
     for (int g = 0; g < GROUPS; g++)
         run(p, kernel, &got, g, 0, p->n_q), run(p, attn_q8_scalar, &want, g, 0, p->n_q);
     for (size_t i = 0; i < p->n_q && !text; i++) {
-        double doubt, rounding, sum = (double)((float *)want.sum.p)[i];
+        double doubt, rounding;
         sizes(p, i, &doubt, &rounding);
         double bound = eps(tolerance) * doubt, top = rounding / 0.51 * KV8_WEIGHT_TOP; /* >= all values */
-        if (!near((double)((float *)got.max.p)[i], (double)((float *)want.max.p)[i], bound) ||
-            !near((double)((float *)got.sum.p)[i], sum, bound * sum))
-            text = found("%zu rows of %zu: row %zu has maximum %.9g and sum %.9g, not %.9g and %.9g", p->n_q, p->hd, i,
-                         (double)((float *)got.max.p)[i], (double)((float *)got.sum.p)[i], (double)((float *)want.max.p)[i], sum);
-        for (size_t c = 0; c < p->hd && !text; c++) {
-            double g = (double)((float *)got.out.p)[i * p->hd + c], w = (double)((float *)want.out.p)[i * p->hd + c];
-            if (!near(g, w, bound * top + rounding + 1e-37)) /* a weight may be rounded the other way */
-                text = found("%zu rows of %zu: value %zu of row %zu is %.9g, not %.9g", p->n_q, p->hd, c, i, g, w);
-        }
+        text = state_differ(&got, &want, i, bound, bound * top + rounding + 1e-37);    /* a weight may be rounded the other way */
     }
     for (size_t i = 0; i < p->n_q && !text; i++) {
         struct state alone;
         state_new(&alone, 1, p->hd);
         for (int g = 0; g < GROUPS; g++)
             run(p, kernel, &alone, g, i, 1);
-        if (memcmp(alone.out.p, (float *)got.out.p + i * p->hd, alone.out.n) != 0 || memcmp(alone.sum.p, (float *)got.sum.p + i, sizeof(float)) != 0)
-            text = found("%zu rows of %zu: row %zu differs when it is alone", p->n_q, p->hd, i);
+        text = state_alone(&got, &alone, i);
         state_free(&alone);
     }
     state_free(&got), state_free(&want);

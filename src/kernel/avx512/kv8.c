@@ -50,18 +50,7 @@ INLINE void rows8(const struct product8 *m, size_t row, const int n_r, const boo
         tile8(m, row, c, n_r, 1, first);
 }
 
-static void product8(const struct product8 *m)
-{
-    size_t r = 0;
-    switch (m->n % 4) { /* the odd rows first: they read ahead */
-    case 0: rows8(m, r, 4, true), r = 4; break;
-    case 3: rows8(m, r, 3, true), r = 3; break;
-    case 2: rows8(m, r, 2, true), r = 2; break;
-    default: rows8(m, r, 1, true), r = 1;
-    }
-    for (; r < m->n; r += 4)
-        rows8(m, r, 4, false);
-}
+#include "kernel/product8_rows.h"
 
 #include "kernel/attn8_tile.h"
 

@@ -15,17 +15,14 @@ static void keep(void *arg, const struct bench_model_row *r)
 static void measure(const struct tiny *t, const struct roofline_limits *l)
 {
     static const uint64_t prefill[] = {100, 4000}, depth[] = {0, 64, 4000}, streams[] = {3};
-    struct gguf_writer *w = NULL;
-    struct modelfile *f = NULL;
     struct device *d = NULL;
     struct model *m = NULL;
     struct err e = {0};
     struct buf b;
     buf_init(&b, 0);
     n_rows = 0;
-    CHECK_MSG(!gguf_writer_new(&w, &e) && tiny_put(w, t) && !gguf_writer_bytes(w, &b, &e) && !gguf_parse(&f, b.data, b.len, &e) &&
-                  !device_new(&d, &(struct device_opts){.n_threads = 1}, &e) && !model_load(&m, f, d, NULL, NULL, &e),
-              "%s", e.msg);
+    struct modelfile *f = tiny_file(t, &b, &e);
+    CHECK_MSG(f && !device_new(&d, &(struct device_opts){.n_threads = 1}, &e) && !model_load(&m, f, d, NULL, NULL, &e), "%s", e.msg);
     struct bench_model_opts o = {.device = d,
                                  .file = f,
                                  .model = m,
@@ -39,7 +36,7 @@ static void measure(const struct tiny *t, const struct roofline_limits *l)
                                  .tokens = 4,
                                  .rounds = 2};
     CHECK(!bench_model(&o, l, keep, NULL, NULL, &e));
-    gguf_writer_free(w), model_free(m), device_free(d), modelfile_close(f), buf_deinit(&b);
+    model_free(m), device_free(d), modelfile_close(f), buf_deinit(&b);
 }
 
 static bool near(double a, double b)

@@ -1,38 +1,12 @@
 /* Several answers to one prompt, penalties, log probabilities and embeddings, with the fake model whose results depend on every page. */
-#include "engine/engine_int.h"
-#include "fake.h"
-#include "test.h"
+#include "served.h"
 #include <math.h>
 
-static struct model         model;
-static struct engine       *g;
-static struct engine_model *served;
-
-static bool open_engine(uint32_t n_ctx, const struct engine_opts *opts)
-{
-    struct err         e;
-    struct engine_opts o = *opts;
-    fake_model(&model, n_ctx);
-    jobs_reset();
-    o.journal = job_journal;
-    return engine_new(&g, &o, &e) == 0 && engine_model_add(g, &model, &fake_vocab, &served, &e) == 0;
-}
-
-static int32_t prompt_buf[1 << 12];
 static struct seq_opts request(uint32_t tag, uint32_t seed, uint32_t n_prompt)
 {
-    for (uint32_t i = 0; i < n_prompt; i++)
-        prompt_buf[i] = 1 + (int32_t)(rng_u64(seed, 0, i, 3) % (FAKE_VOCAB - 1));
-    return (struct seq_opts){.model = served,
-                             .tenant = {.id = 1, .weight = 1},
-                             .prompt = prompt_buf,
-                             .n_prompt = n_prompt,
-                             .max_tokens = 20,
-                             .allowance = UINT32_MAX,
-                             .sample = {.temperature = 0.8f, .top_p = 1, .seed = seed},
-                             .tag = tag,
-                             .on_event = job_event,
-                             .arg = &jobs[tag]};
+    struct seq_opts o = request_of(tag, seed, n_prompt);
+    o.sample.seed = seed;
+    return o;
 }
 
 /* Choices tag .. tag + n - 1 of one prompt. */
@@ -112,17 +86,6 @@ TEST(choices_without_room_are_the_same)
     STATS_WAIT(g, st, st.pages_used == 0);
     CHECK(st.pages_used == 0);
     engine_free(g);
-}
-
-/* Lets the gated model finish this many steps; returns when the next one has begun. */
-static void gate_step(int steps)
-{
-    for (int i = 0; i < steps; i++) {
-        int seen = model.inside;
-        model.tickets++;
-        while (model.inside == seen)
-            ;
-    }
 }
 
 TEST(a_choice_that_ends_early_leaves_the_others)

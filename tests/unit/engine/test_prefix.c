@@ -1,53 +1,14 @@
 /* Pages that are found again: by whom, how many, in what order they are forgotten, and that no text and no sum of a bill depends on it. The fake
  * model's text depends on every page. */
-#include "engine/engine_int.h"
-#include "fake.h"
-#include "test.h"
+#include "served.h"
 
-static struct model model;
-static struct engine *g;
-static struct engine_model *served;
-
-static bool open_engine(uint32_t n_ctx, const struct engine_opts *opts)
-{
-    struct err e;
-    struct engine_opts o = *opts;
-    fake_model(&model, n_ctx);
-    jobs_reset();
-    o.journal = job_journal;
-    return engine_new(&g, &o, &e) == 0 && engine_model_add(g, &model, &fake_vocab, &served, &e) == 0;
-}
-
-static int32_t token_of(uint64_t seed, uint32_t i)
-{
-    return 1 + (int32_t)(rng_u64(seed, 0, i, 3) % (FAKE_VOCAB - 1));
-}
-
-static int32_t prompt_buf[1 << 16];
 /* A request of the tenant `salt` whose prompt is the first n tokens of text `text`. */
 static struct seq_opts request(uint32_t tag, uint8_t salt, uint64_t text, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++)
-        prompt_buf[i] = token_of(text, i);
-    return (struct seq_opts){
-        .model = served,
-        .tenant = {.id = salt, .weight = 1, .kv_salt = {[7] = salt}},
-        .prompt = prompt_buf,
-        .n_prompt = n,
-        .max_tokens = 4,
-        .allowance = UINT32_MAX,
-        .sample = {.temperature = 0.8f, .top_p = 1, .seed = tag},
-        .ignore_eos = true,
-        .tag = tag,
-        .on_event = job_event,
-        .arg = &jobs[tag],
-    };
-}
-
-static bool start(const struct seq_opts *o)
-{
-    struct err e;
-    return engine_start(g, o, &jobs[o->tag].seq, &e) == 0;
+    struct seq_opts o = request_of(tag, text, n);
+    o.tenant = (struct tenant){.id = salt, .weight = 1, .kv_salt = {[7] = salt}};
+    o.max_tokens = 4, o.ignore_eos = true;
+    return o;
 }
 
 static bool says(const struct job *j, const struct seq_opts *o)

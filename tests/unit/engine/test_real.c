@@ -1,10 +1,7 @@
 /* The engine with a real model (stories260K): the text of a sequence is the one that model_step alone gives, in any company and on pages
  * that others have used. */
-#include "base/clock.h"
 #include "base/mem.h"
-#include "base/thread.h"
-#include "engine/engine_int.h"
-#include "test.h"
+#include "told.h"
 #include <math.h>
 
 enum { TOKENS = 200, MANY = 8 };
@@ -56,33 +53,6 @@ static void alone(const int32_t *prompt, uint32_t n_prompt, const struct sample_
     free(logits);
 }
 
-struct told {
-    int32_t      token[512];
-    uint32_t     n;
-    struct buf   text;
-    _Atomic bool done;
-    enum seq_end end;
-};
-
-static void on_event(void *arg, const struct seq_event *ev)
-{
-    struct told *t = arg;
-    if (ev->kind == SEQ_TEXT) {
-        buf_add(&t->text, ev->text, ev->n_text);
-        if (ev->token >= 0)
-            t->token[t->n++] = ev->token;
-    } else if (ev->kind == SEQ_DONE) {
-        t->end = ev->end;
-        t->done = true;
-    }
-}
-
-static void told_wait(struct told *t)
-{
-    for (int i = 0; i < 30000 && !t->done; i++)
-        clock_sleep_ms(1);
-}
-
 static bool open_engine(struct engine **g, struct engine_model **m, enum kv_type type, uint64_t kv_bytes)
 {
     struct err e;
@@ -105,27 +75,22 @@ TEST(greedy_equals_model_step)
     static struct told   t;
     struct engine       *g;
     struct engine_model *m;
-    struct err           e;
-    uint64_t             id;
     int32_t              want[TOKENS];
     struct vec_i32       prompt = encode("Once upon a time, there was a little girl named Lily. She loved to play outside in the park.");
     struct sample_params greedy = {.top_p = 1};
     for (enum kv_type type = KV_F16; type <= KV_F32; type++) {
-        buf_deinit(&t.text);
-        memset(&t, 0, sizeof t);
         alone(prompt.p, (uint32_t)prompt.n, &greedy, type, want, TOKENS);
         CHECK(open_engine(&g, &m, type, 8 << 20));
-        struct seq_opts o = {.model = m, .prompt = prompt.p, .n_prompt = (uint32_t)prompt.n, .max_tokens = TOKENS,
-                             .allowance = UINT32_MAX, .sample = greedy, .ignore_eos = true, .on_event = on_event, .arg = &t};
-        CHECK(engine_start(g, &o, &id, &e) == 0);
+        struct seq_opts o = told_request(&t, m, prompt.p, (uint32_t)prompt.n, TOKENS);
+        CHECK(told_start(g, &o));
         told_wait(&t);
         engine_free(g);
         CHECK(t.done && t.end == SEQ_END_LENGTH && t.n == TOKENS);
         for (uint32_t i = 0; i < TOKENS; i++)
-            CHECK_MSG(t.token[i] == want[i], "token %u is %d, not %d", i, t.token[i], want[i]);
-        CHECK(t.text.len > 300 && utf8_valid(t.text.data, t.text.len));
+            CHECK_MSG(t.token[i].token == want[i], "token %u is %d, not %d", i, t.token[i].token, want[i]);
+        CHECK(t.n_text > 300 && utf8_valid(t.text, t.n_text));
         if (getenv("SLUICE_TEST_VERBOSE"))
-            printf("%.*s\n", (int)t.text.len, t.text.data);
+            printf("%.*s\n", (int)t.n_text, t.text);
     }
     vec_deinit(&prompt);
 }
@@ -139,18 +104,15 @@ TEST(company_changes_no_text)
     static int32_t       want[TOKENS];
     struct engine       *g;
     struct engine_model *m;
-    struct err           e;
-    uint64_t             id;
     static const char *const texts[MANY] = {"Once upon a time", "The dog",
                                             "Lily and Tom went to the big park to play with the red ball. They", "A",
                                             "One day, a bird", "Mom said", "The sun was hot and the cat was sleepy.", "In the forest"};
     CHECK(open_engine(&g, &m, KV_F16, 8 << 20));
     for (int i = 0; i < MANY; i++) {
         struct vec_i32  p = encode(texts[i]);
-        struct seq_opts o = {.model = m, .prompt = p.p, .n_prompt = (uint32_t)p.n, .max_tokens = TOKENS, .allowance = UINT32_MAX,
-                             .sample = {.temperature = 0.8f, .top_p = 0.95f, .seed = 11}, .ignore_eos = true, .on_event = on_event,
-                             .arg = &t[i]};
-        CHECK(engine_start(g, &o, &id, &e) == 0);
+        struct seq_opts o = told_request(&t[i], m, p.p, (uint32_t)p.n, TOKENS);
+        o.sample = (struct sample_params){.temperature = 0.8f, .top_p = 0.95f, .seed = 11};
+        CHECK(told_start(g, &o));
         vec_deinit(&p);
     }
     for (int i = 0; i < MANY; i++)
@@ -162,8 +124,7 @@ TEST(company_changes_no_text)
         vec_deinit(&p);
         CHECK(t[i].n == TOKENS);
         for (uint32_t k = 0; k < TOKENS; k++)
-            CHECK_MSG(t[i].token[k] == want[k], "text %d, token %u is %d, not %d", i, k, t[i].token[k], want[k]);
-        buf_deinit(&t[i].text);
+            CHECK_MSG(t[i].token[k].token == want[k], "text %d, token %u is %d, not %d", i, k, t[i].token[k].token, want[k]);
     }
 }
 
@@ -176,18 +137,13 @@ TEST(used_pages_are_never_read)
     struct engine       *g;
     struct engine_model *m;
     struct engine_stats  st;
-    struct err           e;
-    uint64_t             id;
     struct vec_i32       p = encode("Once upon a time, there was a secret that nobody else may read");
     for (enum kv_type type = KV_F16; type <= KV_F32; type++) {
         CHECK(open_engine(&g, &m, type, 8 << 20));
         for (int i = 0; i < 3; i++) {
-            buf_deinit(&t[i].text);
-            memset(&t[i], 0, sizeof t[i]);
-            struct seq_opts o = {.model = m, .tenant = {.id = (uint64_t)i}, .prompt = p.p, .n_prompt = (uint32_t)p.n,
-                                 .max_tokens = 150, .allowance = UINT32_MAX, .sample = {.top_p = 1}, .ignore_eos = true,
-                                 .on_event = on_event, .arg = &t[i]};
-            CHECK(engine_start(g, &o, &id, &e) == 0);
+            struct seq_opts o = told_request(&t[i], m, p.p, (uint32_t)p.n, 150);
+            o.tenant.id = (uint64_t)i;
+            CHECK(told_start(g, &o));
             told_wait(&t[i]);
             do { /* the step thread sleeps when all is published */
                 clock_sleep_ms(5);
@@ -195,7 +151,8 @@ TEST(used_pages_are_never_read)
             } while (st.pages_used > 0);
             CHECK(g->budget.pools->n_warm > 0);
             kv_pool_poison(g->budget.pools, 0xff);
-            CHECK(t[i].n == 150 && memcmp(t[i].token, t[0].token, 150 * sizeof(int32_t)) == 0);
+            const char *differ = told_differ(&t[0], &t[i]);
+            CHECK_MSG(t[i].n == 150 && !differ, "text %d: %s", i, differ ? differ : "it is too short");
         }
         engine_free(g);
     }
@@ -211,18 +168,15 @@ TEST(recomputed_texts_are_the_same)
     struct engine       *g;
     struct engine_model *m;
     struct engine_stats  st;
-    struct err           e;
-    uint64_t             id;
     struct vec_i32       p = encode("Lily and Tom went to the park");
     for (int round = 0; round < 2; round++) {
         struct kv_shape kv;
         model_kv_shape(model, KV_F16, &kv);
         CHECK(open_engine(&g, &m, KV_F16, round ? 12 * ((kv_page_bytes(&kv) + 4095) / 4096 * 4096) : 16 << 20));
         for (int i = 0; i < MANY; i++) {
-            struct seq_opts o = {.model = m, .prompt = p.p, .n_prompt = (uint32_t)p.n, .max_tokens = 300, .allowance = UINT32_MAX,
-                                 .sample = {.temperature = 0.8f, .top_p = 1, .seed = (uint64_t)i}, .ignore_eos = true,
-                                 .on_event = on_event, .arg = &t[round][i]};
-            CHECK(engine_start(g, &o, &id, &e) == 0);
+            struct seq_opts o = told_request(&t[round][i], m, p.p, (uint32_t)p.n, 300);
+            o.sample = (struct sample_params){.temperature = 0.8f, .top_p = 1, .seed = (uint64_t)i};
+            CHECK(told_start(g, &o));
         }
         for (int i = 0; i < MANY; i++)
             told_wait(&t[round][i]);
@@ -231,11 +185,8 @@ TEST(recomputed_texts_are_the_same)
         CHECK(round == 0 ? st.evictions == 0 : st.evictions > 0);
     }
     for (int i = 0; i < MANY; i++) {
-        CHECK(t[0][i].n == 300 && t[1][i].n == 300);
-        for (int k = 0; k < 300; k++)
-            CHECK_MSG(t[0][i].token[k] == t[1][i].token[k], "text %d differs at token %d", i, k);
-        buf_deinit(&t[0][i].text);
-        buf_deinit(&t[1][i].text);
+        const char *differ = told_differ(&t[0][i], &t[1][i]);
+        CHECK_MSG(t[0][i].n == 300 && !differ, "text %d: %s", i, differ ? differ : "it is too short");
     }
     vec_deinit(&p);
 }

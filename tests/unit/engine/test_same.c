@@ -1,9 +1,7 @@
 /* On one level of the kernels a request gives the same tokens and the same log probabilities, to the bit, whatever goes on around it: alone, among
  * sixteen, with memory so small that all are evicted, with pages found or not, guessed ahead or not, by 1, 2 or 3 threads, in chunks of any size.
  * For each level that this CPU has, with weights and caches of several formats. */
-#include "../model/golden.h"
-#include "base/clock.h"
-#include "engine/engine_int.h"
+#include "told.h"
 
 #ifdef __SANITIZE_THREAD__
 enum { RACES = 1 }; /* which are the same at every level */
@@ -12,58 +10,19 @@ enum { RACES = 0 };
 #endif
 enum { N = 16, OUT_MAX = 16, N_CTX = 256, PROMPT_MAX = 150 };
 
-struct told {
-    int32_t token[OUT_MAX];
-    float value[OUT_MAX];
-    uint32_t n;
-    _Atomic bool done;
-};
-
-static void on_event(void *arg, const struct seq_event *ev)
-{
-    struct told *t = arg;
-    if (ev->kind == SEQ_TEXT && ev->token >= 0) {
-        t->token[t->n] = ev->token;
-        t->value[t->n++] = ev->logprobs[0].value;
-    }
-    t->done |= ev->kind == SEQ_DONE;
-}
-
 /* Request i: half of them begin alike; greedy and sampled ones, some with penalties. */
 static void ask(struct engine *g, struct engine_model *m, uint32_t i, struct told *t)
 {
     int32_t prompt[PROMPT_MAX];
     uint32_t n = 3 + i * 11 % (PROMPT_MAX - 3);
-    uint64_t id;
-    struct err e = {0};
     for (uint32_t k = 0; k < n; k++)
         prompt[k] = (int32_t)(rng_u64(i % 2 || k > 130 ? i : 0, 5, k % 23, 0) % 384); /* repeats: something to guess */
-    struct seq_opts o = {
-        .model = m,
-        .tenant = {.id = i % 3, .kv_salt = {1}},
-        .prompt = prompt,
-        .n_prompt = n,
-        .max_tokens = OUT_MAX - i % 5,
-        .allowance = UINT32_MAX,
-        .sample = {.temperature = i % 3 ? 0.9f : 0, .top_p = 0.95f, .top_k = i % 4 ? 0 : 20, .seed = i, .frequency = i % 5 ? 0 : 0.3f},
-        .ignore_eos = true,
-        .logprobs = true,
-        .on_event = on_event,
-        .arg = t};
-    memset(t, 0, sizeof *t);
-    CHECK_MSG(engine_start(g, &o, &id, &e) == 0, "%s", e.msg);
-}
-
-static void told_wait(struct told *t)
-{
-    for (int k = 0; k < 120000 && !t->done; k++)
-        clock_sleep_ms(1);
-}
-
-static bool same(const struct told *a, const struct told *b)
-{
-    return a->done && b->done && a->n == b->n && a->n > 0 && memcmp(a->token, b->token, a->n * sizeof *a->token) == 0 &&
-           memcmp(a->value, b->value, a->n * sizeof *a->value) == 0;
+    struct seq_opts o = told_request(t, m, prompt, n, OUT_MAX - i % 5);
+    o.tenant = (struct tenant){.id = i % 3, .kv_salt = {1}};
+    o.sample =
+        (struct sample_params){.temperature = i % 3 ? 0.9f : 0, .top_p = 0.95f, .top_k = i % 4 ? 0 : 20, .seed = i, .frequency = i % 5 ? 0 : 0.3f};
+    o.logprobs = true;
+    CHECK(told_start(g, &o));
 }
 
 struct way {
@@ -121,8 +80,6 @@ static void check(uint32_t type, enum kv_type kv)
         {"warm", 2, 256, 0, 0, false, true, false},
     };
     static struct told first[N], t[N];
-    struct gguf_writer *w;
-    struct modelfile *f;
     struct err e = {0};
     struct buf b;
     struct tiny o = tiny_default("qwen2");
@@ -130,20 +87,22 @@ static void check(uint32_t type, enum kv_type kv)
     const bool wide = quant_info(type)->block > 64;
     o.n_ctx = N_CTX, o.type = o.embd_type = type, o.n_embd = wide ? 256 : 64, o.n_ff = 256;
     buf_init(&b, 0);
-    CHECK(!gguf_writer_new(&w, &e) && tiny_put(w, &o) && !gguf_writer_bytes(w, &b, &e) && !gguf_parse(&f, b.data, b.len, &e));
+    struct modelfile *f = tiny_file(&o, &b, &e);
+    CHECK_MSG(f, "%s", e.msg);
     bool has, faster = false;
     const char *level;
     device_cpu(1, &faster);
     for (int l = (wide || RACES) && faster ? 1 : 0; (level = device_cpu(l, &has)); l++) { /* the specification is slow */
         for (size_t k = 0; has && k < sizeof ways / sizeof *ways; k++) {
             go(f, level, &ways[k], kv, k ? t : first, &evicted, &found);
-            for (uint32_t i = 0; k && i < N; i++)
-                CHECK_MSG(same(&first[i], &t[i]), "%s, type %u, %s: request %u is another one", level, type, ways[k].what, i);
+            for (uint32_t i = 0; k && i < N; i++) {
+                const char *differ = told_differ(&first[i], &t[i]);
+                CHECK_MSG(!differ && t[i].n > 0, "%s, type %u, %s: request %u: %s", level, type, ways[k].what, i, differ ? differ : "no text");
+            }
         }
     }
     CHECK_MSG(evicted > 4 && found > 1000, "%u evictions, %u tokens found: it proves little", (unsigned)evicted, (unsigned)found);
     modelfile_close(f);
-    gguf_writer_free(w);
     buf_deinit(&b);
 }
 

@@ -1,54 +1,13 @@
 /* The scheduler's rules, with a fake model whose text depends on every page. */
-#include "engine/engine_int.h"
-#include "fake.h"
-#include "test.h"
+#include "served.h"
 #include <time.h>
 
-static struct model         model;
-static struct engine       *g;
-static struct engine_model *served;
-
-static bool open_engine(uint32_t n_ctx, const struct engine_opts *opts)
-{
-    struct err         e;
-    struct engine_opts o = *opts;
-    fake_model(&model, n_ctx);
-    jobs_reset();
-    o.journal = job_journal;
-    if (engine_new(&g, &o, &e) < 0 || engine_model_add(g, &model, &fake_vocab, &served, &e) < 0) {
-        printf("%s\n", e.msg);
-        return false;
-    }
-    return true;
-}
-
-static int32_t prompt_of(uint64_t seed, uint32_t i) { return 1 + (int32_t)(rng_u64(seed, 0, i, 3) % (FAKE_VOCAB - 1)); }
-
-static int32_t prompt_buf[1 << 16];
 /* A request whose prompt is made from its number; callers change fields. */
 static struct seq_opts request(uint32_t tag, uint32_t n_prompt)
 {
-    for (uint32_t i = 0; i < n_prompt; i++)
-        prompt_buf[i] = prompt_of(tag, i);
-    return (struct seq_opts){
-        .model = served,
-        .tenant = {.id = 1, .weight = 1},
-        .prompt = prompt_buf,
-        .n_prompt = n_prompt,
-        .max_tokens = 20,
-        .allowance = UINT32_MAX,
-        .sample = {.temperature = 0.8f, .top_p = 1, .seed = tag},
-        .ignore_eos = true,
-        .tag = tag,
-        .on_event = job_event,
-        .arg = &jobs[tag],
-    };
-}
-
-static bool start(const struct seq_opts *o)
-{
-    struct err e;
-    return engine_start(g, o, &jobs[o->tag].seq, &e) == 0;
+    struct seq_opts o = request_of(tag, tag, n_prompt);
+    o.ignore_eos = true;
+    return o;
 }
 
 static bool says(const struct job *j, const struct expect *x)
@@ -179,17 +138,6 @@ TEST(budget_flushes_held_text)
     CHECK(jobs[0].end == SEQ_END_BUDGET && says(&jobs[0], &x));
     CHECK(jobs[1].end == SEQ_END_CANCEL && jobs[1].text.len < x.n_text);
     engine_free(g);
-}
-
-/* Lets the gated model finish this many steps; returns when the next one has begun. */
-static void gate_step(int steps)
-{
-    for (int i = 0; i < steps; i++) {
-        int seen = model.inside;
-        model.tickets++;
-        while (model.inside == seen)
-            ;
-    }
 }
 
 /* In each state a stop takes effect within one step, and what ran before is billed. */

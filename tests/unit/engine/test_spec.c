@@ -1,28 +1,17 @@
 /* Speculation changes no text, no count and no page. The fake model's text repeats itself, but a lost, shared or misplaced token of any page
  * changes it sooner or later. */
-#include "engine/engine_int.h"
-#include "fake.h"
-#include "test.h"
+#include "served.h"
 
-static struct model model;
-static struct engine *g;
-static struct engine_model *served;
 static uint64_t evictions, found;
 static uint32_t slice; /* > 0: what an allowance is raised by at each pause */
 
-static bool open_engine(uint32_t n_ctx, const struct engine_opts *opts)
+static bool open_drafting(const struct engine_opts *o)
 {
-    struct err e;
-    struct engine_opts o = *opts;
-    fake_model(&model, n_ctx);
-    model.order = 2;
     slice = 0;
-    jobs_reset();
-    o.journal = job_journal;
-    if (engine_new(&g, &o, &e) < 0)
+    if (!open_engine(500, o))
         return false;
-    g->draft_always = true;
-    return engine_model_add(g, &model, &fake_vocab, &served, &e) == 0;
+    model.order = 2, g->draft_always = true;
+    return true;
 }
 
 static uint64_t seed = 1;
@@ -44,7 +33,6 @@ static void on_event(void *arg, const struct seq_event *ev)
         engine_allow(g, ev->seq, *most += slice);
 }
 
-static int32_t prompt_buf[4096];
 static const char *const stops[] = {"ab", "q\xc3\xa9"};
 static const size_t stop_lens[] = {2, 3};
 static struct logit_bias bias[] = {{7, -2}, {9, 4}};
@@ -55,23 +43,17 @@ static struct seq_opts request(uint32_t tag)
     const uint32_t n_prompt = 1 + pick_of(tag, 1, 200), text = pick_of(tag, 2, 9);
     for (uint32_t i = 0; i < n_prompt; i++)
         prompt_buf[i] = 1 + (int32_t)(rng_u64(seed + text, 0, i % 37, 3) % (FAKE_VOCAB - 1));
-    struct seq_opts o = {
-        .model = served,
-        .tenant = {.id = tag % 3, .weight = 1, .kv_salt = {(uint8_t)(tag % 3)}},
-        .prompt = prompt_buf,
-        .n_prompt = n_prompt,
-        .max_tokens = 1 + pick_of(tag, 3, 200),
-        .allowance = slice ? slice : UINT32_MAX,
-        .sample = {.temperature = tag % 3 ? 0.7f : 0, .top_p = 1, .seed = tag},
-        .ignore_eos = tag % 4 > 0,
-        .priority = tag % 13 == 0,
-        .logprobs = tag % 6 == 0,
-        .top_logprobs = 2,
-        .prompt_logprobs = tag % 12 == 0,
-        .tag = tag,
-        .on_event = on_event,
-        .arg = &jobs[tag],
-    };
+    struct seq_opts o = request_of(tag, 0, 0);
+    o.tenant = (struct tenant){.id = tag % 3, .weight = 1, .kv_salt = {(uint8_t)(tag % 3)}};
+    o.n_prompt = n_prompt;
+    o.max_tokens = 1 + pick_of(tag, 3, 200);
+    o.allowance = slice ? slice : UINT32_MAX;
+    o.sample.temperature = tag % 3 ? 0.7f : 0;
+    o.ignore_eos = tag % 4 > 0;
+    o.priority = tag % 13 == 0;
+    o.logprobs = tag % 6 == 0, o.top_logprobs = 2;
+    o.prompt_logprobs = tag % 12 == 0;
+    o.on_event = on_event;
     struct sample_params *p = &o.sample;
     switch (pick_of(tag, 4, 8)) {
     case 0: p->repetition = 1.2f; break;
@@ -115,17 +97,16 @@ static void round_of(uint64_t number, bool tight)
     static struct engine_stats st;
     uint32_t input = 0, n_prompt = 0, drafted = 0;
     seed = number;
-    CHECK(open_engine(500, &(struct engine_opts){.kv_bytes = tight ? 9 * 4096 : 1 << 20,
-                                                 .seqs_max = 1 + pick_of(0, 10, 16) + 4 * tight,
-                                                 .chunk = 32 + pick_of(0, 11, 100),
-                                                 .draft_max = 1 + pick_of(0, 12, ENGINE_DRAFT_MAX),
-                                                 .no_prefix_cache = number % 3 == 0}));
+    CHECK(open_drafting(&(struct engine_opts){.kv_bytes = tight ? 9 * 4096 : 1 << 20,
+                                              .seqs_max = 1 + pick_of(0, 10, 16) + 4 * tight,
+                                              .chunk = 32 + pick_of(0, 11, 100),
+                                              .draft_max = 1 + pick_of(0, 12, ENGINE_DRAFT_MAX),
+                                              .no_prefix_cache = number % 3 == 0}));
     slice = number % 2 ? 3 + pick_of(0, 13, 40) : 0;
     for (uint32_t i = 0; i < N; i++) {
         struct seq_opts o = request(i);
-        struct err e;
         allowed[i] = o.allowance;
-        CHECK(engine_start(g, &o, &jobs[i].seq, &e) == 0);
+        CHECK(start(&o));
         n_prompt += o.n_prompt;
     }
     for (uint32_t i = 0; i < N; i++) {
@@ -195,9 +176,8 @@ TEST(what_was_wrong_is_gone)
     g->draft_always = true;
     for (uint32_t i = 0; i < 6; i++) {
         struct seq_opts o = request(i);
-        struct err e;
         o.max_tokens = 300;
-        CHECK(engine_start(g, &o, &jobs[i].seq, &e) == 0);
+        CHECK(start(&o));
     }
     for (bool ran = true; ran; turns++) {
         CHECK(engine_turn(g, false, &ran));
@@ -226,11 +206,10 @@ static uint64_t time_of(uint32_t streams, uint32_t order, uint64_t row, uint64_t
     row_ns = row, jitter = noise, cold = noise ? 10 : 1;
     for (uint32_t i = 0; i < streams; i++) {
         struct seq_opts o = request(i);
-        struct err e;
         o.n_prompt = 40, o.max_tokens = 400, o.allowance = UINT32_MAX, o.n_stops = 0, o.ignore_eos = true;
         o.sample = (struct sample_params){.top_p = 1, .temperature = i % 2 ? 0.5f : 0, .seed = i};
         o.logprobs = o.prompt_logprobs = false;
-        ok = ok && engine_start(g, &o, &jobs[i].seq, &e) == 0;
+        ok = ok && start(&o);
     }
     while (ok && ran)
         ok = engine_turn(g, false, &ran);

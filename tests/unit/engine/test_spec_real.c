@@ -1,42 +1,17 @@
 /* Speculation with real models of every family: tokens, log probabilities and bills are to the bit those without it, alone and sixteen at once,
  * behind pages that were found and with so little memory that sequences are computed again. Prompts repeat themselves, and so do greedy answers of
  * tiny models; sampled ones do so now and then. */
-#include "../model/golden.h"
-#include "base/clock.h"
-#include "engine/engine_int.h"
+#include "told.h"
 #include <unistd.h>
 
 enum { N = 16, OUT_MAX = 90, PROMPT_MAX = 150, N_CTX = 320, TOP = 2 };
 
-struct told {
-    struct token_logprobs token[OUT_MAX];
-    uint32_t n;
-    struct token_counts counts;
-    enum seq_end end;
-    _Atomic bool done;
-};
-
 static uint64_t wrong; /* drafted tokens of all models */
-
-static void on_event(void *arg, const struct seq_event *ev)
-{
-    struct told *t = arg;
-    if (ev->kind == SEQ_TEXT && ev->token >= 0) {
-        ASSERT(t->n < OUT_MAX && ev->n_logprobs == 1 && ev->logprobs[0].token == ev->token);
-        t->token[t->n++] = ev->logprobs[0];
-    }
-    t->counts = ev->counts;
-    t->end = ev->end;
-    if (ev->kind == SEQ_DONE)
-        t->done = true;
-}
 
 static bool ask(struct engine *g, struct engine_model *m, uint32_t n_vocab, uint32_t i, struct told *t)
 {
     int32_t prompt[PROMPT_MAX];
     const uint32_t n = 20 + (uint32_t)(rng_u64(3, i, 0, 0) % (PROMPT_MAX - 20)), period = 5 + i;
-    uint64_t id;
-    struct err e;
     static const struct logit_bias bias[] = {{3, 1.5f}, {11, -1}};
     static const struct sample_params how[] = {{.top_p = 1},
                                                {.top_p = 1, .temperature = 0.3f},
@@ -48,27 +23,11 @@ static bool ask(struct engine *g, struct engine_model *m, uint32_t n_vocab, uint
                                                {.top_p = 1, .temperature = 0.9f}};
     for (uint32_t k = 0; k < n; k++)
         prompt[k] = (int32_t)(rng_u64(5, 0, k % period, 0) % n_vocab);
-    struct seq_opts o = {.model = m,
-                         .tenant = {.id = i % 2, .kv_salt = {1}},
-                         .prompt = prompt,
-                         .n_prompt = n,
-                         .max_tokens = OUT_MAX - i,
-                         .allowance = UINT32_MAX,
-                         .sample = how[i % 8],
-                         .ignore_eos = true,
-                         .logprobs = true,
-                         .top_logprobs = TOP,
-                         .on_event = on_event,
-                         .arg = t};
-    o.sample.seed = i;
-    memset(t, 0, sizeof *t);
-    return engine_start(g, &o, &id, &e) == 0;
-}
-
-static void told_wait(struct told *t)
-{
-    for (int k = 0; k < 60000 && !t->done; k++)
-        clock_sleep_ms(1);
+    struct seq_opts o = told_request(t, m, prompt, n, OUT_MAX - i);
+    o.tenant = (struct tenant){.id = i % 2, .kv_salt = {1}};
+    o.sample = how[i % 8], o.sample.seed = i;
+    o.logprobs = true, o.top_logprobs = TOP;
+    return told_start(g, &o);
 }
 
 static bool open_engine(struct engine **g, struct engine_model **m, struct run *r, const struct engine_opts *o, bool always)
@@ -82,14 +41,8 @@ static bool open_engine(struct engine **g, struct engine_model **m, struct run *
 
 static void equal(const char *what, const struct told *a, const struct told *b, uint32_t i)
 {
-    CHECK_MSG(a->done && b->done && a->end == b->end && a->n == b->n, "%s, %u: %u of %u tokens", what, i, b->n, a->n);
-    for (uint32_t k = 0; k < a->n; k++) {
-        const struct token_logprobs *x = &a->token[k], *y = &b->token[k];
-        CHECK_MSG(x->token == y->token, "%s, %u: token %u is another one", what, i, k);
-        CHECK_MSG(memcmp(&x->value, &y->value, sizeof x->value) == 0 && x->n_top == y->n_top && x->end == y->end &&
-                      memcmp(x->top, y->top, x->n_top * sizeof *x->top) == 0,
-                  "%s, %u: token %u has other bits", what, i, k);
-    }
+    const char *differ = told_differ(a, b);
+    CHECK_MSG(!differ, "%s, %u: %s", what, i, differ);
     CHECK(a->counts.input == b->counts.input + b->counts.cache_read && a->counts.output == b->counts.output && a->counts.accepted_draft == 0);
 }
 
@@ -151,19 +104,12 @@ static void rounds(struct run *r, const char *what)
 
 static void check(const char *what, struct tiny o)
 {
-    struct gguf_writer *w;
-    struct modelfile *f;
     struct run r;
     struct err e = {0};
-    struct buf b;
     o.n_ctx = N_CTX;
-    buf_init(&b, 0);
-    CHECK(!gguf_writer_new(&w, &e) && tiny_put(w, &o) && !gguf_writer_bytes(w, &b, &e) && !gguf_parse(&f, b.data, b.len, &e));
-    CHECK_MSG(run_open(&r, f, KV_F16, NULL, &e), "%s: %s", what, e.msg);
+    CHECK_MSG(run_tiny(&r, &o, KV_F16, &e), "%s: %s", what, e.msg);
     rounds(&r, what);
     run_close(&r);
-    gguf_writer_free(w);
-    buf_deinit(&b);
 }
 
 TEST(families)

@@ -11,6 +11,7 @@ enum { RUN_PAGES = 16 };
 struct run {
     struct device *dev;
     struct modelfile *file;
+    struct buf bytes; /* of run_tiny */
     struct model *model;
     struct kv_shape kv;
     void *pages[RUN_PAGES];
@@ -27,6 +28,7 @@ static inline void run_close(struct run *r)
     mem_free(r->table);
     model_free(r->model);
     modelfile_close(r->file);
+    buf_deinit(&r->bytes);
     if (r->dev)
         device_free(r->dev);
     *r = (struct run){0};
@@ -43,6 +45,20 @@ static inline bool run_open(struct run *r, struct modelfile *f, enum kv_type typ
     model_kv_shape(r->model, type, &r->kv);
     for (int i = 0; i < RUN_PAGES; i++)
         r->pages[i] = mem_pages(kv_page_bytes(&r->kv));
+    return true;
+}
+
+/* A tiny model, made for this run. */
+static inline bool run_tiny(struct run *r, const struct tiny *o, enum kv_type type, struct err *e)
+{
+    struct buf bytes;
+    buf_init(&bytes, 0);
+    struct modelfile *f = tiny_file(o, &bytes, e);
+    if (!f || !run_open(r, f, type, NULL, e)) {
+        buf_deinit(&bytes);
+        return false;
+    }
+    r->bytes = bytes;
     return true;
 }
 
@@ -104,8 +120,6 @@ static inline struct modelfile *golden_model(const struct json *c, struct buf *b
 {
     struct tiny o = tiny_default("llama");
     const struct json *args = json_get(c, "args");
-    struct gguf_writer *w;
-    struct modelfile *f = NULL;
     struct sha256 d;
     char hex[65];
     for (size_t i = 0; i < json_len(args); i++) {
@@ -113,16 +127,14 @@ static inline struct modelfile *golden_model(const struct json *c, struct buf *b
         if (!tiny_set(&o, key, v))
             return err_set(e, ERR_USAGE, "argument %zu of the golden file", i), NULL;
     }
-    if (gguf_writer_new(&w, e))
+    struct modelfile *f = tiny_file(&o, bytes, e);
+    if (!f)
         return NULL;
-    if (tiny_put(w, &o) && !gguf_writer_bytes(w, bytes, e)) {
-        sha256(&d, bytes->data, bytes->len);
-        str_to_hex(hex, d.b, sizeof d.b);
-        if (!str_eqz(json_str(json_get(c, "sha256")), hex))
-            err_set(e, ERR_FORMAT, "tinymodel makes another file (%s) than the peer saw: run tests/golden/make.mjs again if that was meant", hex);
-        else if (gguf_parse(&f, bytes->data, bytes->len, e))
-            f = NULL;
+    sha256(&d, bytes->data, bytes->len);
+    str_to_hex(hex, d.b, sizeof d.b);
+    if (!str_eqz(json_str(json_get(c, "sha256")), hex)) {
+        err_set(e, ERR_FORMAT, "tinymodel makes another file (%s) than the peer saw: run tests/golden/make.mjs again if that was meant", hex);
+        modelfile_close(f), f = NULL;
     }
-    gguf_writer_free(w);
     return f;
 }

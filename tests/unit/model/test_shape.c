@@ -5,13 +5,11 @@
 /* A good file as a list of keys and tensors from which a file with one change is written. */
 static struct modelfile *good(struct buf *b, const struct tiny *o)
 {
-    struct gguf_writer *w;
-    struct modelfile *f = NULL;
     struct err e = {0};
     buf_init(b, 0);
-    if (gguf_writer_new(&w, &e) || !tiny_put(w, o) || gguf_writer_bytes(w, b, &e) || gguf_parse(&f, b->data, b->len, &e))
+    struct modelfile *f = tiny_file(o, b, &e);
+    if (!f)
         printf("%s\n", e.msg);
-    gguf_writer_free(w);
     return f;
 }
 

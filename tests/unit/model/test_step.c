@@ -93,14 +93,12 @@ static bool together(struct modelfile *f, enum kv_type type, const char *mask, i
 
 static void check_model(const struct tiny *o, enum kv_type kv, const char *mask)
 {
-    struct gguf_writer *w;
-    struct modelfile *f;
     struct err e = {0};
     struct buf b;
     static int32_t token[SEQS][LENGTH];
     buf_init(&b, 0);
-    CHECK(!gguf_writer_new(&w, &e) && tiny_put(w, o) && !gguf_writer_bytes(w, &b, &e) && !gguf_parse(&f, b.data, b.len, &e));
-    gguf_writer_free(w);
+    struct modelfile *f = tiny_file(o, &b, &e);
+    CHECK_MSG(f, "%s", e.msg);
     for (int s = 0; s < SEQS; s++)
         for (int i = 0; i < LENGTH; i++)
             token[s][i] = (int32_t)(rng_u64(9, (uint32_t)s, (uint64_t)i, 0) % VOCAB);
