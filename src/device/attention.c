@@ -72,7 +72,7 @@ static struct tile tile_at(const struct attention *a, const struct kv_seq *s, in
     t.row0 = (row_tiles(a, s) - 1 - i / parts / a->kv_heads) * a->tile_rows;
     t.rows = s->n_rows - t.row0 < a->tile_rows ? s->n_rows - t.row0 : a->tile_rows;
     int first = s->pos0 + t.row0, last = first + t.rows - 1;
-    t.from = a->window > 0 && first >= a->window ? (first - a->window + 1) / KV_PAGE / SEGMENT : 0;
+    t.from = kv_first_page(a->s, first, a->window) / SEGMENT;
     t.to = last / KV_PAGE / SEGMENT + 1;
     return t;
 }
@@ -180,7 +180,7 @@ static void segment_run(const struct attention *a, const struct tile *t, struct 
 {
     int n = t->rows * t->heads, first = t->seq->pos0 + t->row0, last = first + t->rows - 1;
     int group = a->s->type == KV_Q8 ? KERNEL_KV_GROUP : 1, end = last / KV_PAGE + 1;
-    int from = a->window > 0 && first >= a->window ? (first - a->window + 1) / KV_PAGE / group * group : 0;
+    int from = kv_first_page(a->s, first, a->window);
     clear(l->max, l->sum, l->out, (size_t)n, (size_t)a->s->head_dim);
     int page = segment * SEGMENT > from ? segment * SEGMENT : from, stop = (segment + 1) * SEGMENT < end ? (segment + 1) * SEGMENT : end;
     for (; page < stop; page += group)
@@ -248,7 +248,7 @@ static void part_run(const struct attention *a, const struct tile *t, struct dev
     size_t hd = (size_t)a->s->head_dim, n = (size_t)t->rows * (size_t)t->heads, size = part_floats(hd);
     struct tile whole = *t;
     int first = t->seq->pos0 + t->row0;
-    whole.from = a->window > 0 && first >= a->window ? (first - a->window + 1) / KV_PAGE / SEGMENT : 0;
+    whole.from = kv_first_page(a->s, first, a->window) / SEGMENT;
     whole.to = (first + t->rows - 1) / KV_PAGE / SEGMENT + 1;
     float *parts = a->d->parts + t->part * size, *mine = parts + (size_t)(t->from - whole.from) * size;
     queries(a, t, l);

@@ -77,7 +77,7 @@ void dev_rope(struct device *d, float *x, const float *cos, const float *sin, en
  * head: K (head_dim, KV_PAGE), transposed, then V (KV_PAGE, head_dim), as float16 (KV_F16, saturating at +-65504), bfloat16 (KV_BF16) or float32
  * (KV_F32, for exactness tests), or in 8 bits with a scale a row (KV_Q8, drawn in kernel/kv8.h). Only dev_kv_store and dev_attention look
  * inside; a page may be copied as a whole. Start 64-byte aligned. */
-enum { KV_PAGE = 64 };
+enum { KV_PAGE = 64, KV_GROUP = 4 /* pages that attention takes together, at most */ };
 enum kv_type { KV_F16, KV_F32, KV_BF16, KV_Q8 };
 #define KV_TYPES "f16, bf16, q8, f32"
 int kv_type_find(const char *name); /* -1: there is none of this name */
@@ -89,6 +89,8 @@ struct kv_shape {
 size_t kv_page_bytes(const struct kv_shape *s);
 /* One sequence in a batch: its rows are row0 .. row0 + n_rows - 1, at positions pos0 .. ; pages[i] holds positions 64 i .. 64 i + 63. */
 struct kv_seq { int row0, n_rows, pos0; void *const *pages; };
+/* The first page that dev_attention looks into for a row at `pos` with such a window; 0: none, all pages. Pages before it may be missing. */
+int kv_first_page(const struct kv_shape *s, int pos, int window);
 /* Writes k, v (n, kv_heads of the layer, head_dim) of every sequence's rows into its pages. */
 void dev_kv_store(struct device *d, const struct kv_shape *s, int layer, const struct kv_seq *seqs, int n_seqs, const float *k, const float *v);
 /* out (n, n_heads, head_dim): causal attention of q (n, n_heads, head_dim) over each row's own sequence, positions 0 .. its own;

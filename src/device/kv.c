@@ -3,7 +3,7 @@
 #include "kernel/kv8.h"
 #include <string.h>
 
-_Static_assert((int)KV_PAGE == (int)KERNEL_KV_PAGE, "device and kernels agree on the page");
+_Static_assert((int)KV_PAGE == (int)KERNEL_KV_PAGE && (int)KV_GROUP == (int)KERNEL_KV_GROUP, "device and kernels agree on the page");
 
 int kv_type_find(const char *name)
 {
@@ -29,6 +29,12 @@ static size_t heads_before(const struct kv_shape *s, int layer)
 int kv_heads(const struct kv_shape *s, int layer)
 {
     return (int)(heads_before(s, layer + 1) - heads_before(s, layer));
+}
+
+int kv_first_page(const struct kv_shape *s, int pos, int window)
+{
+    const int group = s->type == KV_Q8 ? KV_GROUP : 1;
+    return window > 0 && pos >= window ? (pos - window + 1) / KV_PAGE / group * group : 0;
 }
 
 size_t kv_page_bytes(const struct kv_shape *s)

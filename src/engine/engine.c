@@ -316,8 +316,12 @@ int engine_model_add(struct engine *g, struct model *model, const struct vocab *
     m->cost = sh->n_params >> 20 ? (uint32_t)(sh->n_params >> 20) : 1;
     model_kv_shape(model, g->o.kv_type, &m->kv_shape);
     int rc = kv_pool_new(&m->pool, g->budget.max, &m->kv_shape, e);
+    if (sh->window > 0 && sh->n_windowed == sh->n_layers) {
+        m->window = sh->window;
+        m->span = kv_pages_for(m->window + KV_GROUP * KV_PAGE + g->o.chunk + ENGINE_DRAFT_MAX) + 1;
+    }
     if (rc == 0 && !g->o.no_prefix_cache)
-        rc = prefix_new(&m->prefix, m->pool, e);
+        rc = prefix_new(&m->prefix, m->pool, m->window > 0, e);
     if (rc == 0)
         rc = sampler_new(&m->sampler, m->n_sample, e);
     if (rc == 0) {
@@ -334,6 +338,8 @@ int engine_model_add(struct engine *g, struct model *model, const struct vocab *
     }
     uint64_t room = (g->budget.max - g->o.public_bytes) / m->pool->page_bytes * KV_PAGE, most = (uint64_t)m->pool->n_pages * KV_PAGE;
     room = room < most ? room : most;
+    if (m->span > 0 && m->span * (uint64_t)KV_PAGE <= room)
+        room = UINT32_MAX; /* the pages behind its window are put back while a sequence goes on */
     m->n_ctx = sh->n_ctx < room ? sh->n_ctx : (uint32_t)room;
     mutex_lock(&g->mu);
     model_hand(g, m, EM_ADDING);

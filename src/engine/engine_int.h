@@ -68,6 +68,7 @@ struct seq {
     uint32_t       n_found; /* of the positions from n_paid to n_kv: those whose pages were found; billed with the next step */
     uint32_t       reach;   /* model_reach_class: whose keys are rotated alike */
     struct vec_ptr pages;
+    uint32_t       n_gone; /* of pages: the first ones, which the window has left behind and which are put back; NULL */
     uint32_t       rows, wants; /* in the step that is being built; of them, with logits or a hidden state wanted */
     bool           decodes; /* in this step: its rows are its next token's, not a prompt's */
     uint32_t       n_draft;     /* of rows: the last ones, of tokens that are guessed */
@@ -109,6 +110,7 @@ struct engine_model {
     uint64_t            published;    /* mu: bytes that were promised to them */
     struct sampler     *sampler;
     uint32_t            n_ctx, n_vocab, n_embd;
+    uint32_t            window, span; /* where attention of no layer reaches further back; pages that a sequence holds at most then. 0, 0: no such */
     uint32_t            n_sample, cost; /* ids that have a text; cost of a row: millions of parameters, at least 1 */
     float              *logits;               /* (runners_max + ENGINE_SCORE_ROWS + ENGINE_DRAFT_ROWS, n_vocab) */
     float              *hidden;               /* (STEP_ROWS_MAX, n_embd) */
@@ -187,6 +189,9 @@ bool seq_accept(struct seq *s, int32_t token, struct buf *piece, struct buf *out
 /* What was held back goes out (the sequence ends from outside). */
 void seq_flush(struct seq *s, struct buf *piece, struct buf *out);
 void seq_drop_pages(struct seq *s);
+void seq_slide(struct seq *s); /* puts pages back that no row to come looks into */
+uint32_t seq_pages(const struct seq *s); /* that it holds */
+uint32_t seq_pages_most(const struct seq *s, uint32_t n); /* on its way to n positions */
 /* Bytes of its pages (shared ones too), or, when it runs, of those that its known tokens will take, and of one more to grow. */
 uint64_t seq_claim(const struct seq *s);
 
@@ -201,6 +206,8 @@ struct prefix_page {         /* what the page of this id holds */
     uint8_t salt[16];
     uint32_t reach;
     uint32_t before;         /* id + 1 of the page before; 0: the first */
+    uint64_t before_life;    /* its life */
+    uint64_t life;           /* how often this id was put into the index */
     uint32_t after;          /* pages in the index that come after this one */
     uint32_t chain;          /* id + 1 of the next one in the bucket */
     bool known;              /* it is in the index */
@@ -211,14 +218,17 @@ struct prefix {
     uint32_t *heads;         /* (mask + 1) ids + 1 */
     uint8_t public_salt[16]; /* of published pages; a random one, no tenant's */
     uint32_t mask;
+    bool slides;             /* a page may be forgotten before what comes after it */
 };
-int  prefix_new(struct prefix **out, struct kv_pool *pool, struct err *e) MUST_USE;
+int  prefix_new(struct prefix **out, struct kv_pool *pool, bool slides, struct err *e) MUST_USE; /* slides: engine_model.window is set */
 void prefix_free(struct prefix *x); /* before its pool */
 uint64_t prefix_bytes(const struct prefix *x); /* of the index, for the pages used so far */
 /* s goes on behind the pages that others have computed for its next tokens, as far as it wants no result of these rows. */
 void prefix_take(struct seq *s);
 /* The pages that s has filled since it had `before` positions may be found. */
 void prefix_give(struct seq *s, uint32_t before);
+/* The pages that come before page `id`, as far as they are still there, become the last to be forgotten. */
+void prefix_touch_before(struct prefix *x, uint32_t id);
 /* r is about to compute the page that s needs next. */
 bool prefix_shadows(const struct seq *r, const struct seq *s);
 

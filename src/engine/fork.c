@@ -20,7 +20,9 @@ static bool share_pages(struct seq *f, const struct seq *leader)
     const uint32_t full = leader->n_kv / KV_PAGE, all = kv_pages_for(leader->n_kv);
     if (!vec_reserve(&f->pages, all))
         return false;
-    for (uint32_t i = 0; i < full; i++) {
+    for (f->n_gone = 0; f->pages.n < leader->n_gone; f->n_gone++)
+        f->pages.p[f->pages.n++] = NULL;
+    for (uint32_t i = leader->n_gone; i < full; i++) {
         kv_page_ref(pool, leader->pages.p[i]);
         f->pages.p[f->pages.n++] = leader->pages.p[i];
     }

@@ -195,6 +195,14 @@ void kv_page_keep(struct kv_pool *p, void *page, uint8_t owner)
     p->kept[id].owner = owner;
 }
 
+void kv_page_touch(struct kv_pool *p, uint32_t id)
+{
+    if (p->refs[id] > 0 || !p->kept[id].keep)
+        return;
+    kept_out(p, id);
+    kept_in(p, id);
+}
+
 void kv_page_put(struct kv_pool *p, void *page)
 {
     uint32_t id = kv_page_id(p, page);

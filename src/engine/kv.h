@@ -54,6 +54,7 @@ void kv_pool_free(struct kv_pool *p); /* unlinks; all pages must have been put b
 void *kv_page_get(struct kv_pool *p); /* NULL: the budget is spent */
 void  kv_page_ref(struct kv_pool *p, void *page); /* one more user, who only reads it; also of a kept page that has none */
 void  kv_page_keep(struct kv_pool *p, void *page, uint8_t owner); /* to be kept after its last user; owner below KV_OWNERS */
+void  kv_page_touch(struct kv_pool *p, uint32_t id); /* a kept page that has no user becomes the last to be forgotten of its owner */
 void  kv_page_put(struct kv_pool *p, void *page); /* free once the last user has put it */
 /* Writes `byte` over every free page that has memory (tests: nothing may read what it did not write). */
 void kv_pool_poison(struct kv_pool *p, uint8_t byte);

@@ -5,9 +5,9 @@
  * memory is wanted.
  *
  * A hit is certain, not likely. The hash (keyed by the salt, so that nobody can aim at a bucket) only finds candidates; salt, class, tokens and
- * page before are then compared. The page before is compared by its place alone. That is exact, because who holds a page holds all before it,
- * and of pages that nobody holds the later ones in a text are forgotten first (seq_drop_pages): a place is not given to another page while
- * one that stands for what came after it is in the index. */
+ * page before are then compared. The page before is compared by its place and by how often that place was in the index (its life), so that what
+ * came after a page that was forgotten is never found behind another one. That happens only where windows slide (seq_slide): else who holds a page
+ * holds all before it, and of pages that nobody holds the later ones in a text are forgotten first (seq_drop_pages). */
 #include "base/hash.h"
 #include "base/mem.h"
 #include "engine/engine_int.h"
@@ -18,32 +18,40 @@ static uint32_t *bucket(const struct prefix *x, const struct prefix_page *p)
     struct {
         int32_t tokens[KV_PAGE];
         uint32_t reach, before;
-    } key = {.reach = p->reach, .before = p->before};
+        uint64_t before_life;
+    } key = {.reach = p->reach, .before = p->before, .before_life = p->before_life};
     memcpy(key.tokens, p->tokens, sizeof key.tokens);
     return &x->heads[siphash(p->salt, &key, sizeof key) & x->mask];
 }
 
 static bool same(const struct prefix_page *a, const struct prefix_page *b)
 {
-    return a->before == b->before && a->reach == b->reach && memcmp(a->tokens, b->tokens, sizeof a->tokens) == 0 &&
-           memcmp(a->salt, b->salt, sizeof a->salt) == 0;
+    return a->before == b->before && a->before_life == b->before_life && a->reach == b->reach &&
+           memcmp(a->tokens, b->tokens, sizeof a->tokens) == 0 && memcmp(a->salt, b->salt, sizeof a->salt) == 0;
+}
+
+/* The page before p; NULL: there is none, or it was forgotten. */
+static struct prefix_page *page_before(struct prefix *x, const struct prefix_page *p)
+{
+    struct prefix_page *b = p->before ? &x->pages[p->before - 1] : NULL;
+    return b && b->known && b->life == p->before_life ? b : NULL;
 }
 
 static void forget(void *arg, uint32_t id)
 {
     struct prefix *x = arg;
-    struct prefix_page *p = &x->pages[id];
-    ASSERT(p->known && p->after == 0);
+    struct prefix_page *p = &x->pages[id], *b = page_before(x, p);
+    ASSERT(p->known && (p->after == 0 || x->slides));
     uint32_t *at = bucket(x, p);
     while (*at != id + 1)
         at = &x->pages[*at - 1].chain;
     *at = p->chain;
-    if (p->before)
-        x->pages[p->before - 1].after--;
+    if (b)
+        b->after--;
     p->known = false;
 }
 
-int prefix_new(struct prefix **out, struct kv_pool *pool, struct err *e)
+int prefix_new(struct prefix **out, struct kv_pool *pool, bool slides, struct err *e)
 {
     struct prefix *x = *out = mem_new(sizeof *x);
     uint32_t n = 1;
@@ -51,6 +59,7 @@ int prefix_new(struct prefix **out, struct kv_pool *pool, struct err *e)
         n *= 2;
     if (x) { /* zeros, which cost memory when pages do */
         x->pool = pool;
+        x->slides = slides;
         random_bytes(x->public_salt, sizeof x->public_salt);
         x->mask = n - 1;
         x->pages = mem_pages(pool->n_pages * sizeof *x->pages);
@@ -85,6 +94,7 @@ static struct prefix_page page_of(const struct prefix *x, const struct seq *s, u
 {
     struct prefix_page p = {.reach = s->reach, .before = i > 0 ? kv_page_id(x->pool, s->pages.p[i - 1]) + 1 : 0};
     ASSERT(i == 0 || x->pages[p.before - 1].known);
+    p.before_life = i > 0 ? x->pages[p.before - 1].life : 0;
     memcpy(p.tokens, s->tokens.p + (size_t)i * KV_PAGE, sizeof p.tokens);
     memcpy(p.salt, s->tenant.kv_salt, sizeof p.salt);
     return p;
@@ -152,6 +162,7 @@ void prefix_take(struct seq *s)
         put_in(x->pool, s, i, page);
         s->n_kv = (i + 1) * KV_PAGE;
     }
+    seq_slide(s);
     uint32_t from = was > s->n_paid ? was : s->n_paid;
     s->n_found += s->n_kv > from ? s->n_kv - from : 0;
 }
@@ -168,6 +179,7 @@ void prefix_give(struct seq *s, uint32_t before)
         }
         uint32_t id = kv_page_id(x->pool, s->pages.p[i]), *head = bucket(x, &p);
         p.known = true;
+        p.life = x->pages[id].life + 1;
         p.chain = *head;
         x->pages[id] = p;
         *head = id + 1;
@@ -175,6 +187,12 @@ void prefix_give(struct seq *s, uint32_t before)
             x->pages[p.before - 1].after++;
         kv_page_keep(x->pool, s->pages.p[i], (uint8_t)(siphash(x->public_salt, p.salt, sizeof p.salt) % KV_OWNERS));
     }
+}
+
+void prefix_touch_before(struct prefix *x, uint32_t id)
+{
+    for (const struct prefix_page *p = &x->pages[id]; (p = page_before(x, p));)
+        kv_page_touch(x->pool, (uint32_t)(p - x->pages));
 }
 
 bool prefix_shadows(const struct seq *r, const struct seq *s)

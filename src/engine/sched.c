@@ -123,13 +123,14 @@ static uint64_t promised(const struct engine *g)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < g->n_run; i++)
-        bytes += seq_claim(g->run[i]) - g->run[i]->pages.n * g->run[i]->model->pool->page_bytes;
+        bytes += seq_claim(g->run[i]) - seq_pages(g->run[i]) * g->run[i]->model->pool->page_bytes;
     return bytes;
 }
 
 static bool memory_fits(const struct engine *g, const struct seq *s)
 {
-    uint64_t need = (kv_pages_for((uint32_t)s->tokens.n) - s->pages.n) * s->model->pool->page_bytes, gone = g->budget.used + promised(g);
+    const uint32_t all = seq_pages_most(s, (uint32_t)s->tokens.n), has = seq_pages(s);
+    uint64_t need = (all > has ? all - has : 0) * s->model->pool->page_bytes, gone = g->budget.used + promised(g);
     return gone <= g->budget.max && need <= g->budget.max - gone;
 }
 
@@ -162,7 +163,7 @@ static struct seq *victim_of_rich(struct engine *g, const struct seq *s)
 {
     struct seq *best = NULL;
     share_count(g);
-    const uint64_t weights = share_weights(g), need = kv_pages_for((uint32_t)s->tokens.n) * s->model->pool->page_bytes;
+    const uint64_t weights = share_weights(g), need = seq_pages_most(s, (uint32_t)s->tokens.n) * s->model->pool->page_bytes;
     const double each = (double)g->budget.max / (double)weights;
     if ((double)(s->share->kv_bytes + need) > each * s->share->weight)
         return NULL;

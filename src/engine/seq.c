@@ -104,14 +104,44 @@ void seq_free(struct seq *s)
 
 void seq_drop_pages(struct seq *s)
 {
-    while (s->pages.n > 0) /* the last first: of a chain of kept pages the end is forgotten first */
-        kv_page_put(s->model->pool, s->pages.p[--s->pages.n]);
-    s->n_kv = s->n_found = 0;
+    struct kv_pool *pool = s->model->pool;
+    const uint32_t first = s->n_gone > 0 ? kv_page_id(pool, s->pages.p[s->n_gone]) : 0;
+    while (s->pages.n > s->n_gone) /* the last first: of a chain of kept pages the end is forgotten first */
+        kv_page_put(pool, s->pages.p[--s->pages.n]);
+    if (s->n_gone > 0 && s->model->prefix)
+        prefix_touch_before(s->model->prefix, first);
+    s->pages.n = 0;
+    s->n_gone = s->n_kv = s->n_found = 0;
+}
+
+void seq_slide(struct seq *s)
+{
+    const struct engine_model *m = s->model;
+    if (m->window == 0 || s->publishes)
+        return;
+    uint32_t first = (uint32_t)kv_first_page(&m->kv_shape, (int)s->n_kv, (int)m->window), full = s->n_kv / KV_PAGE;
+    if (first + 1 > full) /* the last full one tells what the next one comes after (prefix.c) */
+        first = full > 0 ? full - 1 : 0;
+    for (; s->n_gone < first; s->n_gone++) {
+        kv_page_put(m->pool, s->pages.p[s->n_gone]);
+        s->pages.p[s->n_gone] = NULL;
+    }
+}
+
+uint32_t seq_pages(const struct seq *s)
+{
+    return (uint32_t)s->pages.n - s->n_gone;
+}
+
+uint32_t seq_pages_most(const struct seq *s, uint32_t n)
+{
+    const uint32_t all = kv_pages_for(n), span = s->publishes ? 0 : s->model->span;
+    return span > 0 && span < all ? span : all;
 }
 
 uint64_t seq_claim(const struct seq *s)
 {
-    uint64_t n = s->pages.n, need = kv_pages_for((uint32_t)s->tokens.n) + 1;
+    uint64_t n = seq_pages(s), need = seq_pages_most(s, (uint32_t)s->tokens.n + KV_PAGE);
     return (s->state == ST_RUN && need > n ? need : n) * s->model->pool->page_bytes;
 }
 

@@ -140,6 +140,7 @@ static void account(struct engine *g, struct seq *s, uint32_t rows)
     *(decode ? &g->decode_tokens : &g->prefill_tokens) += rows;
     s->n_kv += rows;
     prefix_give(s, before);
+    seq_slide(s);
     if (s->n_kv <= s->n_paid)
         return;
     share_charge(s, s->n_kv - s->n_paid - s->n_found);

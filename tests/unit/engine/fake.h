@@ -1,6 +1,7 @@
 /* A model and a vocabulary that stand in for the real ones at link time. The model's state is in its KV pages, as a real one's: the logits
  * of a row come from a hash of all tokens that the pages hold for its sequence. So a lost, shared,
- * stale or misplaced page changes the text. */
+ * stale or misplaced page changes the text. With a window only pages that it reaches are read; then each position also keeps a hash of all tokens up
+ * to it, as a real one's keys depend on what came before: so a page of another text changes the text although its own tokens are the same. */
 #pragma once
 #include "base/clock.h"
 #include "base/rng.h"
@@ -38,6 +39,13 @@ static inline void fake_model(struct model *m, uint32_t n_ctx)
     m->layers = 1;
 }
 
+/* Attention of all layers reaches so far back alone. */
+static inline void fake_window(struct model *m, uint32_t window)
+{
+    m->shape.window = window;
+    m->shape.n_layers = m->shape.n_windowed = window > 0;
+}
+
 const struct model_shape *model_shape(const struct model *m) { return &m->shape; }
 void model_kv_shape(const struct model *m, enum kv_type type, struct kv_shape *out) { *out = (struct kv_shape){m->layers, 1, 16, type, NULL}; }
 
@@ -48,6 +56,18 @@ uint32_t model_reach_class(const struct model *m, uint32_t reach) { return m->ow
 static inline uint64_t fake_hash(uint64_t h, int32_t token, uint32_t pos)
 {
     return (h ^ (uint32_t)token ^ (uint64_t)pos << 20) * UINT64_C(0x9E3779B97F4A7C15);
+}
+
+/* The first position that the row at pos sees. */
+static inline uint32_t fake_from(const struct model *m, uint32_t pos)
+{
+    return m->shape.window > 0 && pos >= m->shape.window ? pos - m->shape.window + 1 : 0;
+}
+
+/* Behind the tokens of a page, with a window: what stands for everything up to each position. */
+static inline uint64_t *fake_past(void *page, uint32_t pos)
+{
+    return (uint64_t *)(void *)((int32_t *)page + KV_PAGE) + pos % KV_PAGE;
 }
 
 /* h: of all tokens, near: of the last m->order. */
@@ -95,10 +115,13 @@ void model_step(struct model *m, const struct step *s)
             int      row = q->row0 + r;
             ASSERT(s->pos[row] == (int32_t)pos);
             ((int32_t *)q->pages[pos / KV_PAGE])[pos % KV_PAGE] = s->token[row];
+            if (m->shape.window)
+                *fake_past(q->pages[pos / KV_PAGE], pos) =
+                    fake_hash(pos ? *fake_past(q->pages[(pos - 1) / KV_PAGE], pos - 1) : 1, s->token[row], pos);
             if (w == s->n_want || s->want[w] != row)
                 continue;
-            uint64_t h = 1;
-            for (uint32_t p = 0; p <= pos; p++)
+            uint64_t h = m->shape.window ? *fake_past(q->pages[pos / KV_PAGE], pos) : 1;
+            for (uint32_t p = fake_from(m, pos); p <= pos; p++)
                 h = fake_hash(h, ((const int32_t *)q->pages[p / KV_PAGE])[p % KV_PAGE], p);
             if (w >= s->n_want - s->n_hidden) {
                 fake_hidden(h, hidden);
@@ -270,19 +293,22 @@ static inline void fake_expect(const struct model *m, const struct seq_opts *o, 
     struct detok                 d;
     struct buf                   all;
     float                        logits[FAKE_VOCAB];
-    uint64_t                     h = 1;
-    uint32_t                     n = o->n_prompt, max = n_ctx - o->n_prompt;
+    uint64_t                     h = 1, past = 1;
+    uint32_t                     n = o->n_prompt, n_past = 0, max = n_ctx - o->n_prompt;
     max = o->max_tokens && o->max_tokens < max ? o->max_tokens : max;
     memset(x, 0, sizeof *x);
     ASSERT(sampler_new(&s, FAKE_VOCAB, &e) == 0);
     buf_init(&all, 0);
     detok_init(&d, &fake_vocab, false);
     memcpy(tokens, o->prompt, n * sizeof *tokens);
-    for (uint32_t p = 0; p + 1 < n; p++)
-        h = fake_hash(h, tokens[p], p);
     x->end = SEQ_END_LENGTH;
     for (bool end = false; !end && x->n_out < max;) {
-        h = fake_hash(h, tokens[n - 1], n - 1);
+        for (; n_past < n; n_past++)
+            past = fake_hash(past, tokens[n_past], n_past);
+        h = m->shape.window ? past : 1;
+        for (uint32_t p = fake_from(m, n - 1); p < n && m->shape.window; p++)
+            h = fake_hash(h, tokens[p], p);
+        h = m->shape.window ? h : past;
         uint64_t near = m->order ? 1 : h;
         for (uint32_t p = n > m->order ? n - m->order : 0; p < n && m->order; p++)
             near = fake_hash(near, tokens[p], 0);

@@ -7,6 +7,7 @@
 static struct model model;
 static struct engine *g;
 static struct engine_model *served;
+static uint32_t window; /* of the model, when it is opened; 0: none */
 
 /* False, and the reason printed, when it cannot be. */
 static inline bool open_engine(uint32_t n_ctx, const struct engine_opts *opts)
@@ -14,6 +15,7 @@ static inline bool open_engine(uint32_t n_ctx, const struct engine_opts *opts)
     struct err e;
     struct engine_opts o = *opts;
     fake_model(&model, n_ctx);
+    fake_window(&model, window);
     jobs_reset();
     o.journal = job_journal;
     if (engine_new(&g, &o, &e) == 0 && engine_model_add(g, &model, &fake_vocab, &served, &e) == 0)

@@ -374,9 +374,11 @@ static bool at_rest(const struct engine *e)
             n_known += k->known;
             if (!k->known)
                 continue;
+            const struct prefix_page *b = k->before ? &m->prefix->pages[k->before - 1] : NULL;
+            const bool gone = b && (!b->known || b->life != k->before_life); /* it was forgotten first: nobody finds k any more */
             after += k->after;
-            n_before += k->before > 0;
-            if (k->before && (!m->prefix->pages[k->before - 1].known || p->kept[k->before - 1].when < p->kept[id].when))
+            n_before += b && !gone;
+            if (gone ? !m->window : b && p->kept[k->before - 1].when < p->kept[id].when)
                 return printf("page %u is kept longer than what comes before it\n", id), false;
         }
         for (uint32_t b = 0; b <= m->prefix->mask; b++)
@@ -400,7 +402,10 @@ static bool at_rest(const struct engine *e)
 
 /* Seeded: arrivals in bursts, tenants, common prompts, choices, cancels, pauses, two models, memory for a few. All end, each with the text that
  * it has alone, no page is lost, nothing is shared across salts, and the sums hold. */
-TEST(simulation)
+struct sums {
+    uint64_t hits, lost, evicted, cancelled;
+};
+static void simulate(struct sums *sums)
 {
     enum { ROUNDS = 6, N = 150 };
     static struct model large;
@@ -411,7 +416,7 @@ TEST(simulation)
     struct engine_model *other;
     struct engine_stats st;
     struct err e;
-    uint64_t hits = 0, lost = 0, evicted = 0, cancelled = 0;
+    *sums = (struct sums){0};
     for (uint64_t seed = 0; seed < ROUNDS; seed++) {
         uint64_t r = 0, read = 0;
         memset(billed, 0, sizeof billed);
@@ -420,6 +425,7 @@ TEST(simulation)
         CHECK(open_engine(600, &(struct engine_opts){.kv_bytes = (30 + 10 * seed) * 4096, .seqs_max = 12, .chunk = 40 + 50 * (uint32_t)seed}));
         fake_model(&large, 600);
         large.layers = 2;
+        fake_window(&large, window);
         CHECK(engine_model_add(g, &large, &fake_vocab, &other, &e) == 0);
         for (uint32_t i = 0; i < N;) {
             const uint32_t text = ROLL(6), n = 1 + ROLL(400), common = ROLL(n + 1), many = i + 4 <= N && ROLL(8) == 0 ? 1 + ROLL(4) : 1;
@@ -443,7 +449,7 @@ TEST(simulation)
                 uint32_t k = ROLL(i + 1);
                 opts[k].tag = UINT32_MAX; /* it may end before, or not */
                 engine_stop(g, jobs[k].seq, SEQ_END_CANCEL);
-                cancelled++;
+                sums->cancelled++;
             }
             i += many;
             if (ROLL(12) == 0)
@@ -470,13 +476,29 @@ TEST(simulation)
         STATS_WAIT(g, st, st.running + st.waiting + st.paused + st.pages_used == 0);
         CHECK(st.running + st.waiting + st.paused + st.pages_used == 0);
         CHECK(at_rest(g) && st.cached_tokens == read);
-        hits += st.cached_tokens, lost += st.cache_evictions, evicted += st.evictions;
+        sums->hits += st.cached_tokens, sums->lost += st.cache_evictions, sums->evicted += st.evictions;
         engine_free(g);
     }
     if (getenv("SLUICE_TEST_VERBOSE"))
-        printf("%u tokens found, %u pages forgotten, %u sequences evicted, %u cancelled\n", (uint32_t)hits, (uint32_t)lost, (uint32_t)evicted,
-               (uint32_t)cancelled);
-    CHECK(hits > 5000 && lost > 100 && evicted > 20 && cancelled > 20);
+        printf("%u tokens found, %u pages forgotten, %u sequences evicted, %u cancelled\n", (uint32_t)sums->hits, (uint32_t)sums->lost,
+               (uint32_t)sums->evicted, (uint32_t)sums->cancelled);
+}
+
+TEST(simulation)
+{
+    struct sums s;
+    simulate(&s);
+    CHECK(s.hits > 5000 && s.lost > 100 && s.evicted > 20 && s.cancelled > 20);
+}
+
+/* The same where windows slide: pages are put back, and forgotten, before what comes after them. */
+TEST(simulation_of_windows)
+{
+    struct sums s;
+    window = 90;
+    simulate(&s);
+    window = 0;
+    CHECK(s.hits > 3000 && s.lost > 100 && s.evicted > 20 && s.cancelled > 20);
 }
 
 /* One account fills the memory ten times over; another, who kept a little, finds it again. Had it kept as much, the older would have gone. */

@@ -1,7 +1,8 @@
 /* The scheduler, simulated: no thread, a clock that only steps move, a model that is a few words. Thousands of small worlds, each made from a
- * seed: tenants with weights, priorities, prompts that begin alike, choices, pauses, cancels, two models, memory for a handful of pages.
+ * seed: tenants with weights, priorities, prompts that begin alike, choices, pauses, cancels, two models, memory for a handful of pages. In every
+ * third world the first model has a window, and pages behind it are put back.
  *
- * After every turn: pages are conserved, each list has what the states say, no budget is passed.
+ * After every turn: pages are conserved, each list has what the states say, no budget is passed, nothing behind a window is held.
  * At the end: every admitted request has ended, no page and no place is lost, a prompt is billed once. And over time: nobody starves, and
  * tenants that always have work get work by their weights. SEED=n runs one world and says what happens. */
 #include "engine/engine_int.h"
@@ -38,6 +39,7 @@ static struct request rq[STORM + REQUESTS_MAX];
 static uint32_t n_rq;
 static uint64_t rolls, seed_now;
 static uint64_t work_of[4]; /* rows billed, by tenant */
+static uint64_t n_slid;     /* turns times sequences that have put pages back */
 
 static uint32_t roll(uint32_t n)
 {
@@ -79,7 +81,7 @@ static const char *pages_wrong(void)
         const struct kv_pool *p = served[k]->pool;
         memset(users, 0, p->n_touched * sizeof *users);
         for (uint32_t i = 0; i < g->n_run; i++)
-            for (size_t j = 0; g->run[i]->model == served[k] && j < g->run[i]->pages.n; j++)
+            for (size_t j = g->run[i]->n_gone; g->run[i]->model == served[k] && j < g->run[i]->pages.n; j++)
                 users[kv_page_id(p, g->run[i]->pages.p[j])]++;
         uint32_t n_used = 0, n_kept = 0;
         for (uint32_t id = 0; id < p->n_touched; id++) {
@@ -94,6 +96,26 @@ static const char *pages_wrong(void)
     }
     if (used != g->budget.used || g->budget.used > g->budget.backed || g->budget.backed > g->budget.max)
         return "the budget is wrong";
+    return NULL;
+}
+
+/* What a sequence has put back is what its window has left behind: not a page more, and at most a page less, which tells what the next one comes
+ * after. */
+static const char *windows_wrong(void)
+{
+    for (uint32_t i = 0; i < g->n_run; i++) {
+        const struct seq *s = g->run[i];
+        const struct engine_model *m = s->model;
+        const uint32_t first = m->window && s->n_kv >= m->window ? (s->n_kv - m->window + 1) / KV_PAGE : 0;
+        for (uint32_t j = 0; j < s->pages.n; j++)
+            if ((s->pages.p[j] == NULL) != (j < s->n_gone))
+                return "a page is there that was put back, or is missing";
+        if (s->n_gone > first || (s->n_gone < first && s->n_gone + 1 < s->n_kv / KV_PAGE))
+            return "a page was put back too early or too late";
+        if (m->span && (seq_pages(s) > m->span || seq_claim(s) > m->span * m->pool->page_bytes))
+            return "a sequence holds or claims more than its window spans";
+        n_slid += s->n_gone > 0;
+    }
     return NULL;
 }
 
@@ -126,6 +148,7 @@ static const char *lists_wrong(void)
     return NULL;
 }
 
+static uint32_t window; /* of the first model; 0: none */
 static bool open_world(uint64_t seed, uint64_t kv_bytes, uint32_t seqs, uint32_t chunk)
 {
     struct err e;
@@ -143,6 +166,7 @@ static bool open_world(uint64_t seed, uint64_t kv_bytes, uint32_t seqs, uint32_t
         models[k].layers = 1 + k;
         models[k].tick = tick;
         models[k].no_eog = true;
+        fake_window(&models[k], k == 0 ? window : 0);
         if (engine_model_add(g, &models[k], &fake_vocab, &served[k], &e) < 0)
             return false;
     }
@@ -220,7 +244,7 @@ static const char *run_world(uint64_t seed)
             wrong = "the engine ended";
         now_ns += ran ? 0 : 1000000;
         idle = ran || n_rq < wanted ? 0 : idle + 1;
-        if (!wrong && !(wrong = pages_wrong()))
+        if (!wrong && !(wrong = pages_wrong()) && !(wrong = windows_wrong()))
             wrong = lists_wrong();
     }
     for (uint32_t i = 0; !wrong && i < n_rq; i++) {
@@ -248,17 +272,19 @@ TEST(worlds)
     const char *only = getenv("SEED"), *wrong = NULL;
     uint64_t from = only ? strtoull(only, NULL, 10) : 0, n = only ? 1 : 1500, evicted = 0, found = 0, cut = 0;
     for (uint64_t seed = from; seed < from + n && !wrong; seed++) {
+        window = seed % 3 == 1 ? 1 + (uint32_t)(seed * 37 % 300) : 0;
         wrong = run_world(seed);
         evicted += g->evictions, found += g->cached_tokens;
         for (uint32_t i = 0; i < n_rq; i++)
             cut += rq[i].cancelled;
         engine_free(g);
     }
+    window = 0;
     CHECK(!wrong);
     if (getenv("SLUICE_TEST_VERBOSE"))
-        printf("%llu evictions, %llu tokens found, %llu cancelled\n", (unsigned long long)evicted, (unsigned long long)found,
-               (unsigned long long)cut);
-    CHECK(only || (evicted > 2000 && found > 20000 && cut > 2000));
+        printf("%llu evictions, %llu tokens found, %llu cancelled, %llu slid\n", (unsigned long long)evicted, (unsigned long long)found,
+               (unsigned long long)cut, (unsigned long long)n_slid);
+    CHECK(only || (evicted > 2000 && found > 20000 && cut > 2000 && n_slid > 20000));
 }
 
 /* Starts a request of its own text; a full queue is refused. */
