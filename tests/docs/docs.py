@@ -18,11 +18,15 @@ def tracked():
     return [p for p in out if os.path.exists(os.path.join(ROOT, p))]
 
 
+def is_test(path):
+    return re.match(r"tests/(?!docs/).*\.(c|py|mjs)$", path)
+
+
 def load():
     files = {}
     for path in tracked():
         text = ""
-        if path.endswith((".md", ".def", ".mk", ".txt")) or path == "Makefile" or path.startswith("src/api/"):
+        if path.endswith((".md", ".def", ".mk", ".txt")) or path == "Makefile" or path.startswith("src/api/") or is_test(path):
             with open(os.path.join(ROOT, path), encoding="utf-8") as f:
                 text = f.read()
         files[path] = text
@@ -183,11 +187,25 @@ def check_parameters(files):
 
 
 def check_errors(files):
-    """Every code that an error can have on the wire and that a client can meet stands in api.md."""
+    """Every code that an error can have on the wire and that a client can meet stands in api.md; no page names another."""
     page = files.get("docs/using/api.md", "")
-    for status, code in re.findall(r'^ERR\(\w+,\s*(\d+),\s*\d+,\s*"[^"]+",\s*"(\w+)"', files["src/base/err.def"], flags=re.M):
+    known = set(re.findall(r'^ERR\(\w+,\s*(\d+),\s*\d+,\s*"[^"]+",\s*"(\w+)"', files["src/base/err.def"], flags=re.M))
+    for status, code in sorted(known):
         if f"`{code}`" not in page:
             yield f"docs/using/api.md: the error {status} {code} is not documented"
+    for name in pages(files):
+        for status, code in re.findall(r"\b([45]\d\d) `([a-z_]+)`", files[name]):
+            if (status, code) not in known:
+                yield f"{name}: there is no error {status} {code}"
+
+
+def check_tests(files):
+    """A test that testing.md names in brackets behind its file exists."""
+    words = {w for p, text in files.items() if is_test(p) for w in re.findall(r"\w+", text)}
+    for group in re.findall(r"\(((?:`[a-z]\w+`(?:, )?)+)\)", files.get("docs/internals/testing.md", "")):
+        for name in re.findall(r"\w+", group):
+            if name not in words:
+                yield f"docs/internals/testing.md: there is no test {name}"
 
 
 def check_metrics(files):
@@ -257,6 +275,8 @@ PLANTED = [
     (check_routes, "docs/using/api.md", "`POST /v1/nothing`"),
     (check_parameters, "src/api/params.def", '\nPARAM(zeal, "zeal", CHAT, INT, 0, 1, "", HONOURED, "x")\n'),
     (check_errors, "src/base/err.def", '\nERR(TEAPOT, 400, 2, "invalid_request_error", "teapot", false)\n'),
+    (check_errors, "docs/extra.md", "503 `too_tired`"),
+    (check_tests, "docs/internals/testing.md", "`test_base.c` (`this_is_proved_nowhere`)"),
     (check_metrics, "src/api/metrics.c", '\nput_one(b, "sluice_luck", "gauge");\n'),
     (check_metrics, "docs/operating/metrics.md", "| `sluice_luck` | gauge | luck |"),
     (check_fences, "docs/extra.md", "```\nsluice fly me\n```\n"),
