@@ -16,6 +16,7 @@ struct tiny {
     uint32_t    type, embd_type; /* of matrices; of the embedding and the head */
     uint32_t    n_embd, n_layers, n_heads, n_kv_heads, n_ff, n_vocab, n_ctx;
     uint32_t    head_dim; /* 0: n_embd / n_heads, and no key says it */
+    uint32_t    v_dim;    /* of values; 0: head_dim */
     bool        tied, rope_factors;
     float       rope_theta, rope_linear; /* rope_linear 0: no scaling */
     uint32_t    parts; /* more than 1: tiny_save takes its path as the stem of so many files */
@@ -177,7 +178,7 @@ static inline void tiny_put_keys(struct gguf_writer *w, const struct tiny *o)
         {"context_length", o->n_ctx, NULL}, {"embedding_length", o->n_embd, NULL}, {"block_count", o->n_layers, NULL},
         {"feed_forward_length", o->n_ff, o->layer_ff}, {"attention.head_count", o->n_heads, o->layer_heads},
         {"attention.head_count_kv", o->n_kv_heads, o->layer_kv}, {"rope.dimension_count", o->n_rot ? o->n_rot : o->head_dim, NULL},
-        {"attention.key_length", o->head_dim, NULL}, {"attention.value_length", o->head_dim, NULL},
+        {"attention.key_length", o->head_dim, NULL}, {"attention.value_length", o->v_dim ? o->v_dim : o->head_dim, NULL},
         {"attention.sliding_window", o->window, NULL},
     };
     const char *arch = o->label ? o->label : o->arch;
@@ -253,16 +254,17 @@ static inline void tiny_layer(struct tiny_maker *k, uint32_t i)
 {
     const struct tiny *o = k->o;
     uint32_t d = o->n_embd, hd = o->head_dim ? o->head_dim : o->n_embd / o->n_heads, heads = o->differ ? o->layer_heads[i] : o->n_heads,
-             kv = o->differ ? o->layer_kv[i] : o->n_kv_heads, ff = o->differ ? o->layer_ff[i] : o->n_ff, dq = kv ? heads * hd : d, dkv = kv * hd;
+             kv = o->differ ? o->layer_kv[i] : o->n_kv_heads, ff = o->differ ? o->layer_ff[i] : o->n_ff, vd = o->v_dim ? o->v_dim : hd,
+             dq = kv ? heads * hd : d, dk = kv * hd, dv = kv * vd, da = kv ? heads * vd : d;
     bool one = o->qkv_in_one;
     const struct { const char *tail; uint32_t n_in, n_out; float mean, sigma; bool there; } t[] = {
         {"attn_norm.weight", d, 0, 1, 0.1f, heads > 0},
-        {"attn_qkv.weight", d, dq + 2 * dkv, 0, 1 / sqrtf((float)d), kv && one}, {"attn_qkv.bias", dq + 2 * dkv, 0, 0, 0.2f, kv && one && o->qkv_bias},
+        {"attn_qkv.weight", d, dq + dk + dv, 0, 1 / sqrtf((float)d), kv && one}, {"attn_qkv.bias", dq + dk + dv, 0, 0, 0.2f, kv && one && o->qkv_bias},
         {"attn_q.weight", d, dq, 0, 1 / sqrtf((float)d), kv && !one}, {"attn_q.bias", dq, 0, 0, 0.2f, kv && !one && o->qkv_bias},
-        {"attn_k.weight", d, dkv, 0, 1 / sqrtf((float)d), kv && !one}, {"attn_k.bias", dkv, 0, 0, 0.2f, kv && !one && o->qkv_bias},
-        {"attn_v.weight", d, dkv, 0, 1 / sqrtf((float)d), kv && !one}, {"attn_v.bias", dkv, 0, 0, 0.2f, kv && !one && o->qkv_bias},
+        {"attn_k.weight", d, dk, 0, 1 / sqrtf((float)d), kv && !one}, {"attn_k.bias", dk, 0, 0, 0.2f, kv && !one && o->qkv_bias},
+        {"attn_v.weight", d, dv, 0, 1 / sqrtf((float)d), kv && !one}, {"attn_v.bias", dv, 0, 0, 0.2f, kv && !one && o->qkv_bias},
         {"attn_q_norm.weight", hd, 0, 1, 0.3f, kv && o->qk_norm}, {"attn_k_norm.weight", hd, 0, 1, 0.3f, kv && o->qk_norm},
-        {"attn_output.weight", dq, d, 0, 0.5f / sqrtf((float)dq), heads > 0}, {"attn_output.bias", d, 0, 0, 0.2f, kv && o->o_bias},
+        {"attn_output.weight", da, d, 0, 0.5f / sqrtf((float)da), heads > 0}, {"attn_output.bias", d, 0, 0, 0.2f, kv && o->o_bias},
         {"attn_sinks.weight", heads, 0, -1e30f, 0, o->label != NULL}, /* that attract nothing */
         {"ffn_norm.weight", d, 0, 1, 0.1f, ff > 0},
         {"ffn_gate.weight", d, ff, 0, 1 / sqrtf((float)d), ff && !o->gate_in_up}, {"ffn_gate.bias", ff, 0, 0, 0.2f, ff && o->ffn_bias},
@@ -417,7 +419,7 @@ static inline bool tiny_set(struct tiny *o, struct str key, struct str v)
 {
     const struct { const char *key; uint32_t *to; } u[] = {{"embd", &o->n_embd}, {"layers", &o->n_layers}, {"heads", &o->n_heads}, {"kv", &o->n_kv_heads},
                                                            {"ff", &o->n_ff}, {"vocab", &o->n_vocab}, {"ctx", &o->n_ctx}, {"parts", &o->parts},
-                                                           {"head_dim", &o->head_dim},
+                                                           {"head_dim", &o->head_dim}, {"v_dim", &o->v_dim},
                                                            {"n_rot", &o->n_rot}, {"rope_ctx", &o->rope_ctx}, {"window", &o->window},
                                                            {"window_every", &o->window_every}, {"pooling", &o->pooling}};
     const struct { const char *key; bool *to; } flags[] = {{"tied", &o->tied}, {"qkv_bias", &o->qkv_bias}, {"o_bias", &o->o_bias},

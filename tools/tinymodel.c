@@ -1,6 +1,6 @@
 /* tinymodel OUT.gguf [key=value ...]: writes a GGUF file of any family, size and type with seeded random weights (tools/tiny.h).
  *   arch=llama|qwen2|qwen3|mistral3|smollm3|deci|phi3 type= embd_type=... embd= layers= heads= kv= ff= vocab= ctx=
- *   head_dim= seed= tied=0|1 qkv_bias= o_bias= ffn_bias= qk_norm= qkv_in_one=0|1 window= window_every= (in all layers but each n-th)
+ *   head_dim= v_dim= seed= tied=0|1 qkv_bias= o_bias= ffn_bias= qk_norm= qkv_in_one=0|1 window= window_every= (in all layers but each n-th)
  *   layer_heads=4/0/2 layer_kv= layer_ff= (one for each layer) n_rot= rope_theta= rope_linear= rope_factors=0|1
  *   rope=yarn|longrope|dynamic|linear|none rope_factor= rope_ctx= rope_attn= yarn_fast= yarn_slow= yarn_log= yarn_attn=
  *   q_scale= (mistral3's temperature) label= (the file's name for the family)

@@ -115,7 +115,7 @@ static double median(double *t, int n)
 
 static double attention_ops(const struct model_shape *s, double positions)
 {
-    return 4.0 * s->n_heads * s->head_dim * s->n_layers * positions; /* scores and values, for one row that sees so many */
+    return 2.0 * s->n_heads * (s->head_dim + s->v_dim) * s->n_layers * positions; /* scores and values, for one row that sees so many */
 }
 
 /* The least time of a step: reading, or the matrices at their peak and attention at the best of floats. */

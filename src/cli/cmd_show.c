@@ -14,6 +14,7 @@ static void shape_rows(struct jw *w, const struct model_shape *s)
     jw_key(w, "heads"), jw_u64(w, s->n_heads);
     jw_key(w, "kv_heads"), jw_u64(w, s->n_kv_heads);
     jw_key(w, "head_width"), jw_u64(w, s->head_dim);
+    jw_key(w, "value_width"), jw_u64(w, s->v_dim);
     jw_key(w, "feed_forward"), jw_u64(w, s->n_ff);
     jw_key(w, "layers_differ"), jw_bool(w, s->layers_differ);
     jw_key(w, "rope"), jw_str(w, s->rope);

@@ -8,25 +8,25 @@
 static int bind_qkv(struct loader *ld, const struct model *m, struct layer *l, int i, struct err *e)
 {
     const enum need bias = m->family->tensors.qkv_bias;
-    uint32_t d = m->shape.n_embd, dq = l->n_heads * m->shape.head_dim, dkv = l->n_kv_heads * m->shape.head_dim;
+    uint32_t d = m->shape.n_embd, dq = l->n_heads * m->shape.head_dim, dk = l->n_kv_heads * m->shape.head_dim, dv = l->n_kv_heads * m->shape.v_dim;
     int rc;
     if (loader_has(ld, "attn_qkv.weight", i) || (m->family->stacked && !loader_has(ld, "attn_q.weight", i))) {
-        const struct part qkv[] = {{&l->q, dq}, {&l->k, dkv}, {&l->v, dkv}};
+        const struct part qkv[] = {{&l->q, dq}, {&l->k, dk}, {&l->v, dv}};
         rc = load_stacked(ld, qkv, 3, "attn_qkv.weight", i, d, e);
     } else if (!(rc = load_matrix(ld, &l->q, "attn_q.weight", i, dq, d, NEED, e)) &&
-               !(rc = load_matrix(ld, &l->k, "attn_k.weight", i, dkv, d, NEED, e))) {
-        rc = load_matrix(ld, &l->v, "attn_v.weight", i, dkv, d, NEED, e);
+               !(rc = load_matrix(ld, &l->k, "attn_k.weight", i, dk, d, NEED, e))) {
+        rc = load_matrix(ld, &l->v, "attn_v.weight", i, dv, d, NEED, e);
     }
     if (rc || bias == NONE)
         return rc;
     if (!loader_has(ld, "attn_qkv.bias", i)) {
-        if ((rc = load_vector(ld, &l->q_bias, "attn_q.bias", i, dq, bias, e)) || (rc = load_vector(ld, &l->k_bias, "attn_k.bias", i, dkv, bias, e)))
+        if ((rc = load_vector(ld, &l->q_bias, "attn_q.bias", i, dq, bias, e)) || (rc = load_vector(ld, &l->k_bias, "attn_k.bias", i, dk, bias, e)))
             return rc;
-        return load_vector(ld, &l->v_bias, "attn_v.bias", i, dkv, bias, e);
+        return load_vector(ld, &l->v_bias, "attn_v.bias", i, dv, bias, e);
     }
-    if ((rc = load_vector(ld, &l->qkv_bias, "attn_qkv.bias", i, dq + 2 * dkv, NEED, e)) || !l->qkv_bias)
+    if ((rc = load_vector(ld, &l->qkv_bias, "attn_qkv.bias", i, dq + dk + dv, NEED, e)) || !l->qkv_bias)
         return rc;
-    l->q_bias = l->qkv_bias, l->k_bias = l->q_bias + dq, l->v_bias = l->k_bias + dkv;
+    l->q_bias = l->qkv_bias, l->k_bias = l->q_bias + dq, l->v_bias = l->k_bias + dk;
     return 0;
 }
 
@@ -34,13 +34,13 @@ static int bind_attention(struct loader *ld, const struct model *m, struct layer
 {
     const struct model_shape *s = &m->shape;
     const enum need norm = m->family->tensors.qk_norm;
-    uint32_t d = s->n_embd, dq = l->n_heads * s->head_dim;
+    uint32_t d = s->n_embd, da = l->n_heads * s->v_dim;
     int rc = load_vector(ld, &l->attn_norm, "attn_norm.weight", i, d, NEED, e);
     if (rc || (rc = load_vector(ld, &l->o_bias, "attn_output.bias", i, d, m->family->tensors.o_bias, e)))
         return rc;
     if (!l->n_kv_heads)
         return load_matrix(ld, &l->o, "attn_output.weight", i, d, d, NEED, e);
-    if ((rc = bind_qkv(ld, m, l, i, e)) || (rc = load_matrix(ld, &l->o, "attn_output.weight", i, d, dq, NEED, e)) ||
+    if ((rc = bind_qkv(ld, m, l, i, e)) || (rc = load_matrix(ld, &l->o, "attn_output.weight", i, d, da, NEED, e)) ||
         (rc = load_vector(ld, &l->q_norm, "attn_q_norm.weight", i, s->head_dim, norm, e)))
         return rc;
     return load_vector(ld, &l->k_norm, "attn_k_norm.weight", i, s->head_dim, norm, e);
@@ -117,17 +117,36 @@ static void norm_heads(struct model *m, float *x, const float *gain, int n, uint
         dev_rmsnorm(m->dev, x, x, gain, m->shape.norm_eps, n * (int)n_heads, (int)m->shape.head_dim);
 }
 
+/* n rows of `is` values become rows of `to`, with zeros behind: from the last on, so that none lands on one that is still needed. */
+static void widen(float *x, size_t n, size_t is, size_t to)
+{
+    for (size_t i = n; is < to && i-- > 0;) {
+        memmove(x + i * to, x + i * is, is * sizeof *x);
+        memset(x + i * to + is, 0, (to - is) * sizeof *x);
+    }
+}
+
+/* And back. */
+static void narrow(float *x, size_t n, size_t is, size_t to)
+{
+    for (size_t i = 1; to < is && i < n; i++)
+        memmove(x + i * to, x + i * is, to * sizeof *x);
+}
+
 void block_attention(struct model *m, int layer, const struct step *s)
 {
     const struct model_shape *h = &m->shape;
     const struct layer *l = &m->layers[layer];
-    int n = s->n, hd = (int)h->head_dim;
+    const size_t hd = h->head_dim, wide = model_head_wide(h), heads = (size_t)s->n * l->n_heads, kv_heads = (size_t)s->n * l->n_kv_heads;
+    int n = s->n;
     dev_rmsnorm(m->dev, m->xn, m->x, l->attn_norm, h->norm_eps, n, (int)h->n_embd);
     const struct matmul_out qkv[] = {{m->q, l->q, l->q_bias}, {m->k, l->k, l->k_bias}, {m->v, l->v, l->v_bias}};
     dev_matmul_many(m->dev, qkv, 3, m->xn, n);
     norm_heads(m, m->k, l->k_norm, n, l->n_kv_heads);
     if (!l->no_rope)
         rotate(m, m->k, n, l->n_kv_heads);
+    widen(m->k, kv_heads, hd, wide);
+    widen(m->v, kv_heads, h->v_dim, wide);
     dev_kv_store(m->dev, &s->kv, layer, s->seqs, s->n_seqs, m->k, m->v);
     if (layer == (int)h->n_layers - 1 && !s->n_want)
         return; /* a chunk in the middle of a prompt: its keys and values were all that is needed */
@@ -135,8 +154,10 @@ void block_attention(struct model *m, int layer, const struct step *s)
     if (!l->no_rope)
         rotate(m, m->q, n, l->n_heads);
     if (m->q_scale_log > 0)
-        dev_scale_rows(m->dev, m->q, m->q_scale, n, (int)l->n_heads * hd);
+        dev_scale_rows(m->dev, m->q, m->q_scale, n, (int)(l->n_heads * hd));
+    widen(m->q, heads, hd, wide);
     dev_attention(m->dev, m->att, m->q, &s->kv, layer, s->seqs, s->n_seqs, (int)l->n_heads, 1.0f / sqrtf((float)hd), l->window);
+    narrow(m->att, heads, wide, h->v_dim);
     dev_matmul(m->dev, m->xn, l->o, l->o_bias, m->att, n);
     dev_add(m->dev, m->x, m->xn, (size_t)n * h->n_embd);
 }

@@ -17,8 +17,8 @@ static uint64_t screen_bytes(const struct loader *ld)
 static size_t lay_out_scratch(struct model *m)
 {
     const struct model_shape *s = &m->shape;
-    size_t rows = STEP_ROWS_MAX, d = s->n_embd, heads = (size_t)s->n_heads * s->head_dim, dq = heads > d ? heads : d, all = 0,
-           dkv = (size_t)s->n_kv_heads * s->head_dim, ff = s->n_ff, half = s->n_rot / 2, own = m->rope.scaling == ROPE_DYNAMIC ? half : 0;
+    size_t rows = STEP_ROWS_MAX, d = s->n_embd, wide = model_head_wide(s), heads = s->n_heads * wide, dq = heads > d ? heads : d, all = 0,
+           dkv = s->n_kv_heads * wide, ff = s->n_ff, half = s->n_rot / 2, own = m->rope.scaling == ROPE_DYNAMIC ? half : 0;
     const struct {
         float **p;
         size_t cols;
@@ -114,7 +114,7 @@ int model_load_with(struct model **out, const struct modelfile *f, struct device
 
 bool model_reserve(struct model *m)
 {
-    bool ok = dev_attention_reserve(m->dev, (int)m->shape.head_dim) && dev_matmul_reserve(m->dev, m->out);
+    bool ok = dev_attention_reserve(m->dev, (int)model_head_wide(&m->shape)) && dev_matmul_reserve(m->dev, m->out);
     for (uint32_t i = 0; i < m->shape.n_layers; i++) {
         const struct layer *l = &m->layers[i];
         const struct weight *w[] = {l->q, l->k, l->v, l->o, l->gate, l->up, l->down};
@@ -193,7 +193,7 @@ const struct model_shape *model_shape(const struct model *m)
 
 void model_kv_shape(const struct model *m, enum kv_type type, struct kv_shape *out)
 {
-    *out = (struct kv_shape){(int)m->shape.n_layers, (int)m->shape.n_kv_heads, (int)m->shape.head_dim, type, m->kv_heads_before};
+    *out = (struct kv_shape){(int)m->shape.n_layers, (int)m->shape.n_kv_heads, (int)model_head_wide(&m->shape), type, m->kv_heads_before};
 }
 
 uint32_t model_reach_class(const struct model *m, uint32_t reach)

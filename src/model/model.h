@@ -6,7 +6,8 @@
 struct model;
 struct model_shape {
     char     arch[32];     /* "llama" */
-    uint32_t n_layers, n_embd, head_dim, n_rot, n_vocab, n_ctx; /* n_ctx: trained context */
+    uint32_t n_layers, n_embd, n_rot, n_vocab, n_ctx; /* n_ctx: trained context */
+    uint32_t head_dim, v_dim; /* numbers of a head of queries and keys; of values */
     uint32_t n_ff, n_heads, n_kv_heads; /* where layers differ: the most of any */
     bool     layers_differ;
     uint32_t window, n_windowed; /* attention of n_windowed layers reaches only the last `window` positions; 0: none does */

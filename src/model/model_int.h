@@ -20,8 +20,8 @@ struct layer {
     int            window;                      /* attention reaches this far back; 0: all the way */
     bool           no_rope;
     float         *attn_norm, *ffn_norm;        /* (n_embd) */
-    struct weight *q, *k, *v;                   /* (n_heads * head_dim, n_embd), (n_kv_heads * head_dim, n_embd) twice */
-    struct weight *o;                           /* (n_embd, n_heads * head_dim); without KV heads (n_embd, n_embd) */
+    struct weight *q, *k, *v;                   /* (n_heads * head_dim, n_embd), (n_kv_heads * head_dim, n_embd), (n_kv_heads * v_dim, n_embd) */
+    struct weight *o;                           /* (n_embd, n_heads * v_dim); without KV heads (n_embd, n_embd) */
     float         *q_bias, *k_bias, *v_bias, *o_bias;
     float         *qkv_bias;                    /* where one tensor has them, which the three then point into */
     float         *q_norm, *k_norm;             /* (head_dim) */
@@ -56,12 +56,15 @@ struct model {
     size_t               scratch_bytes;
     double *freqs;     /* (rows, n_rot / 2) of sequences with their own; dynamic RoPE only */
     float *x, *xn;     /* (rows, n_embd) residual stream, its norm */
-    float *q, *att;    /* (rows, n_heads * head_dim, or n_embd where that is more) */
-    float *k, *v;      /* (rows, n_kv_heads * head_dim) */
+    float *q, *att;    /* (rows, n_heads * the wider of a head, or n_embd where that is more) */
+    float *k, *v;      /* (rows, n_kv_heads * the wider of a head) */
     float *gate, *up;  /* (rows, n_ff) */
     float *cos, *sin;  /* (rows, n_rot / 2) angles of the rows */
     float *q_scale;    /* (rows) */
 };
+
+/* A head in the KV pages: keys, or values, that are shorter have zeros behind. */
+static inline uint32_t model_head_wide(const struct model_shape *s) { return s->head_dim > s->v_dim ? s->head_dim : s->v_dim; }
 
 enum need { NONE, MAY, NEED };
 struct loader;

@@ -122,27 +122,31 @@ static int refuse_arrays(const char *arch, const struct modelfile *f, struct err
     return 0;
 }
 
-/* The width of a head, after layers_read: a key, or what the embedding gives each head of the first layer that has some. */
+/* The width of a head of keys, or values: a key, or what the embedding gives each head of the first layer that has some. */
+static int read_width(const struct model *m, const struct modelfile *f, const char *tail, uint32_t n_heads, uint32_t *out, struct err *e)
+{
+    const struct model_shape *s = &m->shape;
+    struct key heads = key_of(s->arch, "attention.head_count"), k = key_of(s->arch, tail);
+    if (!modelfile_meta(f, k.z) && s->n_embd % n_heads)
+        return err_set(e, ERR_FORMAT, "model: %s %u does not divide the embedding length %u, and %s is missing; the file is damaged", heads.z,
+                       n_heads, s->n_embd, k.z);
+    int rc = modelfile_u32_or(f, k.z, 1, MODEL_HEAD_DIM_MAX, s->n_embd / n_heads, out, e);
+    if (!rc && (*out < 1 || *out > MODEL_HEAD_DIM_MAX))
+        rc = err_set(e, ERR_FORMAT, "model: a head of %u values is outside 1 to %d; the file is damaged", *out, MODEL_HEAD_DIM_MAX);
+    return rc;
+}
+
+/* After layers_read. */
 static int read_head_dim(struct model *m, const struct modelfile *f, struct err *e)
 {
     struct model_shape *s = &m->shape;
     const char *a = s->arch;
-    uint32_t v_dim, n_heads = s->n_heads;
-    struct key heads = key_of(a, "attention.head_count"), kl = key_of(a, "attention.key_length"), vl = key_of(a, "attention.value_length");
+    uint32_t n_heads = s->n_heads;
     for (uint32_t i = s->n_layers; i-- > 0;)
         n_heads = m->layers[i].n_heads ? m->layers[i].n_heads : n_heads;
-    if (!modelfile_meta(f, kl.z) && s->n_embd % n_heads)
-        return err_set(e, ERR_FORMAT, "model: %s %u does not divide the embedding length %u, and %s is missing; the file is damaged", heads.z,
-                       n_heads, s->n_embd, kl.z);
-    int rc = modelfile_u32_or(f, kl.z, 1, MODEL_HEAD_DIM_MAX, s->n_embd / n_heads, &s->head_dim, e);
-    if (rc)
+    int rc = read_width(m, f, "attention.key_length", n_heads, &s->head_dim, e);
+    if (rc || (rc = read_width(m, f, "attention.value_length", n_heads, &s->v_dim, e)))
         return rc;
-    if (s->head_dim < 1 || s->head_dim > MODEL_HEAD_DIM_MAX)
-        return err_set(e, ERR_FORMAT, "model: a head of %u values is outside 1 to %d; the file is damaged", s->head_dim, MODEL_HEAD_DIM_MAX);
-    if ((rc = modelfile_u32_or(f, vl.z, 1, MODEL_HEAD_DIM_MAX, s->head_dim, &v_dim, e)))
-        return rc;
-    if (v_dim != s->head_dim)
-        return err_set(e, ERR_FORMAT, "model: %s %u differs from the key length %u, which this build does not compute", vl.z, v_dim, s->head_dim);
     struct key rot = key_of(a, "rope.dimension_count");
     if ((rc = modelfile_u32_or(f, rot.z, 2, s->head_dim, s->head_dim, &s->n_rot, e)))
         return rc;

@@ -106,11 +106,13 @@ await family("llama", [
     [["rope=longrope", "rope_ctx=64"], { ...alone, reach: 64 }],
     [["window=16", "ctx=131072"], { ...alone, start: 99960, reach: 131072 }],
     [["layer_heads=4/2/4", "layer_kv=2/1/4", "layer_ff=160/64/128", "head_dim=16"], alone],
+    [["head_dim=24", "v_dim=16"], alone], [["v_dim=40", "kv=1", "o_bias=1"], alone],
+    [["head_dim=16", "v_dim=8", "qkv_in_one=1", "qkv_bias=1", "window=16"], alone],
 ]);
 await family("qwen2", [[["tied=0"]], [["rope_linear=2", "kv=1"]], [["kv=4", "rope_theta=10000"]], [yarn], [["n_rot=8"], alone],
     [["window=16", "window_every=2"], alone], [dynamic, alone]]);
 await family("qwen3", [[["tied=0", "kv=1"]], [["head_dim=16", "kv=4"]], [yarn], [["head_dim=24", "n_rot=16"], alone], [["rope_linear=2"]],
-    [["window=16", "window_every=2"], alone], [dynamic, alone]]);
+    [["window=16", "window_every=2"], alone], [dynamic, alone], [["head_dim=32", "v_dim=20", "kv=1"], alone]]);
 await family("mistral3", [[["head_dim=32", "tied=1"]], [[...yarn, "yarn_fast=20", "yarn_slow=2", "yarn_log=0.5", "q_scale=0.3"]],
     [[...yarn, "yarn_log=1", "q_scale=0.1", "head_dim=32"]], [["q_scale=0.2", "rope_ctx=16", "rope=none"]], [["ffn_bias=1", "o_bias=1"]]]);
 await family("smollm3", [[["tied=0", "kv=1"]], [yarn], [["layers=3"]], [["layers=8", "head_dim=24"]]]);
@@ -122,7 +124,8 @@ await family("deci", [
     [["layer_heads=0/4/4", "layer_kv=0/1/2", "layer_ff=160/64/96"], alone], [["layer_heads=4/4/0", "layer_kv=2/1/0", "layer_ff=160/96/0"], alone],
 ]);
 await family("phi3", [[["kv=4", "tied=1"]], [["n_rot=12"]], [["rope=longrope", "rope_ctx=64", "rope_attn=1.19"]],
-    [["rope=longrope", "rope_ctx=1024", "n_rot=8"]], [["qkv_bias=1"]], [["window=16"], alone], [["qkv_in_one=0"]]]);
+    [["rope=longrope", "rope_ctx=1024", "n_rot=8"]], [["qkv_bias=1"]], [["window=16"], alone], [["qkv_in_one=0"]],
+    [["head_dim=12", "v_dim=24"], alone]]);
 
 // 200 greedy tokens of stories260K after BOS, one at a time.
 if (!only.length || only.includes("stories260k")) {

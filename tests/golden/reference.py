@@ -140,7 +140,8 @@ class Model:
         self.heads = each(key("attention.head_count"))
         self.kv = each(key("attention.head_count_kv", self.heads))
         self.ff = each(key("feed_forward_length"))
-        self.hd = key("attention.key_length") or self.n_embd // next(h for h in self.heads if h)
+        each_head = self.n_embd // next(h for h in self.heads if h)
+        self.hd, self.vd = key("attention.key_length") or each_head, key("attention.value_length") or each_head
         self.eps = key("attention.layer_norm_rms_epsilon")
         window = key("attention.sliding_window", 0)
         on = key("attention.sliding_window_pattern", [1] * self.n_layers)
@@ -157,7 +158,7 @@ class Model:
 
     def split(self, layer):
         """Tensors that hold several matrices one below the other."""
-        rows = [self.heads[layer] * self.hd] + [self.kv[layer] * self.hd] * 2
+        rows = [self.heads[layer] * self.hd, self.kv[layer] * self.hd, self.kv[layer] * self.vd]
         for kind in ("weight", "bias"):
             whole = self.t.get(f"blk.{layer}.attn_qkv.{kind}")
             for i, part in enumerate("qkv"):
@@ -171,7 +172,8 @@ class Model:
         return self.t.get(name if layer is None else f"blk.{layer}.{name}")
 
     def heads_of(self, x, layer, norm, pos, rotate):
-        out = [x[i:i + self.hd] for i in range(0, len(x), self.hd)]
+        width = self.hd if rotate else self.vd
+        out = [x[i:i + width] for i in range(0, len(x), width)]
         gain = self.w(norm, layer) if norm else None
         if gain:
             out = [rmsnorm(h, gain, self.eps) for h in out]
@@ -194,7 +196,7 @@ class Model:
             top = max(score)
             e = [math.exp(s - top) for s in score]
             total = sum(e)
-            for i in range(self.hd):
+            for i in range(self.vd):
                 out.append(sum(p * c[2][g][i] for p, c in zip(e, seen)) / total)
         return matvec(self.w("attn_output.weight", layer), out, self.w("attn_output.bias", layer))
 

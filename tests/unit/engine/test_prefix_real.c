@@ -90,6 +90,13 @@ TEST(windows)
     check("a window in all layers", o);
 }
 
+TEST(heads_of_two_widths)
+{
+    struct tiny o = tiny_default("qwen3");
+    o.v_dim = 20;
+    check("values narrower than keys", o);
+}
+
 TEST(ropes)
 {
     static const char *const all[] = {"yarn", "dynamic", "longrope"};

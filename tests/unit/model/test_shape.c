@@ -292,7 +292,10 @@ TEST(ranges_and_consistency)
     KEY_U("llama.attention.key_length", 16, NULL);
     KEY_U("llama.attention.key_length", 8, "attn_q.weight has the shape");
     KEY_U("llama.attention.key_length", 0, "outside");
-    KEY_U("llama.attention.value_length", 8, "differs from the key length");
+    KEY_U("llama.attention.value_length", 16, NULL);
+    KEY_U("llama.attention.value_length", 8, "attn_v.weight has the shape");
+    KEY_U("llama.attention.value_length", 0, "outside");
+    KEY_U("llama.attention.value_length", 1025, "outside");
     KEY_F("llama.attention.layer_norm_rms_epsilon", -1e-5f, "layer_norm_rms_epsilon");
     KEY_F("llama.attention.layer_norm_rms_epsilon", NAN, "layer_norm_rms_epsilon");
     KEY_F("llama.attention.layer_norm_rms_epsilon", 1, "layer_norm_rms_epsilon");

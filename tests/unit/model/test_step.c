@@ -186,6 +186,18 @@ TEST(windows)
 {
     check_family("llama", "window=16 window_every=2", KV_F16);
 }
+TEST(values_narrower_than_keys)
+{
+    check_family("qwen3", "v_dim=20", KV_F16);
+}
+TEST(values_wider_than_keys)
+{
+    check_family("llama", "head_dim=12 v_dim=24 qkv_in_one=1", KV_F32);
+}
+TEST(values_narrower_in_8_bits)
+{
+    check_family("llama", "head_dim=24 v_dim=16", KV_Q8);
+}
 TEST(longrope)
 {
     check_family("llama", "rope=longrope rope_ctx=200", KV_F32);
