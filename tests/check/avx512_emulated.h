@@ -186,6 +186,12 @@ EMU __m512i dot_four(__m512i s, __m512i w, const int8_t *four)
         s.i[l] += (uint8_t)((uint32_t)w.i[l] >> 8 * k) * four[k];
     return s;
 }
+EMU __m512i spread_four(const int8_t *four)
+{
+    __m512i v;
+    EACH memcpy(&v.i[l], four, 4);
+    return v;
+}
 /* Four products of unsigned bytes of a and signed bytes of b, added to a lane: no saturation. */
 EMU __m512i emu_dpbusd_epi32(__m512i s, __m512i a, __m512i b)
 {

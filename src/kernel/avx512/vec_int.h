@@ -17,6 +17,14 @@ INLINE __m512i dot_four(__m512i a, __m512i w, const int8_t *four)
     __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(a) : "v"(w), "m"(*(const int8_t(*)[4])four));
     return a;
 }
+
+/* Four bytes in every lane. In assembly too: one instruction, where it stands. */
+INLINE __m512i spread_four(const int8_t *four)
+{
+    __m512i v;
+    __asm__("vpbroadcastd %1, %0" : "=v"(v) : "m"(*(const int8_t(*)[4])four));
+    return v;
+}
 #endif
 
 /* The vocabulary of attn_tile.h and float_tile.h. */
