@@ -20,7 +20,7 @@ struct mailbox {
 void mailbox_wait(struct mailbox *x, struct backend_wait *w); /* any thread: w->err is the answer */
 bool mailbox_leave(struct mailbox *x, struct backend_wait *w); /* takes w out again; false: it is not there */
 
-/* ---- shelf.c ---- */
+/* ---- shelf.c and its parts (shelf_int.h) ---- */
 
 enum title_state { TITLE_COLD, TITLE_WANTED, TITLE_LOADING, TITLE_READY, TITLE_UNLOADING };
 struct title { /* one name */
