@@ -130,7 +130,7 @@ struct backend_source { /* a file, or bytes that outlive the backend (the embedd
     const void   *bytes;
     size_t        n_bytes;
     int64_t       created_us;
-    const char   *packed; /* where its packed weights are kept (device/packed.h); NULL: nowhere */
+    const char   *packed; /* where its packed weights are kept: the stem of the files (device/packed.h); NULL: nowhere */
     struct sha256 packed_key; /* what they are packed from */
 };
 /* Loads it now, on this thread, and keeps it for good: for owners of one model, and tests. Not while others wait. */

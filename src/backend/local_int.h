@@ -30,7 +30,7 @@ struct title { /* one name */
     size_t                n_paths;
     const void           *bytes;
     size_t                n_bytes;
-    char                 *packed; /* NULL: not kept */
+    char                 *packed; /* the stem of its files (packed_path); NULL: not kept */
     struct sha256         packed_key;
     bool                  no_screen; /* its output matrix is not screened */
     bool                  unkept; /* it was packed, and is to be kept when there is nothing else to do */

@@ -133,7 +133,9 @@ static int load(struct title *t, struct device *d, struct err *e)
 {
     struct packed *kept = NULL;
     struct err why;
-    int rc = t->packed ? packed_open(&kept, t->packed, packed_layout(d), t->packed_key.b, &why) : 0;
+    char path[PACKED_PATH_MAX];
+    const uint64_t layout = t->packed ? packed_layout(d) : 0;
+    int rc = t->packed && packed_path(path, t->packed, layout) ? packed_open(&kept, path, layout, t->packed_key.b, &why) : 0;
     if (rc < 0 && why.code != ERR_NOT_FOUND)
         log_line(LOG_WARN, "model", "%s: %s", t->pub.alias, why.msg);
     rc = model_load_with(&t->model, t->file, d, &(struct model_load_opts){.kept = kept, .no_screen = t->no_screen}, e);
@@ -145,12 +147,17 @@ static int load(struct title *t, struct device *d, struct err *e)
 void title_keep(struct title *t, struct device *d, bool (*stop)(void *arg), void *arg)
 {
     struct err e;
-    uint64_t begin = clock_ns(), bytes = model_packed_bytes(t->model), room = os_disk_room(t->packed);
+    char path[PACKED_PATH_MAX];
+    uint64_t begin = clock_ns(), bytes = model_packed_bytes(t->model), room = os_disk_room(t->packed), layout = packed_layout(d);
     int rc;
-    if (room < bytes || room - bytes < bytes / 2)
+    if (!packed_path(path, t->packed, layout))
+        rc = err_set(&e, ERR_IO, "the name %.64s... is too long", t->packed);
+    else if (room < bytes || room - bytes < bytes / 2)
         rc = err_set(&e, ERR_IO, "the disk has %llu MiB left, too few beside them", (unsigned long long)(room >> 20));
     else
-        rc = model_keep(t->model, t->packed, packed_layout(d), t->packed_key.b, stop, arg, &e);
+        rc = model_keep(t->model, path, layout, t->packed_key.b, stop, arg, &e);
+    if (rc == 0)
+        packed_forget_old(t->packed, layout);
     if (rc == 0)
         log_line(LOG_INFO, "model_keep", "name=%s ms=%.1f bytes=%llu", t->pub.alias, (double)(clock_ns() - begin) / 1e6, (unsigned long long)bytes);
     else if (rc < 0)

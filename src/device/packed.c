@@ -1,9 +1,11 @@
 #include "device/packed.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/os.h"
 #include "base/vec.h"
 #include "device/device_int.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -53,6 +55,43 @@ static uint64_t head_sum(const struct head *h, const struct entry *entries)
     uint64_t sum = siphash(key, h, offsetof(struct head, sum));
     memcpy(key, &sum, sizeof sum);
     return siphash(key, entries, h->n * sizeof *entries);
+}
+
+/* ---- names ---- */
+
+bool packed_path(char out[PACKED_PATH_MAX], const char *stem, uint64_t layout)
+{
+    if (!str_fmt(out, PACKED_PATH_MAX, "%s-%016llx", stem, (unsigned long long)layout))
+        return false;
+    if (!os_exists(out) && os_exists(stem))
+        (void)!rename(stem, out); /* or it is packed again */
+    return true;
+}
+
+void packed_forget_old(const char *stem, uint64_t but)
+{
+    char dir[PACKED_PATH_MAX], mine[PACKED_PATH_MAX];
+    const char *slash = strrchr(stem, '/'), *name = slash ? slash + 1 : stem;
+    const int64_t now = clock_now_us() / 1000000, old = 86400ll * PACKED_DAYS;
+    if (!str_fmt(dir, sizeof dir, "%.*s", slash ? (int)(slash - stem) : 1, slash ? stem : ".") ||
+        !str_fmt(mine, sizeof mine, "%s-%016llx", name, (unsigned long long)but))
+        return;
+    DIR *d = opendir(dir);
+    for (const struct dirent *x; d && (x = readdir(d));) {
+        struct stat st;
+        if (str_starts(str_of(x->d_name), name) && x->d_name[strlen(name)] == '-' && strcmp(x->d_name, mine) != 0 &&
+            fstatat(dirfd(d), x->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && st.st_atim.tv_sec + old < now)
+            (void)unlinkat(dirfd(d), x->d_name, 0); /* who has it mapped keeps it */
+    }
+    if (d)
+        closedir(d);
+}
+
+/* Also where the file system does not note when a file was read. */
+static void note_use(const char *path)
+{
+    const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+    (void)utimensat(AT_FDCWD, path, now, 0);
 }
 
 /* ---- reading ---- */
@@ -107,11 +146,13 @@ int packed_open(struct packed **out, const char *path, uint64_t layout, const ui
     const char *why = rc ? NULL : wrong(p, layout, source);
     if (why)
         rc = err_set(e, ERR_FORMAT, "device: the packed weights %s are of no use: %s; the model is packed again", path, why);
-    if (rc)
+    if (rc) {
         packed_close(p);
-    else
-        *out = p;
-    return rc;
+        return rc;
+    }
+    note_use(path);
+    *out = p;
+    return 0;
 }
 
 void packed_close(struct packed *p)

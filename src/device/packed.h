@@ -13,6 +13,9 @@
  *          u32 type, n_out, n_in, 0
  *   ...  the panels
  *
+ * Each layout has a file of its own beside the others, STEM-<16 hex digits of the layout>, so that machines which pack differently may share a
+ * folder; one that nobody has opened for PACKED_DAYS goes when another is written.
+ *
  * Numbers are little-endian. What is not exactly so is refused, and the caller packs again. A file appears by rename, whole; it is mapped at an
  * address that lets the kernel use large pages (seen with ext4 on Linux 6.18: FilePmdMapped in smaps). */
 #pragma once
@@ -20,9 +23,13 @@
 
 struct packed;
 struct packed_item { uint64_t id; struct weight *w; };
-enum { PACKED_SOURCE = 32, PACKED_ITEMS_MAX = 1 << 20 };
+enum { PACKED_SOURCE = 32, PACKED_ITEMS_MAX = 1 << 20, PACKED_PATH_MAX = 4096, PACKED_DAYS = 30 };
 
 uint64_t packed_layout(struct device *d);
+/* The file of a layout. What an earlier build kept at `stem` itself, for the last layout that came by, takes that name when there is none yet, and is
+ * looked at as any other. False: the name is too long. */
+bool packed_path(char out[PACKED_PATH_MAX], const char *stem, uint64_t layout) MUST_USE;
+void packed_forget_old(const char *stem, uint64_t but); /* files of other layouts that nobody has opened for so long */
 /* ERR_NOT_FOUND: there is none; ERR_FORMAT: it is damaged, cut or of something else. The weights made of it keep it mapped. */
 int  packed_open(struct packed **out, const char *path, uint64_t layout, const uint8_t source[PACKED_SOURCE], struct err *e) MUST_USE;
 void packed_close(struct packed *p); /* NULL is fine */

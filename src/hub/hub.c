@@ -149,10 +149,7 @@ static void packed_key(struct sha256 *out, const struct ref_part *parts, size_t 
 
 uint64_t hub_packed_bytes(const struct store *s, const struct hub_model *m)
 {
-    char path[STORE_PATH_MAX];
-    struct stat st;
-    store_packed_path(s, &m->packed_key, path);
-    return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+    return store_packed_bytes(s, &m->packed_key);
 }
 
 int hub_model_open(struct hub_model *out, const struct store *s, struct str name, struct err *e)

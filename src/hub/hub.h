@@ -30,7 +30,7 @@ void hub_model_close(struct hub_model *m);
  * ERR_CONFLICT while a process has the model loaded (it holds a shared flock on each blob), unless force: then the server sees the name go, and
  * what it has mapped stays until it lets go. */
 int hub_remove(struct store *s, struct str name, bool force, uint64_t *freed, struct err *e) MUST_USE;
-/* Bytes of the packed weights that are kept of a model; 0: none. */
+/* Bytes of the packed weights that are kept of a model, of all ways of packing; 0: none. */
 uint64_t hub_packed_bytes(const struct store *s, const struct hub_model *m);
 /* Sets a ref under the store's lock after the rule of hub_add about aliases (and a pull moves its own repository's name on); r->created_us stays
  * when the content stays. The parts of a split model are checked together first. *was_new may be NULL. */

@@ -99,15 +99,33 @@ void store_packed_path(const struct store *s, const struct sha256 *key, char out
     (void)str_fmt(out, STORE_PATH_MAX, "%s/packed/%s", s->dir, hex);
 }
 
+/* A name of a packed file or of one that is being written: does it begin with one of the keys? */
 static bool has_key(const struct sha256 *keys, size_t n, const char *name)
 {
     struct sha256 one;
     struct str hex = str_of(name);
-    hex.n = hex.n > 64 ? 64 : hex.n; /* what is being written has a longer name */
+    hex.n = hex.n > 64 ? 64 : hex.n;
     for (size_t i = 0; str_hex(hex, one.b, sizeof one.b) && i < n; i++)
         if (memcmp(&one, &keys[i], sizeof one) == 0)
             return true;
     return false;
+}
+
+uint64_t store_packed_bytes(const struct store *s, const struct sha256 *key)
+{
+    char dir[STORE_PATH_MAX];
+    uint64_t sum = 0;
+    (void)str_fmt(dir, sizeof dir, "%s/packed", s->dir);
+    DIR *d = opendir(dir);
+    for (const struct dirent *x; d && (x = readdir(d));) {
+        struct stat st;
+        const struct str name = str_of(x->d_name);
+        if (has_key(key, 1, x->d_name) && !memchr(name.p, '.', name.n) && fstatat(dirfd(d), x->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+            sum += (uint64_t)st.st_size;
+    }
+    if (d)
+        closedir(d);
+    return sum;
 }
 
 int store_packed_sweep(struct store *s, const struct sha256 *keys, size_t n, uint64_t *freed, struct err *e)

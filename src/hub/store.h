@@ -3,7 +3,8 @@
  *
  *   DIR/blobs/sha256/<64 hex digits>   one file a blob
  *   DIR/refs/<name>.json               see ref.h
- *   DIR/packed/<64 hex digits>         packed weights of a model (device/packed.h): made and made again at will, nothing depends on them
+ *   DIR/packed/<64 hex digits>-...     packed weights of a model, a file for each way of packing (device/packed.h): made and made again at
+ *                                      will, nothing depends on them
  *   DIR/tmp/<random>                   a blob that is being written; its writer holds a lock on it
  *   DIR/partial/<digest>.*             a file that is being fetched, see partial.h
  *   DIR/lock                           held while refs and blobs change together (store_lock)
@@ -44,8 +45,9 @@ int store_publish(const struct store *s, int fd, const char *path, const struct 
 /* Removes a blob. The caller knows that no ref names it (ref_uses); readers that have it open keep it. */
 int store_delete(struct store *s, const struct sha256 *digest, struct err *e) MUST_USE;
 
-/* Where packed weights of the model with this key (hub_model.packed_key) are kept, whether or not there are any. */
+/* The stem of the files in which packed weights of the model with this key (hub_model.packed_key) are kept, whether or not there are any. */
 void store_packed_path(const struct store *s, const struct sha256 *key, char out[STORE_PATH_MAX]);
+uint64_t store_packed_bytes(const struct store *s, const struct sha256 *key); /* of all of them that are whole */
 /* Removes all packed weights but those of keys (n). Who has them mapped keeps them. freed grows by their bytes. */
 int store_packed_sweep(struct store *s, const struct sha256 *keys, size_t n, uint64_t *freed, struct err *e) MUST_USE;
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/os.h"
+#include "device/packed.h"
 #include "test.h"
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,7 +14,7 @@
 static struct postq queue;
 static struct backend_local *local;
 static struct backend be;
-static char dir[64], file[96], packed[96];
+static char dir[64], file[96], stem[96], packed[PACKED_PATH_MAX];
 
 static bool open_one(bool no_packed, uint64_t min, uint8_t key)
 {
@@ -24,7 +25,7 @@ static bool open_one(bool no_packed, uint64_t min, uint8_t key)
     if (backend_local_new(&local, &o, &e) < 0)
         return false;
     backend_local_iface(local, &be);
-    struct backend_source s = {.alias = "m", .source = "a@b:c", .path = file, .packed = packed, .packed_key = {{key}}};
+    struct backend_source s = {.alias = "m", .source = "a@b:c", .path = file, .packed = stem, .packed_key = {{key}}};
     return backend_local_offer(local, &s, &e) == 0;
 }
 
@@ -104,7 +105,10 @@ TEST(packed_weights_are_kept)
     strcpy(dir, "/tmp/sluice-keep-XXXXXX");
     CHECK(mkdtemp(dir) && tiny_set(&o, STR("type"), STR("q4_0")));
     snprintf(file, sizeof file, "%s/m.gguf", dir);
-    snprintf(packed, sizeof packed, "%s/packed", dir);
+    snprintf(stem, sizeof stem, "%s/packed", dir);
+    struct device *d;
+    CHECK(!device_new(&d, &(struct device_opts){.n_threads = 1}, &e) && packed_path(packed, stem, packed_layout(d)));
+    device_free(d);
     CHECK(tiny_save(&o, file, &e) == 0);
     log_level_set(LOG_ERROR);
 
@@ -125,12 +129,21 @@ TEST(packed_weights_are_kept)
     close_one();
     CHECK(stat(packed, &now) == 0 && now.st_ino == st.st_ino && now.st_mtim.tv_nsec == st.st_mtim.tv_nsec);
 
+    char elsewhere[PACKED_PATH_MAX]; /* kept by a machine that packs differently */
+    CHECK(packed_path(elsewhere, stem, 1) && !os_write_file(elsewhere, "not ours", 8, 0444, &e));
+    CHECK(rename(packed, stem) == 0); /* where an earlier build kept it */
+    CHECK(open_one(false, 1, 7) && say(&next) && same(&first, &next));
+    clock_sleep_ms(100);
+    close_one();
+    CHECK(stat(packed, &now) == 0 && now.st_ino == st.st_ino && !os_exists(stem));
+
     CHECK(truncate(packed, st.st_size - 100) == 0); /* cut off */
     CHECK(open_one(false, 1, 7) && say(&next) && same(&first, &next) && appears(st.st_ino));
     close_one();
     CHECK(stat(packed, &now) == 0 && now.st_size == st.st_size);
     CHECK(open_one(false, 1, 8) && say(&next) && same(&first, &next) && appears(now.st_ino)); /* of another file */
     close_one();
+    CHECK(stat(elsewhere, &now) == 0 && now.st_size == 8);
     CHECK(os_remove_tree(dir, &e) == 0);
 }
 

@@ -198,4 +198,58 @@ TEST(who_writes_is_alone_and_may_be_stopped)
     end();
 }
 
+static ino_t inode(const char *p)
+{
+    struct stat st;
+    return stat(p, &st) == 0 ? st.st_ino : 0;
+}
+
+/* Each layout has a file; what an earlier build kept for one of them is taken over; one that nobody opens goes in time, and only by itself. */
+TEST(layouts_lie_beside_each_other)
+{
+    struct weight *a[N];
+    struct packed *p[2];
+    struct err e;
+    char stem[80], of[2][PACKED_PATH_MAX], other[96];
+    CHECK(begin() && make(a, NULL));
+    snprintf(stem, sizeof stem, "%s/m", dir);
+    snprintf(other, sizeof other, "%s/n-0000000000000000", dir); /* of another model */
+    for (int i = 0; i < 2; i++, layout++) {
+        CHECK(packed_path(of[i], stem, layout) && !os_exists(of[i]));
+        CHECK(str_fmt(path, sizeof path, "%s", of[i]));
+        CHECK(save(a, NULL, &e) == 0);
+    }
+    layout -= 2;
+    CHECK(!os_write_file(other, "n", 1, 0444, &e) && strcmp(of[0], of[1]) != 0 && strlen(of[0]) == strlen(stem) + 17);
+    for (uint64_t i = 0; i < 2; i++)
+        CHECK_MSG(packed_open(&p[i], of[i], layout + i, source, &e) == 0, "%s", e.msg);
+    packed_close(p[0]), packed_close(p[1]);
+
+    const struct timespec old[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+    packed_forget_old(stem, layout);
+    CHECK(os_exists(of[0]) && os_exists(of[1])); /* both were opened just now */
+    CHECK(!utimensat(AT_FDCWD, of[0], old, 0) && !utimensat(AT_FDCWD, of[1], old, 0) && !utimensat(AT_FDCWD, other, old, 0));
+    CHECK(packed_open(&p[1], of[1], layout + 1, source, &e) == 0); /* which is use enough */
+    packed_close(p[1]);
+    packed_forget_old(stem, layout);
+    CHECK(os_exists(of[0]) && os_exists(of[1]));
+    packed_forget_old(stem, layout + 1);
+    CHECK(!os_exists(of[0]) && os_exists(of[1]) && os_exists(other));
+
+    const time_t now = time(NULL); /* read later than it was changed: most file systems do not note another reading then */
+    const struct timespec today[2] = {{.tv_sec = now + 3600}, {.tv_sec = now - 7200}};
+    struct stat st;
+    CHECK(!utimensat(AT_FDCWD, of[1], today, 0) && !packed_open(&p[1], of[1], layout + 1, source, &e) && !stat(of[1], &st));
+    CHECK(st.st_atim.tv_sec >= now && st.st_atim.tv_sec < now + 3600 && st.st_mtim.tv_sec == now - 7200);
+    packed_close(p[1]);
+
+    ino_t was = inode(of[1]);
+    CHECK(rename(of[1], stem) == 0 && packed_path(of[1], stem, layout + 1) && inode(of[1]) == was && !os_exists(stem));
+    CHECK(packed_open(&p[1], of[1], layout + 1, source, &e) == 0);
+    packed_close(p[1]);
+    CHECK(!os_write_file(stem, "old", 3, 0444, &e) && packed_path(of[1], stem, layout + 1) && inode(of[1]) == was); /* not over a newer one */
+    drop(a);
+    end();
+}
+
 TEST_MAIN()

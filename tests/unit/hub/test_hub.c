@@ -285,18 +285,21 @@ TEST(a_removed_name_frees_what_no_other_leads_to)
     close(held);
     hub_model_close(&m);
     /* Packed weights go with the last name, and only then; so do those of models that are not there. */
-    char pack[2][4096];
+    char pack[3][4096];
     uint64_t size_of_pack = 0;
     CHECK(!hub_add(s, in_tmp("one.gguf"), STR("a"), false, NULL, NULL, NULL, &e) &&
           !hub_add(s, in_tmp("one.gguf"), STR("b"), false, NULL, NULL, NULL, &e) && !hub_model_open(&m, s, STR("a"), &e));
     store_packed_path(s, &m.packed_key, pack[0]);
+    str_fmt(pack[2], sizeof pack[2], "%s-fedcba9876543210", pack[0]); /* packed in two ways */
+    strcat(pack[0], "-0123456789abcdef");
     m.packed_key.b[3] ^= 1;
     store_packed_path(s, &m.packed_key, pack[1]);
+    strcat(pack[1], "-0123456789abcdef");
     m.packed_key.b[3] ^= 1;
     CHECK(hub_packed_bytes(s, &m) == 0 && !os_write_file(pack[0], "packed", 6, 0444, &e) && !os_write_file(pack[1], "old", 3, 0444, &e));
-    CHECK(hub_packed_bytes(s, &m) == 6);
-    CHECK(!hub_remove(s, STR("a"), false, &size_of_pack, &e) && size_of_pack == 3 && os_exists(pack[0]) && !os_exists(pack[1]));
-    CHECK(!hub_remove(s, STR("b"), false, &size_of_pack, &e) && size_of_pack == one.size + 6 && !os_exists(pack[0]));
+    CHECK(hub_packed_bytes(s, &m) == 6 && !os_write_file(pack[2], "again", 5, 0444, &e) && hub_packed_bytes(s, &m) == 11);
+    CHECK(!hub_remove(s, STR("a"), false, &size_of_pack, &e) && size_of_pack == 3 && os_exists(pack[0]) && os_exists(pack[2]) && !os_exists(pack[1]));
+    CHECK(!hub_remove(s, STR("b"), false, &size_of_pack, &e) && size_of_pack == one.size + 11 && !os_exists(pack[0]) && !os_exists(pack[2]));
     hub_model_close(&m);
     /* A name that moves on frees what it meant. */
     CHECK(!hub_add(s, in_tmp("one.gguf"), STR("a"), false, NULL, NULL, NULL, &e) &&
