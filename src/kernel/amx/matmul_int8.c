@@ -11,6 +11,7 @@
  * - Codes are unpacked to signed bytes, CHUNK blocks of four panels at a time, and serve all columns. Those are read from the second-level cache;
  *   the first keeps the states of two groups. */
 #include "kernel/amx/tile_int.h"
+#include "kernel/avx512/codes.h"
 
 enum { TILE = 16, PANELS = 4, UNITS = 2, CHUNK = 64, STEPS = 2 * UNITS };
 /* Calls of fewer columns, and fewer columns than FEWEST beside whole tiles, are faster in avx512: unpacking and empty rows of tiles cost too. */
@@ -50,58 +51,6 @@ struct job {
     bool alone;                         /* one tile of columns: its outputs stay in s from chunk to chunk */
 };
 
-INLINE __m512i load(const void *p)
-{
-    return _mm512_loadu_si512(p);
-}
-
-/* Bits [at, at + n) of each byte of v, moved to bit `to`: shifts of whole lanes, and the mask drops what crosses. */
-INLINE __m512i bits(__m512i v, const int at, const int n, const int to)
-{
-    v = at > to ? _mm512_srli_epi32(v, (unsigned)(at - to)) : at < to ? _mm512_slli_epi32(v, (unsigned)(to - at)) : v;
-    return _mm512_and_si512(v, _mm512_set1_epi8((char)(((1 << n) - 1) << to)));
-}
-
-/* Codes of values 4v to 4v + 3; q: the vectors of 32 values. */
-INLINE __m512i codes(const uint8_t *q, const int n_bits, const int v)
-{
-    if (n_bits == 8)
-        return load(q + v * 64);
-    if (n_bits <= 3) {
-        __m512i low = bits(load(q + v % 2 * 64), v / 2 * 2, 2, 0);
-        return n_bits == 3 ? _mm512_or_si512(low, bits(load(q + 128), v, 1, 2)) : low;
-    }
-    __m512i low = bits(load(q + v % 4 * 64), v / 4 * 4, 4, 0);
-    if (n_bits == 5)
-        return _mm512_or_si512(low, bits(load(q + 256), v, 1, 4));
-    return n_bits == 6 ? _mm512_or_si512(low, bits(load(q + 256 + v % 2 * 64), v / 2 * 2, 2, 4)) : low;
-}
-
-/* d * scale and m * min of 16 rows for block b of a record. */
-INLINE void scales(const struct quant_form f, const struct kernel_panel at, struct unpacked *u, int k, int p, const uint8_t *rec, size_t b, __m512 d,
-                   __m512 m)
-{
-    if (f.group == 16) {
-        __m512i both = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(rec + b * 32)));
-        for (int h = 0; h < 2; h++) {
-            __m512i byte = _mm512_slli_epi32(both, h ? 16 : 24); /* at the top of its lane */
-            __m512i low = f.min ? _mm512_srli_epi32(_mm512_slli_epi32(byte, 4), 28) : _mm512_srai_epi32(byte, 24);
-            _mm512_storeu_ps(u->scale[k][p][h], _mm512_mul_ps(d, _mm512_cvtepi32_ps(low)));
-            if (f.min)
-                _mm512_storeu_ps(u->min[k][p][h], _mm512_mul_ps(m, _mm512_cvtepi32_ps(_mm512_srli_epi32(byte, 28))));
-        }
-    } else if (f.group == 32) {
-        const __m128i *of = (const __m128i *)(const void *)(rec + b * 16);
-        _mm512_storeu_ps(u->scale[k][p][0], _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(of)))));
-        of = (const __m128i *)(const void *)(rec + at.min + b * 16);
-        _mm512_storeu_ps(u->min[k][p][0], _mm512_mul_ps(m, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(of)))));
-    } else {
-        _mm512_storeu_ps(u->scale[k][p][0], d);
-        if (f.min)
-            _mm512_storeu_ps(u->min[k][p][0], m);
-    }
-}
-
 /* n blocks of 32 of panel p, from number `from` on. CHUNK is a multiple of the blocks of a record. */
 INLINE void unpack(const struct quant_form f, const struct kernel_panel at, struct unpacked *u, int p, const uint8_t *panel, size_t from, size_t n)
 {
@@ -115,10 +64,15 @@ INLINE void unpack(const struct quant_form f, const struct kernel_panel at, stru
         __m512 scale = vec_get_f16(d), low = f.min ? vec_get_f16(min) : scale;
         const uint8_t *q = rec + at.code;
         for (size_t b = 0; b < per; b++, k++, q += at.codes) {
-            scales(f, at, u, k, p, rec, b, scale, low);
+            const struct scales s = scales_of(f, at, rec, b, scale, low);
+            for (int h = 0; h < (f.group == 16 ? 2 : 1); h++) {
+                _mm512_storeu_ps(u->scale[k][p][h], s.scale[h]);
+                if (f.min)
+                    _mm512_storeu_ps(u->min[k][p][h], s.min[h]);
+            }
             UNROLL for (int v = 0; v < 8; v++)
             {
-                __m512i c = codes(q, (int)f.bits, v);
+                __m512i c = codes(f, q, false, v);
                 _mm512_storeu_si512(u->code[k][p] + 64 * v, f.zero ? _mm512_sub_epi8(c, zero) : c);
             }
         }
