@@ -1,19 +1,6 @@
 #!/bin/bash
 # run.sh: the black-box suite of the API, the page and the commands. SLUICE: the program; OUT: the build folder (test/fake_server in it).
 # TESTS="chat page": only these files.
-cd "$(dirname "$0")/../.."
-. tests/node/install.sh || exit 1
-export SLUICE="${SLUICE:-build/sluice}" OUT="${OUT:-build}"
-passed=0 failed=0 skipped=0
-for t in ${TESTS:-chat completions sampling embeddings templates errors params boundary pairwise bombs models cached speculation authority operator budget cli page}; do
-    out=$("$NODE" "tests/api/$t.mjs" 2>&1); rc=$?
-    last=$(tail -n 1 <<<"$out")
-    if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
-        passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2])) skipped=$((skipped + BASH_REMATCH[3]))
-        [ $rc -eq 0 ] && [ "${BASH_REMATCH[3]}" -eq 0 ] && [ -z "${VERBOSE:-}" ] || { echo "== $t"; echo "$out"; }
-    else
-        echo "== $t: exit $rc without a sum"; tail -n 40 <<<"$out"; failed=$((failed + 1))
-    fi
-done
-echo "$passed passed, $failed failed, $skipped skipped"
-[ $failed -eq 0 ]
+all="chat completions sampling embeddings templates errors params boundary pairwise bombs models cached speculation authority operator budget cli page"
+# shellcheck disable=SC2086
+exec "$(dirname "$0")/../node/run.sh" api ${TESTS:-$all}

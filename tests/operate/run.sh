@@ -1,19 +1,5 @@
 #!/bin/bash
 # run.sh: how a server is operated: models in and out of memory, the end, log, backup, doctor, the unit. SLUICE: the program; OUT: the
 # build folder (tool/tinymodel in it). TESTS="shelf drain": only these files.
-cd "$(dirname "$0")/../.."
-. tests/node/install.sh || exit 1
-export SLUICE="${SLUICE:-build/sluice}" OUT="${OUT:-build}"
-passed=0 failed=0 skipped=0
-for t in ${TESTS:-shelf drain backup doctor canary unit}; do
-    out=$("$NODE" "tests/operate/$t.mjs" 2>&1); rc=$?
-    last=$(tail -n 1 <<<"$out")
-    if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
-        passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2])) skipped=$((skipped + BASH_REMATCH[3]))
-        [ $rc -eq 0 ] && [ "${BASH_REMATCH[3]}" -eq 0 ] && [ -z "${VERBOSE:-}" ] || { echo "== $t"; echo "$out"; }
-    else
-        echo "== $t: exit $rc without a sum"; tail -n 40 <<<"$out"; failed=$((failed + 1))
-    fi
-done
-echo "$passed passed, $failed failed, $skipped skipped"
-[ $failed -eq 0 ]
+# shellcheck disable=SC2086
+exec "$(dirname "$0")/../node/run.sh" operate ${TESTS:-shelf drain backup doctor canary unit}
