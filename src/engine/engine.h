@@ -18,7 +18,7 @@ struct engine_opts { /* more than a maximum means the maximum */
     uint64_t       public_bytes; /* of them, set aside for published prefixes (at most a half); 0: none can be published */
     uint32_t       seqs_max;    /* running at once; 0: 64 */
     uint32_t       queue_max;   /* waiting; with more than seqs_max + queue_max in all engine_start gives ERR_BUSY; 0: 1024 */
-    uint32_t       chunk;       /* prefill rows per step at most, fewer when a step would take long; 0: 256 */
+    uint32_t       chunk;       /* prefill rows per step at most, fewer when a step would take long; 0: 384 */
     enum kv_type   kv_type;
     bool           no_prefix_cache; /* computes every prompt from its first token */
     bool           no_screen;       /* computes every logit, also where only the largest count; models need no screen then (model_load_with) */

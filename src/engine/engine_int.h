@@ -17,7 +17,7 @@
 enum {
     ENGINE_SEQS_DEFAULT = 64,
     ENGINE_QUEUE_DEFAULT = 1024,
-    ENGINE_CHUNK_DEFAULT = 256,
+    ENGINE_CHUNK_DEFAULT = 384,
     ENGINE_EVENTS_PER_SEQ = 4,
     ENGINE_SCORE_ROWS = 32, /* rows of a prompt whose log probabilities are wanted, in one step: each needs a row of logits */
     ENGINE_DRAFT_ROWS = 64, /* of guessed tokens, in one step: each needs a row of logits */
@@ -25,7 +25,8 @@ enum {
     PACE_OLD = 1000,          /* steps with decode rows alone after which a measurement is old */
     PACE_ROWS_MIN = 16,       /* of a prompt in a step: fewer would read the weights for nothing */
     PACE_ALONE_MS = 250,      /* a step is made no longer than this by rows of prompts, ... */
-    PACE_READ_MS = 150,       /* ... than this while somebody reads, ... */
+    PACE_READ_MS = 150,       /* ... than this while somebody reads, of this model or another, ... */
+    PACE_SHARED_MS = 100,     /* ... than this while another tenant is there, or was a moment ago and may come back, ... */
     PACE_STRETCH_TENTHS = 25, /* ... and than so many tenths of the same step without them, ... */
     PACE_READ_MIN_MS = 50,    /* ... which nobody notices below this */
     SHARE_BURST = 2048,       /* tokens that a tenant who comes back may be behind the others: its first prompt goes before theirs */
@@ -268,14 +269,16 @@ void share_charge(struct seq *s, uint32_t rows);  /* work that was done the firs
 void share_floor_raise(struct engine *g);
 void share_count(struct engine *g); /* kv_bytes of all */
 uint64_t share_weights(const struct engine *g); /* of tenants that have a living sequence */
+bool     share_several(const struct engine *g, const struct engine_model *m); /* more tenants than one are there, or were a moment ago */
 
 /* pace.c */
 void pace_learn(struct pace *p, uint32_t n_decode, uint32_t n_prefill, uint64_t ns);
 uint64_t pace_row_ns(const struct pace *p); /* what a row more takes where rows are not free; 0: not known */
 uint64_t pace_age(const struct pace *p, uint32_t n); /* such steps since the last one of about n rows */
 uint64_t pace_decode_ns(const struct pace *p, uint32_t n); /* of a step of n decode rows alone; 0: no such step was seen */
-/* Rows of prompts for a step with n_decode decode rows; readers: somebody waits for a next token, of this model or another. At most `most`. */
-uint32_t pace_rows(const struct pace *p, uint32_t n_decode, bool readers, uint32_t most);
+/* Rows of prompts for a step with n_decode decode rows, of at most about most_ms; at most `most`. */
+uint32_t pace_rows(const struct pace *p, uint32_t n_decode, uint32_t most_ms, uint32_t most);
+uint32_t pace_rows_whole(const struct pace *p, uint32_t n_decode, uint32_t most); /* the same where nobody's reading counts */
 
 /* sched.c */
 void sched_arrive(struct engine *g, struct seq *s);

@@ -109,18 +109,29 @@ void pace_learn(struct pace *p, uint32_t n_decode, uint32_t n_prefill, uint64_t 
     bound_rows(p);
 }
 
-uint32_t pace_rows(const struct pace *p, uint32_t n_decode, bool readers, uint32_t most)
+/* Rows of prompts that fit beside n_decode others in a step of `whole` nanoseconds. */
+static uint32_t rows_within(const struct pace *p, uint64_t base, uint64_t whole, uint32_t most)
 {
-    const uint64_t ms = 1000000, base = pace_decode_ns(p, n_decode);
-    uint64_t whole = readers ? PACE_READ_MS * ms : PACE_ALONE_MS * ms; /* of the step */
-    if (n_decode > 0 && base > 0) {
-        uint64_t stretched = base * PACE_STRETCH_TENTHS / 10, least = PACE_READ_MIN_MS * ms;
-        uint64_t top = base * 7 / 4 > whole ? base * 7 / 4 : whole; /* a large model's own step is long: some of the prompt still fits */
-        whole = stretched < least ? least : stretched < top ? stretched : top;
-    }
     uint64_t left = whole > base ? whole - base : 0;
     uint64_t rows = p->row_ns ? left / p->row_ns : PACE_ROWS_MIN; /* the first one measures */
     if (rows < PACE_ROWS_MIN)
         rows = PACE_ROWS_MIN;
     return rows < most ? (uint32_t)rows : most;
+}
+
+uint32_t pace_rows(const struct pace *p, uint32_t n_decode, uint32_t most_ms, uint32_t most)
+{
+    const uint64_t ms = 1000000, base = pace_decode_ns(p, n_decode);
+    uint64_t whole = most_ms * ms; /* of the step */
+    if (n_decode > 0 && base > 0) {
+        uint64_t stretched = base * PACE_STRETCH_TENTHS / 10, least = PACE_READ_MIN_MS * ms;
+        uint64_t top = base * 7 / 4 > whole ? base * 7 / 4 : whole; /* a large model's own step is long: some of the prompt still fits */
+        whole = stretched < least ? least : stretched < top ? stretched : top;
+    }
+    return rows_within(p, base, whole, most);
+}
+
+uint32_t pace_rows_whole(const struct pace *p, uint32_t n_decode, uint32_t most)
+{
+    return rows_within(p, pace_decode_ns(p, n_decode), PACE_ALONE_MS * 1000000ull, most);
 }

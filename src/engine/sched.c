@@ -260,11 +260,32 @@ static bool has_readers(const struct engine *g)
     return false;
 }
 
+static uint32_t chunk_most(const struct engine *g, uint32_t n_decode)
+{
+    return g->o.chunk < STEP_ROWS_MAX - n_decode ? g->o.chunk : STEP_ROWS_MAX - n_decode;
+}
+
 /* Rows of prompts in a step. */
 static uint32_t chunk_for(const struct engine *g, const struct engine_model *m, uint32_t n_decode)
 {
-    uint32_t most = g->o.chunk < STEP_ROWS_MAX - n_decode ? g->o.chunk : STEP_ROWS_MAX - n_decode;
-    return pace_rows(&m->pace, n_decode, has_readers(g), most);
+    return pace_rows(&m->pace, n_decode, share_several(g, m) ? PACE_SHARED_MS : has_readers(g) ? PACE_READ_MS : PACE_ALONE_MS, chunk_most(g, n_decode));
+}
+
+/* The tenant of s has had least, and none of those who read in this step are its own. */
+static bool is_owed(const struct engine *g, const struct seq *s)
+{
+    for (uint32_t i = 0; i < g->n_run; i++)
+        if (g->run[i]->decodes && (g->run[i]->share == s->share || g->run[i]->share->vt < s->share->vt))
+            return false;
+    return true;
+}
+
+/* Whether s, the first prompt of a step with room for `left` rows, is to be done in this step, alone: one that others have kept waiting is neither
+ * cut to let them read without a pause, where one step of bearable length can do it, nor made to wait for rows of theirs. */
+static bool is_rushed(const struct engine *g, const struct seq *s, uint32_t n_decode, uint32_t left)
+{
+    const uint32_t ready = seq_rows_ready(s);
+    return is_owed(g, s) && (ready <= left || ready <= pace_rows_whole(&s->model->pace, n_decode, chunk_most(g, n_decode)));
 }
 
 /* Pages for the rows of s, taken from juniors if need be. False: s keeps what it has and computes nothing in this step. */
@@ -317,13 +338,19 @@ static bool rows_assign(struct engine *g, const struct engine_model *m, bool sha
     g->score_left = ENGINE_SCORE_ROWS;
     for (; n_decode < g->o.seqs_max && (s = next_of(g, m, true)); n_decode++)
         s->rows = 1, s->decodes = true;
-    for (uint32_t left = chunk_for(g, m, n_decode); left > 0 && (s = next_of(g, m, false)); left -= s->rows) {
+    const struct share *rushed = NULL;
+    uint32_t left = chunk_for(g, m, n_decode);
+    for (bool first = true; left > 0 && (s = next_of(g, m, false)) && (!rushed || rushed == s->share); left -= s->rows, first = false) {
         if (shadows && is_shadowed(g, s)) {
             s->shadowed = true;
             all = false;
             continue;
         }
         uint32_t ready = seq_rows_ready(s);
+        if (first && is_rushed(g, s, n_decode, left)) {
+            rushed = s->share;
+            left = ready > left ? ready : left;
+        }
         s->rows = ready <= left ? ready : rows_even(s, left);
         if (is_scored(s)) {
             s->rows = s->rows < g->score_left ? s->rows : g->score_left;
