@@ -142,15 +142,16 @@ static void step(const struct attention *a, const struct tile *t, struct device_
     if (!some)
         return;
     size_t hd = (size_t)a->s->head_dim, at = (size_t)i;
-    const void *k[KERNEL_KV_GROUP + 1] = {0}; /* behind the last page: the next one, if there is one */
-    for (int p = page; p <= to && p * KV_PAGE < t->seq->pos0 + t->row0 + t->rows; p++)
+    const void *k[2 * KERNEL_KV_GROUP] = {0}; /* behind the last page: the next ones, as many as there are */
+    int p = page;
+    for (; p < to + KERNEL_KV_GROUP && p * KV_PAGE < t->seq->pos0 + t->row0 + t->rows; p++)
         k[p - page] = kv_at(a->s, t->seq->pages[p], a->layer, 0, t->kv_head);
     if (a->s->type == KV_Q8) {
         struct kernel_query8 q = l->query;
         q.q += at * q.stride, q.hi += at * q.stride, q.lo += at * q.stride, q.d += at, q.sum += at;
         a->d->k.attn_q8(&(struct kernel_attn8){.q = q,
                                                .pages = k,
-                                               .next = k[to - page],
+                                               .n_ahead = p > to ? p - to : 0,
                                                .lo = lo,
                                                .hi = hi,
                                                .max = l->max + at,

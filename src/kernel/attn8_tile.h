@@ -117,7 +117,7 @@ static void attn8_block(const struct block8 *b)
     struct softened f;
     const struct kernel_attn8 *a = b->a;
     size_t hd = (size_t)a->head_dim, wide = kv8_wide(hd);
-    const uint8_t *k[KERNEL_KV_GROUP + 1], *v[KERNEL_KV_GROUP + 1];
+    const uint8_t *k[KERNEL_KV_GROUP], *v[KERNEL_KV_GROUP], *next[KERNEL_KV_GROUP];
     for (int p = 0; p < b->to - b->from; p++) {
         k[p] = (const uint8_t *)a->pages[b->from + p] + KV8_SCALES;
         v[p] = k[p] + kv8_side(hd);
@@ -126,9 +126,8 @@ static void attn8_block(const struct block8 *b)
             _mm_prefetch((const char *)v[p] - KV8_SCALES + line, _MM_HINT_T0);
         }
     }
-    const uint8_t *first = (const uint8_t *)a->pages[b->from] + KV8_SCALES + kv8_side(hd); /* V of the first page is wanted after K of the last */
-    k[b->to - b->from] = first;
-    v[b->to - b->from] = a->next ? (const uint8_t *)a->next + KV8_SCALES : first;
+    for (int p = 0; p < b->to - b->from; p++) /* while K is multiplied V is read ahead, while V is the K of the next group */
+        next[p] = p < a->n_ahead ? (const uint8_t *)a->pages[a->n_pages + p] + KV8_SCALES : v[p];
     PRODUCTS8_BEGIN(b->n);
     for (int p = 0; p < b->to - b->from; p++)
         product8(&(struct product8){.out = sums_at(score, (size_t)(b->from + p) * KERNEL_KV_PAGE),
@@ -136,7 +135,7 @@ static void attn8_block(const struct block8 *b)
                                     .a = pieces_of(&a->q, (size_t)b->i),
                                     .lda = a->q.stride,
                                     .pages = k + p,
-                                    .ahead = b->i ? NULL : k + p + 1, /* the first rows read ahead for all */
+                                    .ahead = b->i ? NULL : v + p, /* the first rows read ahead for all */
                                     .n_pages = 1,
                                     .quads = wide / 4,
                                     .n_panels = KERNEL_KV_PAGE / 16,
@@ -148,7 +147,7 @@ static void attn8_block(const struct block8 *b)
                                 .a = pieces_at(w, (size_t)b->from * KERNEL_KV_PAGE),
                                 .lda = SPAN,
                                 .pages = v,
-                                .ahead = b->i ? NULL : v + 1,
+                                .ahead = b->i ? NULL : next,
                                 .n_pages = (size_t)(b->to - b->from),
                                 .quads = KERNEL_KV_PAGE / 4,
                                 .n_panels = wide / 16,

@@ -89,7 +89,7 @@ struct kernel_query8 {
 struct kernel_attn8 {
     struct kernel_query8 q; /* made with the scale 1/sqrt(head_dim) * log2(e) */
     const void *const   *pages; /* (n_pages) K of the head in each, V behind it */
-    const void          *next;  /* the first page of the next group, read ahead, or NULL */
+    int                  n_ahead; /* pages of the next group, which stand behind these: read ahead */
     const int           *lo, *hi;
     float               *max, *sum; /* (n_q) */
     float               *out;       /* (n_q, head_dim), turned */

@@ -12,12 +12,17 @@ struct product8 {
     struct pieces a;
     size_t lda; /* and of a */
     const uint8_t *const *pages;
-    const uint8_t *const *ahead; /* (n_pages) what is wanted when each page is done: read ahead by the first rows; or NULL */
+    const uint8_t *const *ahead; /* (n_pages) what is wanted when each page is done: read ahead; or NULL */
     size_t n_pages, quads, n_panels, n;
 };
 
-static inline __attribute__((always_inline)) void product8_ahead(const struct product8 *m, size_t page, size_t panel, size_t quad)
+/* Of each four lines, those that one pass over the pages asks for: the passes share them by the time they take. */
+struct quarters {
+    unsigned from, to;
+};
+
+static inline __attribute__((always_inline)) void product8_ahead(const struct product8 *m, size_t page, size_t panel, size_t quad, struct quarters mine)
 {
-    if (m->ahead)
+    if (m->ahead && quad % 4 >= mine.from && quad % 4 < mine.to)
         _mm_prefetch((const char *)m->ahead[page] + (panel * m->quads + quad) * KV8_LINE, _MM_HINT_T0);
 }

@@ -54,17 +54,19 @@ INLINE int32_t pieces_put(struct pieces p, size_t row, const float *x, int from,
     return (int32_t)vec_sum(_mm256_cvtepi32_ps(sum)); /* below 2^24 (unless there was a NaN): exact */
 }
 
+#define PASS8 4
+
 /* Half a panel (8 outputs): a 16-byte piece widens to pairs of 4 outputs, whose two sums are joined at the end. */
-INLINE void tile8(const struct product8 *m, size_t row, size_t panel, size_t half, const int n_r, const bool first)
+INLINE void tile8(const struct product8 *m, size_t row, size_t panel, size_t half, const int n_r, const struct quarters mine)
 {
-    __m256i s[4][2], w[2];
+    __m256i s[PASS8][2], w[2];
     UNROLL for (int r = 0; r < n_r; r++) s[r][0] = s[r][1] = _mm256_setzero_si256();
     const int16_t *a = m->a.p + row * m->lda;
     for (size_t page = 0; page < m->n_pages; page++) {
         const uint8_t *b = m->pages[page] + panel * m->quads * 64 + half * 32;
         for (size_t q = 0; q < m->quads; q++, b += 64, a += 4) {
-            if (first && half == 0)
-                product8_ahead(m, page, panel, q);
+            if (half == 0)
+                product8_ahead(m, page, panel, q, mine);
             UNROLL for (int v = 0; v < 2; v++) w[v] = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(b + 16 * v)));
             UNROLL for (int r = 0; r < n_r; r++)
             {
@@ -82,10 +84,10 @@ INLINE void tile8(const struct product8 *m, size_t row, size_t panel, size_t hal
     }
 }
 
-INLINE void rows8(const struct product8 *m, size_t row, const int n_r, const bool first)
+INLINE void rows8(const struct product8 *m, size_t row, const int n_r, const struct quarters mine)
 {
     for (size_t c = 0; c < 2 * m->n_panels; c++)
-        tile8(m, row, c / 2, c % 2, n_r, first);
+        tile8(m, row, c / 2, c % 2, n_r, mine);
 }
 
 #include "kernel/product8_rows.h"

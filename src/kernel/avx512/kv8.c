@@ -1,6 +1,8 @@
 /* Attention over 8-bit KV: vpdpbusd multiplies the unsigned codes with the signed halves of 16-bit integers. */
 #include "kernel/avx512/kv8_int.h"
 
+#define PASS8 6
+
 INLINE __m512i four_of(const int8_t *p)
 {
     int v;
@@ -8,9 +10,9 @@ INLINE __m512i four_of(const int8_t *p)
     return _mm512_set1_epi32(v);
 }
 
-INLINE void tile8(const struct product8 *m, size_t row, size_t panel, const int n_r, const int n_v, const bool first)
+INLINE void tile8(const struct product8 *m, size_t row, size_t panel, const int n_r, const int n_v, const struct quarters mine)
 {
-    __m512i hi[4][2], lo[4][2], w[2];
+    __m512i hi[PASS8][2], lo[PASS8][2], w[2];
     UNROLL for (int r = 0; r < n_r; r++) UNROLL for (int v = 0; v < n_v; v++) hi[r][v] = lo[r][v] = _mm512_set1_epi32(0);
     const int8_t *h = m->a.hi + row * m->lda, *l = m->a.lo + row * m->lda;
     for (size_t page = 0; page < m->n_pages; page++) {
@@ -19,8 +21,7 @@ INLINE void tile8(const struct product8 *m, size_t row, size_t panel, const int 
             UNROLL for (int v = 0; v < n_v; v++)
             {
                 w[v] = _mm512_loadu_si512(b + (size_t)v * m->quads * 64);
-                if (first)
-                    product8_ahead(m, page, panel + (size_t)v, q);
+                product8_ahead(m, page, panel + (size_t)v, q, mine);
             }
             UNROLL for (int r = 0; r < n_r; r++)
             {
@@ -41,13 +42,13 @@ INLINE void tile8(const struct product8 *m, size_t row, size_t panel, const int 
     }
 }
 
-INLINE void rows8(const struct product8 *m, size_t row, const int n_r, const bool first)
+INLINE void rows8(const struct product8 *m, size_t row, const int n_r, const struct quarters mine)
 {
     size_t c = 0;
     for (; c + 2 <= m->n_panels; c += 2)
-        tile8(m, row, c, n_r, 2, first);
+        tile8(m, row, c, n_r, 2, mine);
     if (c < m->n_panels)
-        tile8(m, row, c, n_r, 1, first);
+        tile8(m, row, c, n_r, 1, mine);
 }
 
 #include "kernel/product8_rows.h"
