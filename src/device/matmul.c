@@ -2,9 +2,14 @@
  * in its cache. */
 #include "device/device_int.h"
 #include "base/mem.h"
+#include <stdatomic.h>
 
 /* Rows of the input that are quantised at once, and how many bytes of them a worker goes through before it takes the next. */
 enum { COLUMNS_MAX = 512, COLUMN_BYTES = 256 << 10, PAIR_BYTES = 2 << 20, COLUMNS_STEP = 16 };
+/* Of a product of that many multiplications each worker's last quarter is cut into pieces for whoever is done first: a CPU that is interrupted keeps
+ * the others waiting for a piece of it. */
+enum { PIECES = 4 };
+#define WORTH_PIECES 3e7
 
 struct job {
     struct device           *d;
@@ -12,6 +17,8 @@ struct job {
     int                      n_o, n;
     const float             *x;
     size_t                   n_in, x_row; /* x_row: the first of the n rows in this round */
+    bool                     pieces;
+    atomic_int               next; /* piece that nobody has taken */
 };
 
 kernel_matmul_fn *matmul_kernel(const struct device *d, uint32_t type)
@@ -76,22 +83,42 @@ static void rows(const struct job *j, const struct matmul_out *o, int row0, int 
     }
 }
 
-/* All matrices together are one long list of panels; a worker owns a range of it. */
+/* All matrices together are one long list of panels: panels [from, to) of it. */
+static void panels(const struct job *j, size_t from, size_t to)
+{
+    size_t first = 0;
+    for (int i = 0; i < j->n_o; i++) {
+        size_t n_out = j->o[i].w->n_out, n = (n_out + KERNEL_PANEL - 1) / KERNEL_PANEL;
+        size_t a = from > first ? from - first : 0, b = to > first ? to - first : 0;
+        a = a < n ? a * KERNEL_PANEL : n_out;
+        b = b < n ? b * KERNEL_PANEL : n_out;
+        if (a < b)
+            rows(j, &j->o[i], (int)a, (int)b);
+        first += n;
+    }
+}
+
+/* The panels of a worker, and where its last quarter begins: kernels take two panels at a time. */
+static size_t own(size_t total, int worker, int n_workers, size_t *quarter, size_t *end)
+{
+    size_t from = share_start(total, worker, n_workers);
+    *end = share_start(total, worker + 1, n_workers);
+    *quarter = from + (*end - from) * 3 / 4 / 2 * 2;
+    return from;
+}
+
 static void matmul_share(void *arg, int worker, int n_workers)
 {
     struct job *j = arg;
-    size_t total = 0, first = 0;
+    size_t total = 0, quarter, end;
     for (int i = 0; i < j->n_o; i++)
         total += (j->o[i].w->n_out + KERNEL_PANEL - 1) / KERNEL_PANEL;
-    size_t from = share_start(total, worker, n_workers), to = share_start(total, worker + 1, n_workers);
-    for (int i = 0; i < j->n_o; i++) {
-        size_t n_out = j->o[i].w->n_out, panels = (n_out + KERNEL_PANEL - 1) / KERNEL_PANEL;
-        size_t a = from > first ? from - first : 0, b = to > first ? to - first : 0;
-        a = a < panels ? a * KERNEL_PANEL : n_out;
-        b = b < panels ? b * KERNEL_PANEL : n_out;
-        if (a < b)
-            rows(j, &j->o[i], (int)a, (int)b);
-        first += panels;
+    size_t from = own(total, worker, n_workers, &quarter, &end);
+    panels(j, from, j->pieces ? quarter : end);
+    for (int k; j->pieces && (k = atomic_fetch_add(&j->next, 1)) < PIECES * n_workers;) {
+        own(total, k % n_workers, n_workers, &quarter, &end);
+        size_t piece = ((end - quarter) / PIECES + 1) / 2 * 2, i = (size_t)(k / n_workers), a = quarter + i * piece;
+        panels(j, a < end ? a : end, i == PIECES - 1 || a + piece > end ? end : a + piece);
     }
 }
 
@@ -151,6 +178,8 @@ void dev_matmul_many(struct device *d, const struct matmul_out *o, int n_o, cons
             ASSERT(pairs_reserve(d, (size_t)j.n, j.n_in));
             device_run(d, (double)j.n * (double)j.n_in, pairs_share, &j);
         }
+        j.pieces = j.n > 2 && out * (double)j.n_in * j.n > WORTH_PIECES; /* one or two rows wait for memory */
+        atomic_store(&j.next, 0);
         device_run(d, out * (double)j.n_in * j.n / 8, matmul_share, &j);
     }
 }
