@@ -268,7 +268,8 @@ static uint32_t chunk_most(const struct engine *g, uint32_t n_decode)
 /* Rows of prompts in a step. */
 static uint32_t chunk_for(const struct engine *g, const struct engine_model *m, uint32_t n_decode)
 {
-    return pace_rows(&m->pace, n_decode, share_several(g, m) ? PACE_SHARED_MS : has_readers(g) ? PACE_READ_MS : PACE_ALONE_MS, chunk_most(g, n_decode));
+    const uint32_t ms = share_several(g, m) ? PACE_SHARED_MS : has_readers(g) ? PACE_READ_MS : PACE_ALONE_MS;
+    return pace_rows(&m->pace, n_decode, ms, chunk_most(g, n_decode));
 }
 
 /* The tenant of s has had least, and none of those who read in this step are its own. */

@@ -21,7 +21,8 @@ struct quarters {
     unsigned from, to;
 };
 
-static inline __attribute__((always_inline)) void product8_ahead(const struct product8 *m, size_t page, size_t panel, size_t quad, struct quarters mine)
+static inline __attribute__((always_inline)) void product8_ahead(const struct product8 *m, size_t page, size_t panel, size_t quad,
+                                                                 struct quarters mine)
 {
     if (m->ahead && quad % 4 >= mine.from && quad % 4 < mine.to)
         _mm_prefetch((const char *)m->ahead[page] + (panel * m->quads + quad) * KV8_LINE, _MM_HINT_T0);

@@ -349,8 +349,8 @@ TEST(seniors_go_on)
     engine_free(g);
 }
 
-/* How many tokens more the 16 jobs of tenant 2 have than those of tenant 1, when the first of tenant 1's that are counted has 150. Job 0 is tenant 1's
- * too and has had 3,000 before; busy: it goes on all the while. */
+/* How many tokens more the 16 jobs of tenant 2 have than those of tenant 1, when the first of tenant 1's that are counted has 150. Job 0 is
+ * tenant 1's too and has had 3,000 before; busy: it goes on all the while. */
 static double newcomer_ahead(bool busy)
 {
     struct seq_opts o = request(0, 20);
@@ -377,7 +377,8 @@ static double newcomer_ahead(bool busy)
     return ahead;
 }
 
-/* Tenant 1 used an idle machine for long. When it falls idle that is forgotten; while it goes on, a newcomer is let before it for one burst, no more. */
+/* Tenant 1 used an idle machine for long. When it falls idle that is forgotten; while it goes on, a newcomer is let before it for one burst and no
+ * more. */
 TEST(idleness_is_not_saved_up)
 {
     for (int busy = 0; busy < 2; busy++) {
