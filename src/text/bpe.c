@@ -60,6 +60,26 @@ static bool symbol_of(const struct vocab *v, struct str text, uint32_t *out)
     return token != TOKEN_NONE;
 }
 
+static bool is_joint(const struct vocab *v, char a, char b)
+{
+    size_t at = (size_t)(uint8_t)a << 8 | (uint8_t)b;
+    return v->joints[at / 64] >> at % 64 & 1;
+}
+
+/* A text of symbols that bytes can become is written in characters that stand for bytes. */
+static void note_joint(struct vocab *v, struct str left, struct str right)
+{
+    uint32_t end, begin;
+    size_t last = left.n - 1;
+    while (last > 0 && ((uint8_t)left.p[last] & 0xc0) == 0x80)
+        last--;
+    if (utf8_decode(left.p + last, left.n - last, &end) <= 0 || utf8_decode(right.p, right.n, &begin) <= 0)
+        return;
+    size_t a = bpe_byte_of(end), b = bpe_byte_of(begin);
+    if (a < 256 && b < 256)
+        v->joints[(a << 8 | b) / 64] |= UINT64_C(1) << b % 64;
+}
+
 static int load_merge(struct vocab *v, uint64_t i, struct str m, struct err *e)
 {
     char both[2 * TOKEN_TEXT_MAX];
@@ -77,6 +97,7 @@ static int load_merge(struct vocab *v, uint64_t i, struct str m, struct err *e)
     struct merge_rule *slot = rule_slot(v, r.left, r.right);
     if (slot->left == UINT32_MAX)
         *slot = r; /* of two equal rules the first counts */
+    note_joint(v, left, right);
     return 0;
 }
 
@@ -214,6 +235,25 @@ static bool leave_out(struct word *w, struct str *piece)
     return !w->known.failed;
 }
 
+static int part_encode(struct word *w, const char *p, size_t n, struct token_sink *s)
+{
+    if (n == 1)
+        return token_put(s, w->v->byte_token[(uint8_t)*p]);
+    if (n > w->cap) {
+        size_t cap = n < 64 ? 64 : n;
+        struct node *bigger = mem_resize(w->node, cap, sizeof *bigger);
+        if (!bigger)
+            return err_set(s->e, ERR_NO_MEMORY, "text: no memory to merge %zu bytes", n);
+        w->node = bigger;
+        w->cap = cap;
+    }
+    if (!word_merge(w, p, (uint32_t)n))
+        return err_set(s->e, ERR_NO_MEMORY, "text: no memory to merge %zu bytes", n);
+    return word_put(w, p, (uint32_t)n, s);
+}
+
+/* Between two bytes that no merge joins a piece falls apart: what is left of it never meets what is right of it. So megabytes of one character
+ * seldom are megabytes of nodes. */
 static int piece_encode(struct word *w, struct str piece, struct token_sink *s)
 {
     if (!leave_out(w, &piece))
@@ -221,17 +261,13 @@ static int piece_encode(struct word *w, struct str piece, struct token_sink *s)
     int32_t t = whole(w->v, piece);
     if (t != TOKEN_NONE)
         return token_put(s, t);
-    if (piece.n > w->cap) {
-        size_t cap = piece.n < 64 ? 64 : piece.n;
-        struct node *bigger = mem_resize(w->node, cap, sizeof *bigger);
-        if (!bigger)
-            return err_set(s->e, ERR_NO_MEMORY, "text: no memory to merge %zu bytes", piece.n);
-        w->node = bigger;
-        w->cap = cap;
+    int rc = 0;
+    for (size_t from = 0, to; from < piece.n && !rc; from = to) {
+        for (to = from + 1; to < piece.n && is_joint(w->v, piece.p[to - 1], piece.p[to]);)
+            to++;
+        rc = part_encode(w, piece.p + from, to - from, s);
     }
-    if (!word_merge(w, piece.p, (uint32_t)piece.n))
-        return err_set(s->e, ERR_NO_MEMORY, "text: no memory to merge %zu bytes", piece.n);
-    return word_put(w, piece.p, (uint32_t)piece.n, s);
+    return rc;
 }
 
 static int pieces_encode(const struct vocab *v, const char *p, size_t n, struct token_sink *s)

@@ -40,6 +40,7 @@ struct vocab {
     double unk_score;
     int32_t byte_token[256];   /* SentencePiece: <0xHH>; BPE: the byte's own token; TOKEN_NONE when absent */
     struct merge_rule *merges; /* open addressing by the pair */
+    uint64_t joints[1 << 10];  /* bit 256 a + b: some merge joins a symbol that ends with byte a and one that begins with byte b */
     size_t merges_cap;
     uint64_t merge_key;
     uint8_t *strip;   /* (n) STRIP_...; NULL: none */
