@@ -5,7 +5,7 @@
 
 CASE: chats      16 chats of 256 + 128 tokens at Poisson arrivals; with --peer-server turn about, and the ratio
       stalls     the same while prompts of 2,048 tokens arrive: p99 between tokens over the median
-      prefix     32 chats behind one system prompt of 1,024 tokens, and behind 32 different ones: the ratio of the times to first token
+      prefix     32 chats behind one system prompt of 1,024 tokens, new or used once before, and behind 32 different ones: the ratio of the times to first token
       turns      a conversation of ten turns: what each turn computes
       neighbour  one account asks; then another one has 64 prompts of 2,048 tokens queued: the ratio of the p99 times to first token
 A server is started on a free port of the loopback for each measurement and ended after it; SCRATCH keeps sluice's data folder with the model."""
@@ -153,15 +153,19 @@ def stalls(o, keys):
 
 def prefix(o, keys):
     ttft = {}
-    for own in (True, False):
+    for what in ("32 system prompts", "one system prompt", "one system prompt, once used before"):
         s = Server(o, False)
         load(o, s, keys[0], "--users", "2", "--requests", "2", "--prompt", "64", "--output", "8")
-        r = load(o, s, keys[0], "--users", "32", "--requests", "32", "--prefix", "1024", "--prompt", "64", "--output", "16", *(["--own-prefix"] if own else []))[0]
+        if "before" in what:
+            load(o, s, keys[0], "--users", "1", "--requests", "1", "--prefix", "1024", "--prompt", "8", "--output", "1")
+        own = ["--own-prefix"] if what.startswith("32") else []
+        r = load(o, s, keys[0], "--users", "32", "--requests", "32", "--prefix", "1024", "--prompt", "64", "--output", "16", *own)[0]
         s.end()
-        ttft[own] = r
-        record(o, "prefix", "own" if own else "shared", r)
-        print(f"{'32 system prompts' if own else 'one system prompt'}: first token after {r['ttft p50']} ms (p99 {r['ttft p99']}), {r['cached']} of {r['prompt']} tokens found")
-    print(f"ratio of the medians {ttft[True]['ttft p50'] / ttft[False]['ttft p50']:.1f}, of the p99 {ttft[True]['ttft p99'] / ttft[False]['ttft p99']:.1f}")
+        ttft[what] = r
+        record(o, "prefix", what, r)
+        print(f"{what}: first token after {r['ttft p50']} ms (p99 {r['ttft p99']}), {r['cached']} of {r['prompt']} tokens found")
+    for what, r in list(ttft.items())[1:]:
+        print(f"{what}: ratio of the medians {ttft['32 system prompts']['ttft p50'] / r['ttft p50']:.1f}, of the p99 {ttft['32 system prompts']['ttft p99'] / r['ttft p99']:.1f}")
 
 
 def turns(o, keys):
