@@ -142,16 +142,18 @@ static void step(const struct attention *a, const struct tile *t, struct device_
     if (!some)
         return;
     size_t hd = (size_t)a->s->head_dim, at = (size_t)i;
-    const void *k[2 * KERNEL_KV_GROUP] = {0}; /* behind the last page: the next ones, as many as there are */
-    int p = page;
-    for (; p < to + KERNEL_KV_GROUP && p * KV_PAGE < t->seq->pos0 + t->row0 + t->rows; p++)
+    const void *k[2 * KERNEL_KV_GROUP] = {0}; /* behind the last page: those that are wanted next, as many as there are */
+    int n_ahead = 0, next = a->split && to % SEGMENT == 0 ? to + (device_threads(a->d) - 1) * SEGMENT : to; /* the others take the segments between */
+    for (int p = page; p < to; p++)
         k[p - page] = kv_at(a->s, t->seq->pages[p], a->layer, 0, t->kv_head);
+    for (; n_ahead < KERNEL_KV_GROUP && (next + n_ahead) * KV_PAGE < t->seq->pos0 + t->row0 + t->rows; n_ahead++)
+        k[to - page + n_ahead] = kv_at(a->s, t->seq->pages[next + n_ahead], a->layer, 0, t->kv_head);
     if (a->s->type == KV_Q8) {
         struct kernel_query8 q = l->query;
         q.q += at * q.stride, q.hi += at * q.stride, q.lo += at * q.stride, q.d += at, q.sum += at;
         a->d->k.attn_q8(&(struct kernel_attn8){.q = q,
                                                .pages = k,
-                                               .n_ahead = p > to ? p - to : 0,
+                                               .n_ahead = n_ahead,
                                                .lo = lo,
                                                .hi = hi,
                                                .max = l->max + at,
