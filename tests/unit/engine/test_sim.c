@@ -332,8 +332,8 @@ TEST(a_noisy_neighbour)
             uint32_t mine = n_rq;
             CHECK(ask(1, cases[c].prompt, 1));
             uint64_t noisy = run_until_done(mine);
-            CHECK_MSG(noisy < alone + cases[c].more_ms * 1000000ull, "case %zu seed %d: %g ms beside a noisy one, %g alone", c, (int)seed, (double)noisy / 1e6,
-                      (double)alone / 1e6);
+            CHECK_MSG(noisy < alone + cases[c].more_ms * 1000000ull, "case %zu seed %d: %g ms beside a noisy one, %g alone", c, (int)seed,
+                      (double)noisy / 1e6, (double)alone / 1e6);
             while (n_rq < REQUESTS_MAX && rq[0].n_done == 0)
                 CHECK(engine_turn(g, false, &ran));
             engine_free(g);
