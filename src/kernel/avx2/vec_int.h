@@ -96,6 +96,10 @@ INLINE float vec_sum(__m256 v)
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
+INLINE void vec_sum_four(float out[4], VEC a, VEC b, VEC c, VEC d)
+{
+    out[0] = vec_sum(a), out[1] = vec_sum(b), out[2] = vec_sum(c), out[3] = vec_sum(d);
+}
 
 INLINE float vec_top(__m256 v)
 {

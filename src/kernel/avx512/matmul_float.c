@@ -1,4 +1,5 @@
 #include "kernel/avx512/vec_int.h"
+#define FLOAT_COLUMNS 6
 #include "kernel/float_tile.h"
 
 FLOAT_KERNEL(float, f32, matmul_f32_avx512)

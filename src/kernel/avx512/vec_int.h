@@ -9,6 +9,7 @@
 #ifndef INLINE /* the emulation, which is in no hurry, defines both */
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
+#define REAL_VECTORS
 
 /* a + the products of four unsigned bytes of each lane of w with the four signed bytes at `four`. In assembly, because gcc 12 loads and
  * spreads the bytes with an instruction of their own. */
@@ -95,6 +96,22 @@ INLINE VEC vec_exp2(VEC x)
 }
 
 INLINE float vec_sum(VEC v) { return _mm512_reduce_add_ps(v); }
+
+/* The sums of four vectors, each with the additions of vec_sum in its order: halves, quarters, then 0 + 2 and 1 + 3 of what is left. */
+INLINE void vec_sum_four(float out[4], VEC a, VEC b, VEC c, VEC d)
+{
+#ifdef REAL_VECTORS
+    VEC ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+    VEC cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xee));
+    VEC s = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+    s = _mm512_add_ps(s, _mm512_permute_ps(s, 0x4e));
+    s = _mm512_add_ps(s, _mm512_permute_ps(s, 0xb1));
+    const __m512i firsts = _mm512_castsi128_si512(_mm_setr_epi32(0, 4, 8, 12));
+    _mm_storeu_ps(out, _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, s)));
+#else
+    out[0] = vec_sum(a), out[1] = vec_sum(b), out[2] = vec_sum(c), out[3] = vec_sum(d);
+#endif
+}
 INLINE float vec_top(VEC v) { return _mm512_reduce_max_ps(v); }
 
 INLINE __mmask16 lanes_between(int lo, int hi)
