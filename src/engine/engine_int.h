@@ -27,8 +27,8 @@ enum {
     PACE_ALONE_MS = 250,      /* a step is made no longer than this by rows of prompts, ... */
     PACE_READ_MS = 150,       /* ... than this while somebody reads, of this model or another, ... */
     PACE_SHARED_MS = 100,     /* ... than this while another tenant is there, or was a moment ago and may come back, ... */
-    PACE_STRETCH_TENTHS = 25, /* ... and than so many tenths of the same step without them, ... */
-    PACE_READ_MIN_MS = 50,    /* ... which nobody notices below this */
+    PACE_STRETCH_TENTHS = 22, /* ... and than so many tenths of the same step without them, ... */
+    PACE_READ_MIN_MS = 40,    /* ... which nobody notices below this */
     SHARE_BURST = 2048,       /* tokens that a tenant who comes back may be behind the others: its first prompt goes before theirs */
 };
 
