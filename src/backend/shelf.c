@@ -167,7 +167,8 @@ void shelf_leave(struct shelf *s, struct backend_wait *w)
         if (mailbox_leave(s->box, w) && w->err.code == ERR_OK)
             unpin(s, w->title);
     } else if (wait_remove(s, w) && !w->title->waits && w->title->state == TITLE_WANTED) {
-        w->title->state = TITLE_COLD; /* nobody wants it any more; the file stays open, which is cheap */
+        w->title->state = TITLE_COLD; /* nobody wants it any more: the loader closes its file */
+        cond_signal(&s->wake);
     }
     mutex_unlock(&s->mu);
 }

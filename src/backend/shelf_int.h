@@ -9,7 +9,7 @@ void waits_tell(struct shelf *s, struct title *t, const struct err *e); /* each 
 void waits_expire(struct shelf *s, uint64_t now);                       /* whose time is over is told so */
 
 /* shelf_plan.c: what the loader does next. */
-enum task { TASK_NONE, TASK_OPEN, TASK_LOAD, TASK_UNLOAD, TASK_LOOK, TASK_KEEP };
+enum task { TASK_NONE, TASK_OPEN, TASK_LOAD, TASK_UNLOAD, TASK_CLOSE, TASK_LOOK, TASK_KEEP };
 enum task shelf_next(struct shelf *s, uint64_t now, struct title **t); /* puts up and takes away fences */
 uint32_t shelf_nap_ms(const struct shelf *s);                          /* how long the loader may sleep when there is none */
 bool shelf_wanted(struct shelf *s); /* somebody wants the loader for something better than to write weights aside */

@@ -105,7 +105,7 @@ static void keep_one(struct shelf *s, struct title *t)
     mutex_lock(&s->mu);
 }
 
-static void unload_one(struct shelf *s, struct title *t)
+static void close_one(struct shelf *s, struct title *t)
 {
     t->state = TITLE_UNLOADING;
     mutex_unlock(&s->mu);
@@ -113,11 +113,16 @@ static void unload_one(struct shelf *s, struct title *t)
     mutex_lock(&s->mu);
     t->state = TITLE_COLD;
     t->opened = t->fenced = false;
+    if (t->waits) /* who came meanwhile or was fenced off waits in line again */
+        title_want(t, clock_ns());
+}
+
+static void unload_one(struct shelf *s, struct title *t)
+{
+    close_one(s, t);
     s->n.bytes_used -= t->need;
     s->n.unloads++, s->n.loaded--;
     log_line(LOG_INFO, "model_unload", "name=%s bytes=%llu", t->pub.alias, (unsigned long long)t->need);
-    if (t->waits) /* who was fenced off waits in line again */
-        title_want(t, clock_ns());
 }
 
 /* A withdrawn title goes when nothing needs it. */
@@ -149,6 +154,7 @@ void loader_work(void *shelf)
         case TASK_OPEN: open_one(s, t); break;
         case TASK_LOAD: load_one(s, t); break;
         case TASK_UNLOAD: unload_one(s, t); break;
+        case TASK_CLOSE: close_one(s, t); break;
         case TASK_LOOK: look_at(s, t); break;
         case TASK_KEEP: keep_one(s, t); break;
         case TASK_NONE: (void)cond_wait_ms(&s->wake, &s->mu, shelf_nap_ms(s));

@@ -17,6 +17,12 @@ static bool wanted_closed(const struct title *t)
     return t->state == TITLE_WANTED && !t->opened;
 }
 
+/* Opened, and then nobody wanted it any more. An open file cannot be removed. */
+static bool unwanted(const struct title *t)
+{
+    return t->state == TITLE_COLD && t->opened;
+}
+
 static bool unseen(const struct title *t)
 {
     return t->state == TITLE_COLD && !t->seen && !t->gone;
@@ -129,6 +135,8 @@ enum task shelf_next(struct shelf *s, uint64_t now, struct title **t)
         return TASK_UNLOAD;
     if ((*t = load))
         return TASK_LOAD;
+    if ((*t = oldest(s, unwanted)))
+        return TASK_CLOSE;
     if ((*t = oldest(s, unseen))) /* there is nothing else to do */
         return TASK_LOOK;
     return (*t = oldest(s, unkept)) ? TASK_KEEP : TASK_NONE;

@@ -60,6 +60,18 @@ TEST(room_is_made_by_the_idle_alone_and_only_where_it_is_enough)
     CHECK(next_is(TASK_UNLOAD, C));
 }
 
+TEST(what_was_opened_and_is_wanted_no_more_is_closed_when_nothing_waits)
+{
+    start(), title[A].opened = true, title[C].seen = false;
+    CHECK(next_is(TASK_CLOSE, A));
+    wanted(B, 50, now);
+    CHECK(next_is(TASK_LOAD, B));
+    title[B].opened = false;
+    CHECK(next_is(TASK_OPEN, B));
+    title[B].state = TITLE_COLD, title[A].opened = false;
+    CHECK(next_is(TASK_LOOK, C));
+}
+
 TEST(a_small_one_overtakes_until_the_first_has_waited_long_enough)
 {
     start(), ready(A, 60, 1), wanted(B, 50, now), wanted(C, 30, now + 1);

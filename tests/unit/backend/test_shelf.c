@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "test.h"
+#include <unistd.h>
 
 static struct postq          queue;
 static struct backend_local *local;
@@ -105,6 +106,24 @@ static bool becomes(int i, const char *what)
     for (uint64_t end = clock_ns() + 20000000000ull; clock_ns() < end; clock_sleep_ms(2))
         if (!strcmp(state(i), what))
             return true;
+    return false;
+}
+
+/* Whether the model's file comes to be open so many times. */
+static bool files_open_become(int n)
+{
+    for (uint64_t end = clock_ns() + 20000000000ull; clock_ns() < end; clock_sleep_ms(2)) {
+        int open_n = 0;
+        for (int fd = 0; fd < 256; fd++) {
+            char link[32], path[4096];
+            snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+            ssize_t len = readlink(link, path, sizeof path - 1);
+            path[len > 0 ? len : 0] = '\0';
+            open_n += strstr(path, "stories260K-f32.gguf") != NULL;
+        }
+        if (open_n == n)
+            return true;
+    }
     return false;
 }
 
@@ -284,7 +303,8 @@ TEST(waiting_is_bounded_in_number_and_time)
     CHECK(numbers().waits_expired == 2 && numbers().waits_refused == 1 && numbers().waiting == 0);
     CHECK(ask(&a[0], 1, &e) == 1); /* leaves while it waits */
     be.leave(be.self, &a[0].wait);
-    CHECK(!strcmp(state(1), "unloaded") && numbers().waiting == 0);
+    CHECK(becomes(1, "unloaded") && numbers().waiting == 0);
+    CHECK(files_open_become(1)); /* its file too is closed: `sluice rm` would leave what is open */
     CHECK(ask(&a[0], 1, &e) == 1); /* leaves when the answer is on its way: the pin comes back */
     unpin(0);
     CHECK(becomes(1, "loaded"));

@@ -17,7 +17,7 @@ enum { FAKE_WIDTH = 8, FAKE_VOCAB = 64, FAKE_EOG = 0, JOBS_MAX = 4096 };
 struct model {
     struct model_shape shape;
     int                layers;      /* page size */
-    uint32_t           delay_us;    /* of a step */
+    _Atomic uint32_t   delay_us;    /* of a step */
     _Atomic bool       closed;      /* the gate: a step waits inside while it is closed ... */
     _Atomic int        tickets;     /* ... and has no ticket */
     _Atomic int        inside;      /* steps that began */
