@@ -19,6 +19,10 @@ struct audit {
     uint64_t hold_max;   /* the last hold of the snapshot */
 };
 
+/* The order of grants of one scope, as grant_compare has it. */
+#define EXPIRY(g)  "CASE " g ".expires_us WHEN 0 THEN 9223372036854775807 ELSE " g ".expires_us END"
+#define FUNDING(g) "instr('promotional goodwill investment paid', " g ".funding)"
+
 static const struct sql queries[] = {
     SQL("SELECT 'store: ' || quick_check FROM pragma_quick_check WHERE quick_check <> 'ok' LIMIT 20"),
     SQL("SELECT 'entries: all entries sum to ' || sum(amount) || ' instead of 0' FROM entry HAVING sum(amount) <> 0"),
@@ -54,10 +58,10 @@ static const struct sql queries[] = {
         "WHERE h.id IS NULL OR h.state <> 1 OR h.request <> u.request OR h.org_id <> u.org_id OR h.project_id <> u.project_id OR h.key_id <> "
         "u.key_id "
         "OR h.model_id <> u.model_id OR h.price_id <> u.price_id"),
-    SQL("SELECT 'usage ' || u.id || ' (' || u.request || '): names an account, key, price or model that is missing' FROM usage u "
-        "LEFT JOIN organisation o ON o.id = u.org_id LEFT JOIN key k ON k.id = u.key_id LEFT JOIN price p ON p.id = u.price_id LEFT JOIN model m ON "
-        "m.id = u.model_id "
-        "WHERE o.id IS NULL OR k.id IS NULL OR p.id IS NULL OR m.id IS NULL OR m.alias <> p.model"),
+    SQL("SELECT 'usage ' || u.id || ' (' || u.request || '): names an account, project, key, price or model that is missing' FROM usage u "
+        "LEFT JOIN organisation o ON o.id = u.org_id LEFT JOIN project j ON j.id = u.project_id LEFT JOIN key k ON k.id = u.key_id "
+        "LEFT JOIN price p ON p.id = u.price_id LEFT JOIN model m ON m.id = u.model_id "
+        "WHERE o.id IS NULL OR j.id IS NULL OR k.id IS NULL OR p.id IS NULL OR m.id IS NULL OR m.alias <> p.model"),
     SQL("SELECT 'usage ' || u.id || ' (' || u.request || '): charged ' || u.charged || ', its lines sum to ' || coalesce(x.s, 0) FROM usage u "
         "LEFT JOIN (SELECT usage_id, sum(amount) AS s FROM usage_line GROUP BY usage_id) x ON x.usage_id = u.id WHERE u.charged <> coalesce(x.s, 0)"),
     SQL("SELECT 'usage line ' || n.usage_id || '/' || n.grant_id || ': its row, grant or transaction is missing or is another one''s' FROM "
@@ -66,6 +70,15 @@ static const struct sql queries[] = {
         "WHERE u.id IS NULL OR g.id IS NULL OR t.id IS NULL OR t.kind <> 'usage' OR t.grant_id <> n.grant_id OR t.price_id <> u.price_id OR g.org_id "
         "<> u.org_id "
         "OR t.org_id <> u.org_id OR n.usage_id NOT BETWEEN t.first_usage AND t.last_usage"),
+    SQL("SELECT 'usage line ' || n.usage_id || '/' || n.grant_id || ': the grant is for ' || g.scope || ', the request is ' || h.scope FROM "
+        "usage_line "
+        "n JOIN usage u ON u.id = n.usage_id JOIN hold h ON h.id = u.hold_id JOIN credit_grant g ON g.id = n.grant_id "
+        "WHERE g.scope <> 'any' AND g.scope <> h.scope"),
+    /* What a grant has left only falls: one that was used up stays so. */
+    SQL("SELECT 'usage line ' || b.usage_id || '/' || b.grant_id || ': it paid although grant ' || a.grant_id || ', which comes before it, has ' || "
+        "g.remaining || ' left' FROM usage_line a JOIN usage_line b ON b.usage_id = a.usage_id AND b.grant_id <> a.grant_id "
+        "JOIN credit_grant g ON g.id = a.grant_id JOIN credit_grant k ON k.id = b.grant_id WHERE g.scope = k.scope AND g.remaining > 0 AND "
+        "(g.priority, " EXPIRY("g") ", " FUNDING("g") ", g.id) < (k.priority, " EXPIRY("k") ", " FUNDING("k") ", k.id)"),
     SQL("SELECT 'transaction ' || t.id || ': it moves ' || coalesce(e.amount, 0) || ' of ' || t.n_usage || ' rows ' || t.first_usage || ' to ' || "
         "t.last_usage || "
         "', its lines are ' || coalesce(x.s, 0) || ' of ' || coalesce(x.n, 0) || ' rows' FROM txn t JOIN credit_grant g ON g.id = t.grant_id "

@@ -21,19 +21,22 @@ static bool seen_by_owner(enum scope s)
     return s == SCOPE_ANY || s == SCOPE_INFERENCE;
 }
 
+/* Which of two grants of an account pays first: x when less than 0. *rule is what decides it. */
+int grant_compare(const struct grant *x, const struct grant *y, enum grant_rule *rule)
+{
+    const int64_t a[] = {x->scope == SCOPE_ANY, x->priority, x->expires_us ? x->expires_us : INT64_MAX, (int64_t)x->funding, x->id};
+    const int64_t b[] = {y->scope == SCOPE_ANY, y->priority, y->expires_us ? y->expires_us : INT64_MAX, (int64_t)y->funding, y->id};
+    int i = RULE_SCOPE;
+    while (i < RULE_ID && a[i] == b[i])
+        i++;
+    *rule = (enum grant_rule)i;
+    return a[i] < b[i] ? -1 : a[i] > b[i];
+}
+
 static int in_order(const void *a, const void *b)
 {
-    const struct grant *x = *(struct grant *const *)a, *y = *(struct grant *const *)b;
-    int64_t ex = x->expires_us ? x->expires_us : INT64_MAX, ey = y->expires_us ? y->expires_us : INT64_MAX;
-    if ((x->scope == SCOPE_ANY) != (y->scope == SCOPE_ANY))
-        return x->scope == SCOPE_ANY ? 1 : -1;
-    if (x->priority != y->priority)
-        return x->priority < y->priority ? -1 : 1;
-    if (ex != ey)
-        return ex < ey ? -1 : 1;
-    if (x->funding != y->funding)
-        return x->funding < y->funding ? -1 : 1;
-    return x->id < y->id ? -1 : x->id > y->id;
+    enum grant_rule rule;
+    return grant_compare(*(struct grant *const *)a, *(struct grant *const *)b, &rule);
 }
 
 void grant_sort(struct org *o)

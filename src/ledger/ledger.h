@@ -132,6 +132,12 @@ int ledger_report_grants(struct ledger *l, const char *account, struct buf *out,
 int ledger_report_prices(struct ledger *l, struct buf *out, struct err *e) MUST_USE;
 int ledger_report_usage(struct ledger *l, const struct usage_filter *f, struct buf *out, struct err *e) MUST_USE;
 
+/* How the charge of a finished request came about, from its rows, as one JSON object: counters, rates and their products, the hold, the grants
+ * that paid in their order, the transactions with their entries. Each figure is computed anew and compared with the stored one; what does not
+ * agree is told in "differences", and "agrees" is false then. who: whose key asks, NULL: the operator. ERR_NOT_FOUND, with the same text, when
+ * there is none and when it is another project's. [wait] on a read-only connection. */
+int ledger_receipt(struct ledger *l, const char *request, const struct principal *who, struct buf *out, struct err *e) MUST_USE;
+
 /* The store of a data folder, looked at from outside, beside a running server or without one. [wait] */
 struct ledger_health {
     bool    there;      /* false: no store yet, and the rest is 0 */

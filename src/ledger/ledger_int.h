@@ -32,6 +32,7 @@ enum {
 enum scope { SCOPE_ANY, SCOPE_INFERENCE, SCOPE_TRAINING, SCOPE_EMBEDDINGS, SCOPE_COUNT };
 enum meter { METER_INPUT, METER_CACHE_READ, METER_CACHE_WRITE, METER_OUTPUT, METER_REASONING, METER_COUNT };
 enum funding { FUNDING_PROMOTIONAL, FUNDING_GOODWILL, FUNDING_INVESTMENT, FUNDING_PAID, FUNDING_COUNT }; /* the order of consumption */
+enum grant_rule { RULE_SCOPE, RULE_PRIORITY, RULE_EXPIRY, RULE_FUNDING, RULE_ID }; /* of that order, the first that tells two grants apart */
 enum grant_state { GRANT_WAITS, GRANT_LIVE, GRANT_EXPIRED };
 extern const char *const scope_names[SCOPE_COUNT], *const meter_names[METER_COUNT], *const funding_names[FUNDING_COUNT],
                                                                                         *const reason_names[FINISH_CRASH + 1];
@@ -222,6 +223,7 @@ int account_get(struct ledger *l, const char *code, const char *class, int64_t o
 int grant_charge(struct ledger *l, struct org *o, enum scope s, int64_t amount, int64_t price, int64_t usage, struct err *e) MUST_USE;
 int grant_due(struct ledger *l, struct err *e) MUST_USE; /* begins and expires what is due */
 int grant_expire(struct ledger *l, struct org *o, struct err *e) MUST_USE;
+int grant_compare(const struct grant *x, const struct grant *y, enum grant_rule *rule);
 void grant_sort(struct org *o);
 void grant_next_due(struct ledger *l);
 

@@ -33,6 +33,23 @@ bool money_price(uint64_t tokens, struct money per_million, struct money *out)
     return true;
 }
 
+bool money_product(uint64_t tokens, struct money per_million, struct money_product *out)
+{
+    if (!money_price(tokens, per_million, &out->rounded))
+        return false;
+    __int128 p = (__int128)tokens * per_million.nano, more = p - (__int128)out->rounded.nano * 1000000;
+    unsigned __int128 v = p < 0 ? -(unsigned __int128)p : (unsigned __int128)p; /* it fits into 64 bits and six decimals: the rounded amount did */
+    ASSERT(str_fmt(out->exact, sizeof out->exact, "%s%llu.%06llu", p < 0 ? "-" : "", (unsigned long long)(v / 1000000),
+                   (unsigned long long)(v % 1000000)));
+    size_t n = strlen(out->exact);
+    while (out->exact[n - 1] == '0')
+        out->exact[--n] = 0;
+    if (out->exact[n - 1] == '.')
+        out->exact[n - 1] = 0;
+    out->rounding = more == 0 ? "none" : more == 500000 || more == -500000 ? "tie" : more > 0 ? "down" : "up";
+    return true;
+}
+
 static int bad(struct str s, const char *why, struct err *e)
 {
     int n = s.n > 40 ? 40 : (int)s.n;

@@ -11,6 +11,14 @@ bool money_add(struct money a, struct money b, struct money *out); /* false: ove
 bool money_sub(struct money a, struct money b, struct money *out);
 /* tokens x price per million tokens, rounded half-even to a nano-unit; false: overflow. The only place where money is rounded. */
 bool money_price(uint64_t tokens, struct money per_million, struct money *out);
+/* The same, with the way there, for people to follow. */
+enum { MONEY_EXACT_MAX = 48 };
+struct money_product {
+    char exact[MONEY_EXACT_MAX]; /* tokens x price before it was rounded, in nano-units: "1234.56789", at most six decimals */
+    const char *rounding;        /* "none", "down", "up", or "tie": half way between two nano-units, to the even one */
+    struct money rounded;        /* by money_price */
+};
+bool money_product(uint64_t tokens, struct money per_million, struct money_product *out); /* false: overflow */
 /* "10.00", "0.000000123", "-3"; at most nine decimals; digits and one point only. */
 int money_parse(struct money *out, struct str s, struct err *e) MUST_USE;
 /* At least two decimals, no trailing zeros beyond: "10.00", "0.000012345". */

@@ -89,7 +89,7 @@ static const struct {
     {"UPDATE usage SET charged = charged + 1, list = list + 1 WHERE id = 5", "charged"},
     {"UPDATE usage SET accepted_draft = 9 WHERE id = 5", "journal: hold"},
     {"UPDATE usage SET price_id = 2 WHERE id = 5", "usage 5 (r4)"},
-    {"UPDATE usage SET org_id = 9 WHERE id = 5", "names an account, key, price or model"},
+    {"UPDATE usage SET org_id = 9 WHERE id = 5", "names an account, project, key, price or model"},
     {"UPDATE usage SET model_id = (SELECT id FROM model WHERE alias = 'n'), price_id = (SELECT id FROM price WHERE model = 'n') WHERE id = 5",
      "usage 5"},
     {"DELETE FROM usage WHERE id = 10", "finished, but it has no usage row"},

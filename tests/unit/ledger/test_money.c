@@ -56,6 +56,46 @@ TEST(half_even_against_the_oracle)
     }
 }
 
+/* The text of an exact product read back, in millionths of a nano-unit; -1 when it is not as short as it may be. */
+static __int128 product_of(const char *z)
+{
+    bool minus = *z == '-';
+    __int128 v = 0;
+    int decimals = -1;
+    for (z += minus; *z; z++) {
+        if (*z == '.')
+            decimals = 0;
+        else
+            v = v * 10 + (*z - '0'), decimals += decimals >= 0;
+    }
+    if (decimals == 0 || decimals > 6 || (decimals > 0 && z[-1] == '0'))
+        return -1;
+    for (decimals = decimals < 0 ? 0 : decimals; decimals < 6; decimals++)
+        v *= 10;
+    return minus ? -v : v;
+}
+
+TEST(a_product_tells_its_rounding)
+{
+    struct money_product m;
+    for (uint64_t i = 0; i < 100000; i++) {
+        uint64_t tokens = rng_u64(2, 0, i, 0) >> (rng_u64(2, 1, i, 0) % 64);
+        int64_t price = (int64_t)(rng_u64(2, 2, i, 0) >> (1 + rng_u64(2, 3, i, 0) % 63));
+        if (i % 3 == 0)
+            price = price / 500000 * 500000;
+        __int128 p = (__int128)tokens * (i % 2 ? price : -price), want = oracle(p), more = p - want * 1000000;
+        if (!money_product(tokens, (struct money){i % 2 ? price : -price}, &m)) {
+            CHECK(want > INT64_MAX || want < INT64_MIN);
+            continue;
+        }
+        const char *word = more == 0 ? "none" : 2 * more == 1000000 || 2 * more == -1000000 ? "tie" : more > 0 ? "down" : "up";
+        CHECK_MSG(product_of(m.exact) == p && m.rounded.nano == (int64_t)want && strcmp(m.rounding, word) == 0, "%llu tokens at %lld: %s, %s to %lld",
+                  (unsigned long long)tokens, (long long)price, m.exact, m.rounding, (long long)m.rounded.nano);
+    }
+    CHECK(money_product(7, (struct money){150000}, &m) && strcmp(m.exact, "1.05") == 0 && money_product(0, (struct money){7}, &m) &&
+          strcmp(m.exact, "0") == 0 && money_product(1000000, (struct money){INT64_MAX}, &m) && strcmp(m.exact, "9223372036854775807") == 0);
+}
+
 TEST(overflow_is_told)
 {
     struct money out;

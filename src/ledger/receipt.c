@@ -1,0 +1,334 @@
+/* Receipts: how the charge of one request came about, read in one snapshot and computed anew. What is compared here the audit compares for all
+ * requests (audit.c). */
+#include "ledger/receipt_int.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void differ(struct receipt *r, const char *fmt, ...) PRINTF(2, 3);
+static void differ(struct receipt *r, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    if (r->n_differences == RECEIPT_DIFFERENCES_MAX)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    const char *kept = arena_str(&r->mem, text, strlen(text));
+    r->difference[r->n_differences++] = kept ? kept : "a difference that no memory was left to tell";
+}
+
+/* An amount as text, for a message. */
+struct amount {
+    char text[MONEY_TEXT_MAX];
+};
+static struct amount amount(int64_t nano)
+{
+    struct amount a;
+    money_text(a.text, (struct money){nano});
+    return a;
+}
+
+static const char *col_text(struct receipt *r, struct stmt *s, int col)
+{
+    struct str v = stmt_col_str(s, col);
+    const char *kept = v.p ? arena_str(&r->mem, v.p, v.n) : NULL;
+    return kept ? kept : "";
+}
+
+/* Calls fn for each row of a statement whose values are bound, and puts it back. */
+static int each(struct receipt *r, struct stmt *s, int (*fn)(struct receipt *, struct stmt *, struct err *), struct err *e)
+{
+    bool row = true;
+    int rc = 0;
+    while (rc == 0 && row) {
+        rc = stmt_step(s, &row, e);
+        if (rc == 0 && row)
+            rc = fn(r, s, e);
+    }
+    stmt_put(s);
+    return rc;
+}
+
+/* ---- the usage row, its names, its hold ---- */
+
+/* The columns from `at` on; the statement names them. */
+static void read_names(struct receipt *r, struct stmt *s, int at)
+{
+    const char **names[] = {&r->request,   &r->account, &r->project,  &r->key_id, &r->key_name,
+                            &r->key_last4, &r->alias,   &r->revision, &r->tier,   &r->priced_alias};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        *names[i] = col_text(r, s, at + (int)i);
+    struct str digest = stmt_col_blob(s, at + 10);
+    char hex[2 * sizeof(struct sha256) + 1] = "";
+    if (digest.n == sizeof(struct sha256))
+        str_to_hex(hex, (const uint8_t *)digest.p, digest.n);
+    const char *text = arena_fmt(&r->mem, "sha256:%s", hex);
+    r->digest = text ? text : "";
+    r->version = stmt_col_i64(s, at + 11), r->effective_us = stmt_col_i64(s, at + 12);
+    for (int i = at; i < at + 13; i++)
+        if (stmt_col_null(s, i)) {
+            differ(r, "the row names an account, project, key, model or price that is missing");
+            break;
+        }
+    if (strcmp(r->alias, r->priced_alias) != 0)
+        differ(r, "the price is one of %.100s, the request is one of %.100s", r->priced_alias, r->alias);
+}
+
+static void read_bill(struct receipt *r, struct stmt *s, int at)
+{
+    r->id = stmt_col_i64(s, at), r->org = stmt_col_i64(s, at + 1), r->price_id = stmt_col_i64(s, at + 2);
+    r->reason = stmt_col_i64(s, at + 3), r->status = stmt_col_i64(s, at + 4), r->stream = stmt_col_i64(s, at + 5) != 0;
+    r->start_us = stmt_col_i64(s, at + 6), r->first_us = stmt_col_i64(s, at + 7), r->end_us = stmt_col_i64(s, at + 8);
+    for (int i = 0; i < METER_COUNT; i++)
+        r->meter[i].tokens = stmt_col_i64(s, at + 9 + i);
+    r->accepted_draft = stmt_col_i64(s, at + 14);
+    r->list = stmt_col_i64(s, at + 15), r->charged = stmt_col_i64(s, at + 16);
+}
+
+static void read_hold(struct receipt *r, struct stmt *s, int at)
+{
+    r->scope = col_text(r, s, at);
+    r->input = stmt_col_i64(s, at + 1), r->output = stmt_col_i64(s, at + 2);
+    r->amount_scope = stmt_col_i64(s, at + 3), r->amount_any = stmt_col_i64(s, at + 4);
+    if (!ck_add(r->amount_scope, r->amount_any, &r->held))
+        r->held = 0;
+    r->placed_us = stmt_col_i64(s, at + 5);
+    if (!stmt_col_i64(s, at + 6))
+        differ(r, "the hold is still open or is one of another request, account, project, key, model or price");
+}
+
+static int on_usage(struct receipt *r, struct stmt *s, struct err *e)
+{
+    (void)e;
+    read_names(r, s, 0);
+    read_bill(r, s, 13);
+    read_hold(r, s, 30);
+    return 0;
+}
+
+/* r->id is 0 afterwards when there is no such row, or who may not see it. */
+static int read_usage(struct receipt *r, struct ledger *l, const char *request, const struct principal *who, struct err *e)
+{
+    struct stmt *s;
+    int rc =
+        stmt_get(&s, l->reader,
+                 SQL("SELECT u.request, o.name, p.name, k.public_id, k.name, k.last4, m.alias, m.revision, c.tier, c.model, m.digest, c.version, "
+                     "c.effective_us, u.id, u.org_id, u.price_id, u.reason, u.status, u.stream, u.start_us, u.first_us, u.end_us, u.input, "
+                     "u.cache_read, u.cache_write, u.output, u.reasoning, u.accepted_draft, u.list, u.charged, h.scope, h.input, h.output, "
+                     "h.amount_scope, h.amount_any, h.created_us, h.state = 1 AND h.request = u.request AND h.org_id = u.org_id AND h.project_id = "
+                     "u.project_id AND h.key_id = u.key_id AND h.model_id = u.model_id AND h.price_id = u.price_id "
+                     "FROM hold h JOIN usage u ON u.hold_id = h.id LEFT JOIN organisation o ON o.id = u.org_id "
+                     "LEFT JOIN project p ON p.id = u.project_id LEFT JOIN key k ON k.id = u.key_id LEFT JOIN model m ON m.id = u.model_id "
+                     "LEFT JOIN price c ON c.id = u.price_id "
+                     "WHERE h.request = ?1 AND (?2 IS NULL OR (u.org_id = ?2 AND u.project_id = ?3))"),
+                 e);
+    if (rc < 0)
+        return rc;
+    stmt_text(s, 1, request);
+    if (who)
+        stmt_i64(s, 2, who->org.v), stmt_i64(s, 3, who->project.v);
+    return each(r, s, on_usage, e);
+}
+
+/* ---- the bill again: each meter's product, their sum, what the hold covers ---- */
+
+static int on_rate(struct receipt *r, struct stmt *s, struct err *e)
+{
+    (void)e;
+    for (int i = 0; i < METER_COUNT; i++)
+        if (str_eqz(stmt_col_str(s, 0), meter_names[i]))
+            r->meter[i].rate = stmt_col_i64(s, 1);
+    return 0;
+}
+
+static int read_rates(struct receipt *r, struct ledger *l, struct err *e)
+{
+    struct stmt *s;
+    int rc = stmt_get(&s, l->reader, SQL("SELECT meter, nano_per_million FROM price_rate WHERE price_id = ?1 AND from_tokens = 0"), e);
+    if (rc < 0)
+        return rc;
+    stmt_i64(s, 1, r->price_id);
+    return each(r, s, on_rate, e);
+}
+
+static void check_bill(struct receipt *r)
+{
+    int64_t list = 0;
+    bool fits = true;
+    for (int i = 0; i < METER_COUNT; i++) {
+        struct receipt_meter *m = &r->meter[i];
+        m->fits = m->tokens >= 0 && money_product((uint64_t)m->tokens, (struct money){m->rate}, &m->product);
+        fits = fits && m->fits && ck_add(list, m->product.rounded.nano, &list);
+    }
+    if (!fits)
+        list = INT64_MAX; /* as price_list says it */
+    int64_t charged = list < r->held ? list : r->held;
+    if (list != r->list)
+        differ(r, "list: %s is stored, the meters come to %s", amount(r->list).text, amount(list).text);
+    if (charged != r->charged)
+        differ(r, "charged: %s is stored, the lesser of the meters' sum and the hold is %s", amount(r->charged).text, amount(charged).text);
+    if (!ck_sub(r->list, r->charged, &r->waived) || !ck_sub(r->held, r->charged, &r->released))
+        differ(r, "list, charged or hold: an amount that cannot be");
+}
+
+/* ---- who paid ---- */
+
+static bool name_find(const char *const *names, int n, struct str name, int *out)
+{
+    for (*out = 0; *out < n; ++*out)
+        if (str_eqz(name, names[*out]))
+            return true;
+    *out = 0;
+    return false;
+}
+
+/* What a transaction must be to have taken this line, and its sums. */
+static void check_transaction(struct receipt *r, const struct receipt_grant *p, bool ours, int64_t rows, int64_t lines)
+{
+    if (!ours)
+        differ(r, "transaction %lld: it is missing, or is not one of grant %lld, this price and this request", (long long)p->txn, (long long)p->g.id);
+    if (p->txn_sum != 0)
+        differ(r, "transaction %lld: its entries sum to %s instead of 0", (long long)p->txn, amount(p->txn_sum).text);
+    if (rows != p->n_usage || lines != p->txn_amount)
+        differ(r, "transaction %lld: it takes %s for %lld requests, %lld requests paid %s in it", (long long)p->txn, amount(p->txn_amount).text,
+               (long long)p->n_usage, (long long)rows, amount(lines).text);
+}
+
+static int on_grant(struct receipt *r, struct stmt *s, struct err *e)
+{
+    int scope, funding;
+    bool scoped = name_find(scope_names, SCOPE_COUNT, stmt_col_str(s, 3), &scope);
+    bool funded = name_find(funding_names, FUNDING_COUNT, stmt_col_str(s, 6), &funding);
+    struct receipt_grant p = {.g = {.id = stmt_col_i64(s, 0),
+                                    .scope = (enum scope)scope,
+                                    .priority = (int)stmt_col_i64(s, 4),
+                                    .expires_us = stmt_col_i64(s, 5),
+                                    .funding = (enum funding)funding,
+                                    .remaining = stmt_col_i64(s, 7)},
+                              .known = scoped && funded && stmt_col_i64(s, 8),
+                              .amount = stmt_col_i64(s, 1),
+                              .txn = stmt_col_i64(s, 2),
+                              .posted_us = stmt_col_i64(s, 10),
+                              .n_usage = stmt_col_i64(s, 11),
+                              .txn_amount = stmt_col_i64(s, 14),
+                              .txn_sum = stmt_col_i64(s, 15)};
+    if (!p.known)
+        differ(r, "grant %lld: it paid, and it is missing or another account's", (long long)p.g.id);
+    else if (p.g.scope != SCOPE_ANY && strcmp(scope_names[p.g.scope], r->scope) != 0)
+        differ(r, "grant %lld: its scope is %s, the request's is %.32s", (long long)p.g.id, scope_names[p.g.scope], r->scope);
+    check_transaction(r, &p, stmt_col_i64(s, 9), stmt_col_i64(s, 12), stmt_col_i64(s, 13));
+    return vec_push(&r->grants, p) ? 0 : err_set(e, ERR_NO_MEMORY, "ledger: no memory for a receipt");
+}
+
+static int in_order(const void *a, const void *b)
+{
+    enum grant_rule rule;
+    return grant_compare(&((const struct receipt_grant *)a)->g, &((const struct receipt_grant *)b)->g, &rule);
+}
+
+/* A grant pays once those before it have nothing left; from "any" also while others hold what is left of the request's own scope. */
+static void check_order(struct receipt *r)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < r->grants.n; i++) {
+        const struct grant *g = &r->grants.p[i].g, *next = i + 1 < r->grants.n ? &r->grants.p[i + 1].g : NULL;
+        if (!ck_add(sum, r->grants.p[i].amount, &sum))
+            sum = INT64_MAX;
+        if (next && next->scope == g->scope && g->remaining)
+            differ(r, "grant %lld: it paid although grant %lld, which comes before it, has %s left", (long long)next->id, (long long)g->id,
+                   amount(g->remaining).text);
+    }
+    if (sum != r->charged)
+        differ(r, "charged: %s is stored, the grants paid %s", amount(r->charged).text, amount(sum).text);
+}
+
+static int read_grants(struct receipt *r, struct ledger *l, struct err *e)
+{
+    struct stmt *s;
+    int rc = stmt_get(&s, l->reader,
+                      SQL("SELECT n.grant_id, n.amount, n.txn_id, g.scope, g.priority, g.expires_us, g.funding, g.remaining, g.org_id = ?2, "
+                          "t.kind = 'usage' AND t.grant_id = n.grant_id AND t.price_id = ?3 AND t.org_id = ?2 AND ?1 BETWEEN t.first_usage AND "
+                          "t.last_usage, t.created_us, t.n_usage, "
+                          "(SELECT count(*) FROM usage_line x WHERE x.usage_id BETWEEN t.first_usage AND t.last_usage AND x.txn_id = n.txn_id), "
+                          "(SELECT sum(amount) FROM usage_line x WHERE x.usage_id BETWEEN t.first_usage AND t.last_usage AND x.txn_id = n.txn_id), "
+                          "(SELECT sum(amount) FROM entry e WHERE e.txn_id = n.txn_id AND e.account_id = g.account_id), "
+                          "(SELECT sum(amount) FROM entry e WHERE e.txn_id = n.txn_id) FROM usage_line n "
+                          "LEFT JOIN credit_grant g ON g.id = n.grant_id LEFT JOIN txn t ON t.id = n.txn_id WHERE n.usage_id = ?1"),
+                      e);
+    if (rc < 0)
+        return rc;
+    stmt_i64(s, 1, r->id), stmt_i64(s, 2, r->org), stmt_i64(s, 3, r->price_id);
+    if ((rc = each(r, s, on_grant, e)) < 0)
+        return rc;
+    if (r->grants.n > 1)
+        qsort(r->grants.p, r->grants.n, sizeof *r->grants.p, in_order);
+    check_order(r);
+    return 0;
+}
+
+static int on_entry(struct receipt *r, struct stmt *s, struct err *e)
+{
+    struct receipt_entry n = {.txn = stmt_col_i64(s, 0), .line = stmt_col_i64(s, 1), .amount = stmt_col_i64(s, 2), .account = col_text(r, s, 3)};
+    if (stmt_col_null(s, 3))
+        differ(r, "transaction %lld: the account of its line %lld is missing", (long long)n.txn, (long long)n.line);
+    return vec_push(&r->entries, n) ? 0 : err_set(e, ERR_NO_MEMORY, "ledger: no memory for a receipt");
+}
+
+static int read_entries(struct receipt *r, struct ledger *l, struct err *e)
+{
+    struct stmt *s;
+    int rc = stmt_get(&s, l->reader,
+                      SQL("SELECT e.txn_id, e.line, e.amount, a.code FROM usage_line n JOIN entry e ON e.txn_id = n.txn_id "
+                          "LEFT JOIN account a ON a.id = e.account_id WHERE n.usage_id = ?1 ORDER BY e.txn_id, e.line"),
+                      e);
+    if (rc < 0)
+        return rc;
+    stmt_i64(s, 1, r->id);
+    return each(r, s, on_entry, e);
+}
+
+/* ---- all of it ---- */
+
+static int snapshot(struct receipt *r, struct ledger *l, const char *request, const struct principal *who, struct err *e)
+{
+    int rc = read_usage(r, l, request, who, e);
+    if (rc == 0 && !r->id)
+        rc = err_set(e, ERR_NOT_FOUND,
+                     "ledger: there is no receipt of %.100s: no request of this account has that id, or it has not ended, or it was refused and "
+                     "cost nothing",
+                     request);
+    if (rc == 0)
+        rc = read_rates(r, l, e);
+    if (rc == 0)
+        check_bill(r);
+    if (rc == 0)
+        rc = read_grants(r, l, e);
+    return rc == 0 ? read_entries(r, l, e) : rc;
+}
+
+int ledger_receipt(struct ledger *l, const char *request, const struct principal *who, struct buf *out, struct err *e)
+{
+    struct receipt r = {0};
+    int rc = queue_flush(l, e); /* what has ended is in the store */
+    if (rc < 0)
+        return rc;
+    arena_init(&r.mem, 1 << 20);
+    mutex_lock(&l->reader_lock);
+    rc = db_begin(l->reader, e);
+    if (rc == 0) {
+        rc = snapshot(&r, l, request, who, e);
+        db_rollback(l->reader);
+    }
+    mutex_unlock(&l->reader_lock);
+    if (rc == 0)
+        receipt_write(&r, l->currency, out);
+    if (rc == 0 && out->failed)
+        rc = err_set(e, ERR_NO_MEMORY, "ledger: no memory for a receipt");
+    vec_deinit(&r.grants), vec_deinit(&r.entries);
+    arena_deinit(&r.mem);
+    return rc;
+}

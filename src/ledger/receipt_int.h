@@ -1,0 +1,51 @@
+/* A receipt between its reading and its writing. receipt.c fills it from the rows and compares; receipt_write.c makes JSON of it. Strings live
+ * in mem; a name whose row is missing is "", and "differences" says so. Money is in nano-units. */
+#pragma once
+#include "base/arena.h"
+#include "ledger/ledger_int.h"
+
+enum { RECEIPT_DIFFERENCES_MAX = 64 }; /* told; one that is told is enough to distrust it */
+
+struct receipt_meter {
+    int64_t tokens, rate; /* nano-units per million */
+    bool fits;            /* the product is an amount */
+    struct money_product product;
+};
+
+/* One grant that paid, and the transaction that took it. */
+struct receipt_grant {
+    struct grant g; /* id, scope, priority, expires_us, funding, remaining */
+    bool known;     /* its row is there, with a scope and a funding that there is */
+    int64_t amount;
+    int64_t txn, posted_us, n_usage;
+    int64_t txn_amount; /* of all the requests that the transaction sums */
+    int64_t txn_sum;    /* of its entries */
+};
+
+struct receipt_entry {
+    int64_t txn, line, amount;
+    const char *account;
+};
+
+struct receipt {
+    struct arena mem;
+    int64_t id, org, price_id; /* of the usage row */
+    const char *request, *account, *project, *key_id, *key_name, *key_last4;
+    const char *alias, *revision, *digest, *priced_alias, *tier;
+    int64_t reason, status, start_us, first_us, end_us;
+    bool stream;
+    int64_t version, effective_us;
+    struct receipt_meter meter[METER_COUNT];
+    int64_t accepted_draft;
+    int64_t list, charged;    /* as stored */
+    int64_t waived, released; /* list - charged, held - charged */
+    const char *scope;
+    int64_t input, output, amount_scope, amount_any, held, placed_us; /* the hold: tokens, amounts */
+    struct VEC(struct receipt_grant) grants;                          /* in the order in which they paid */
+    struct VEC(struct receipt_entry) entries;
+    const char *difference[RECEIPT_DIFFERENCES_MAX];
+    size_t n_differences;
+};
+
+/* receipt_write.c */
+void receipt_write(const struct receipt *r, const char *currency, struct buf *out);
