@@ -1,4 +1,4 @@
-/* What a key may see of its own account: balance and usage (the page shows both). */
+/* What a key may see of its own account: balance and usage (the page shows both), and the receipt of a request of its project. */
 #include "api/api_int.h"
 
 static int balance(struct work *w, struct err *e)
@@ -35,12 +35,20 @@ static int usage(struct work *w, struct err *e)
     return rc;
 }
 
+static int receipt(struct work *w, struct err *e)
+{
+    return ledger_receipt(w->api->ledger, w->request, &w->who, &w->out, e);
+}
+
 static void start(struct http *r, struct api *a, const char *route, int (*fn)(struct work *, struct err *))
 {
     struct err e = {0};
     struct work *w = work_new(a, r, route, fn);
-    if (!w) {
-        err_set(&e, ERR_NO_MEMORY, "out of memory");
+    int rc = w ? 0 : err_set(&e, ERR_NO_MEMORY, "out of memory");
+    if (rc >= 0 && fn == receipt)
+        rc = request_name(w->request, http_param(r, "id"), "id", &e);
+    if (rc < 0) {
+        work_free(w);
         errors_reply(r, &e);
         return;
     }
@@ -56,4 +64,8 @@ void route_balance(struct http *r, void *app)
 void route_usage(struct http *r, void *app)
 {
     start(r, app, "usage", usage);
+}
+void route_receipt(struct http *r, void *app)
+{
+    start(r, app, "receipt", receipt);
 }

@@ -220,6 +220,17 @@ static int usage(struct ledger *l, const struct json *args, struct buf *out, str
     return rc < 0 ? rc : ledger_report_usage(l, &f, out, e);
 }
 
+/* Of any account's request. */
+static int receipt(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    const char *id;
+    char request[REQUEST_NAME_MAX];
+    int rc;
+    if ((rc = text(args, "request", true, &id, e)) < 0 || (rc = request_name(request, str_of(id), "request", e)) < 0)
+        return rc;
+    return ledger_receipt(l, request, NULL, out, e);
+}
+
 /* Differences are an answer, not a failure: {"differences": n, "report": text}. */
 static int audit(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
 {
@@ -280,7 +291,7 @@ static int call(struct work *w, struct err *e)
 
 struct json *query_args(struct http *r)
 {
-    static const char *const names[] = {"account", "model", "since", "until", "group", "limit"};
+    static const char *const names[] = {"account", "model", "since", "until", "group", "limit", "request"};
     struct buf b;
     struct jw w;
     struct str v;

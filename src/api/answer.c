@@ -58,6 +58,23 @@ void answer_head(struct jw *w, const struct call *c, const char *prefix, const c
     jw_key(w, "system_fingerprint"), jw_str(w, print);
 }
 
+int request_name(char out[REQUEST_NAME_MAX], struct str id, const char *param, struct err *e)
+{
+    static const char *const heads[] = {"req_", "chatcmpl-", "cmpl-"};
+    uint8_t bytes[12];
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        size_t n = strlen(heads[i]);
+        if (!str_starts(id, heads[i]) || !str_hex((struct str){id.p + n, id.n - n}, bytes, sizeof bytes))
+            continue;
+        memcpy(out, "req_", 4);
+        str_to_hex(out + 4, bytes, sizeof bytes); /* as they were made: small letters */
+        return 0;
+    }
+    return err_param(e, ERR_BAD_VALUE, param,
+                     "this is no id of a request; an answer has it as x-request-id (req_ and 24 hex digits) and as id (chatcmpl- or cmpl- and the "
+                     "same digits)");
+}
+
 /* "length" also when the credit ended the answer: clients know no other word. finish_details says it exactly. */
 void answer_finish(struct jw *w, const struct choice *ch)
 {

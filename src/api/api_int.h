@@ -53,6 +53,11 @@ void errors_reply(struct http *r, const struct err *e);
 /* One log line per request that api answered; errors are logged by errors_body. */
 void log_answer(const struct http *r, const char *route, int status);
 
+/* answer.c: the name that the ledger has of a request (as http_id), from what its client saw: x-request-id, or the id of an answer. ERR_BAD_VALUE,
+ * with the parameter that it is, for anything else. */
+enum { REQUEST_NAME_MAX = sizeof "req_" + 24 };
+int request_name(char out[REQUEST_NAME_MAX], struct str id, const char *param, struct err *e) MUST_USE;
+
 /* gate.c: who waits for a model is told that the server ends. */
 void gate_drain(struct api *a);
 
@@ -66,6 +71,7 @@ struct work {
     struct principal who;
     enum http_method method;
     char           path[64];
+    char           request[REQUEST_NAME_MAX]; /* whose receipt is asked for */
     struct buf     out;
     struct err     err;
     void          *ctx; /* fn's; freed on the loop thread with the work */

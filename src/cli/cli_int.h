@@ -67,7 +67,8 @@ int error_from_answer(int status, const struct buf *body, struct err *e);
 /* table.c: an array of flat objects as aligned columns, or as JSON when --json was given. */
 void table_print(const struct cli *c, const struct json *rows);
 void json_print(const struct json *j);
-void object_print(const struct cli *c, const struct json *obj); /* "name  value" lines, or JSON */
+/* "name  value" lines, or JSON; what is within an object as "name.member", an array under its name as a table. */
+void object_print(const struct cli *c, const struct json *obj);
 
 /* models.c: a backend with the models of DATA and the built-in guide. */
 struct models_opts {

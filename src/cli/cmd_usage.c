@@ -1,5 +1,23 @@
-/* sluice usage: tokens and cost by account, model and day */
+/* sluice usage: tokens and cost by account, model and day; sluice usage REQUEST: the receipt of one request */
 #include "cli/cli_int.h"
+
+/* A receipt that does not agree with the stored charge is shown all the same, and is an error. */
+static int receipt(const struct cli *c, const struct admin_arg *filters, struct err *e)
+{
+    struct json *j = NULL;
+    struct admin_arg args[] = {{"request", c->word[0]}, {0}};
+    for (; filters->name; filters++)
+        if (filters->value)
+            return err_set(e, ERR_USAGE, "--%s goes with a table of many requests; sluice usage REQUEST takes no flag but --json", filters->name);
+    int rc = admin_do(c, HTTP_GET, "/admin/receipt", args, &j, e);
+    if (rc < 0)
+        return rc;
+    object_print(c, j);
+    if (!json_bool(json_get(j, "agrees")))
+        rc = err_set(e, ERR_AUDIT, "the receipt does not agree with the stored charge (differences, above); see what else: sluice audit");
+    json_free(j);
+    return rc;
+}
 
 int cmd_usage(const struct cli *c, struct err *e)
 {
@@ -12,7 +30,11 @@ int cmd_usage(const struct cli *c, struct err *e)
                                {"limit", args_flag(c, "limit")},
                                {0}};
     int rc;
-    if ((rc = args_count(c, 0, 0, e)) < 0 || (rc = admin_do(c, HTTP_GET, "/admin/usage", args, &j, e)) < 0)
+    if ((rc = args_count(c, 0, 1, e)) < 0)
+        return rc;
+    if (c->n_words)
+        return receipt(c, args, e);
+    if ((rc = admin_do(c, HTTP_GET, "/admin/usage", args, &j, e)) < 0)
         return rc;
     table_print(c, j);
     json_free(j);

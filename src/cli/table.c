@@ -68,14 +68,11 @@ void json_print(const struct json *j)
     buf_deinit(&b);
 }
 
-void table_print(const struct cli *c, const struct json *rows)
+/* An array of flat objects as a table; of anything else, a line for each. */
+static void rows_print(const struct json *rows)
 {
     struct column col[COLUMNS_MAX];
     struct buf text;
-    if (args_flag(c, "json")) {
-        json_print(rows);
-        return;
-    }
     if (!json_len(rows)) {
         printf("none\n");
         return;
@@ -84,28 +81,60 @@ void table_print(const struct cli *c, const struct json *rows)
     size_t n = measure(rows, col, &text);
     for (size_t k = 0; k < n; k++)
         put(col[k].name.p, col[k].name.n, col[k].width, col[k].number, k + 1 == n);
-    for (size_t i = 0; i < json_len(rows); i++)
+    for (size_t i = 0; i < json_len(rows); i++) {
         for (size_t k = 0; k < n; k++) {
             value_text(&text, json_get(json_at(rows, i), col[k].name.p));
             put(text.data ? text.data : "", text.len, col[k].width, col[k].number, k + 1 == n);
         }
+        if (!n) {
+            value_text(&text, json_at(rows, i));
+            printf("%.*s\n", (int)text.len, text.data ? text.data : "");
+        }
+    }
     buf_deinit(&text);
+}
+
+void table_print(const struct cli *c, const struct json *rows)
+{
+    if (args_flag(c, "json"))
+        json_print(rows);
+    else
+        rows_print(rows);
+}
+
+static void line_print(struct str outer, struct str name, const struct json *v, struct buf *text)
+{
+    char head[128];
+    (void)str_fmt(head, sizeof head, "%.*s%s%.*s", (int)outer.n, outer.p, outer.n ? "." : "", (int)name.n, name.p);
+    value_text(text, v);
+    printf("%-15s %.*s\n", head, (int)text->len, text->data ? text->data : "");
 }
 
 void object_print(const struct cli *c, const struct json *obj)
 {
     void *it = NULL;
-    struct str name;
-    const struct json *v;
+    struct str name, inner;
+    const struct json *v, *x;
     struct buf text;
     if (args_flag(c, "json")) {
         json_print(obj);
         return;
     }
+    bool table = false; /* the last member was one: a blank line on both sides */
     buf_init(&text, 0);
     while (json_each(obj, &it, &name, &v)) {
-        value_text(&text, v);
-        printf("%-14.*s %.*s\n", (int)name.n, name.p, (int)text.len, text.data ? text.data : "");
+        if (table || json_type(v) == JSON_ARR)
+            printf("\n");
+        table = json_type(v) == JSON_ARR;
+        if (table) {
+            printf("%.*s\n", (int)name.n, name.p);
+            rows_print(v);
+        } else if (json_type(v) != JSON_OBJ) {
+            line_print(STR(""), name, v, &text);
+        } else {
+            for (void *at = NULL; json_each(v, &at, &inner, &x);)
+                line_print(name, inner, x, &text);
+        }
     }
     buf_deinit(&text);
 }

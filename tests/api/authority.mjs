@@ -93,6 +93,25 @@ test("a key that is revoked, rotated or expired stops at once", async () => {
   else check(/expire/.test(gone.err), gone.err);
 });
 
+// A receipt is its project's and the operator's. Whoever else asks, for whatever way of writing the id, gets the answer of an id that never was.
+test("another account's receipt is one that never existed", async () => {
+  const mine = (await request(server, "POST", "/v1/completions", { body: { model: "tiny", prompt: "a", max_tokens: 1 } })).headers["x-request-id"];
+  same((await request(server, "GET", `/v1/requests/${mine}/receipt`)).body.account, "acme", "its own");
+  for (const args of [["account", "create", "gamma"], ["grant", "create", "gamma", "10"]]) await cli(args, { data: server.data });
+  const key = JSON.parse((await cli(["key", "create", "gamma", "--json"], { data: server.data })).out).key, never = `req_${"0123456789ab".repeat(2)}`;
+  const ask = (id, more = "") => request(server, "GET", `/v1/requests/${id}/receipt${more}`, { key, raw: true });
+  const bare = (a, id) => [a.status, Object.entries(a.headers).filter(([k]) => k !== "x-request-id" && k !== "date"), a.body.replaceAll(id, "ID")];
+  const want = bare(await ask(never), never);
+  same(want[0], 404, "never existed");
+  for (const more of ["", "?account=acme", `?request=${mine}`, "?project=1&org=1"]) same(bare(await ask(mine, more), mine), want, `another account's${more}`);
+  for (const id of [mine.replace("req_", "chatcmpl-"), mine.replace("req_", "cmpl-"), `req_${mine.slice(4).toUpperCase()}`]) same(bare(await ask(id), mine), want, id);
+  const raw = JSON.parse((await ask(mine)).body).error;
+  same([raw.type, raw.param, raw.code], ["invalid_request_error", null, "not_found"]);
+  same((await request(server, "GET", `/admin/receipt?request=${mine}`)).status, 404, "the operator's way is not open to a key");
+  const rotated = JSON.parse((await cli(["key", "create", "acme", "--json"], { data: server.data })).out).key;
+  same((await request(server, "GET", `/v1/requests/${mine}/receipt`, { key: rotated })).status, 200, "another key of the same project");
+});
+
 // One tenant's words never reach another, by any route, nor the metrics nor the log.
 test("what one account says no other account, no metric and no log line shows", async () => {
   const canary = "Quixotrope7731";

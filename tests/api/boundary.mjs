@@ -137,6 +137,19 @@ for (const word of words)
     same((await post(where, good)).status, 200, "and a good one after all that");
   });
 
+test("the id of a receipt: at its length, one past either end, each digit past its range", async () => {
+  const hex = "0".repeat(24), get = (id) => request(server, "GET", `/v1/requests/${id}/receipt`);
+  const heads = ["req_", "chatcmpl-", "cmpl-"];
+  for (const head of heads) for (const digits of [hex, "f".repeat(24), "F".repeat(24), "9".repeat(24)]) same((await get(head + digits)).status, 404, `${head}${digits}: none of ours, and well written`);
+  const wrong = [...heads.flatMap((h) => [h, h + hex.slice(1), `${h}${hex}0`, h + "0".repeat(1000), h.slice(0, -1) + hex, h.toUpperCase() + hex, ` ${h}${hex}`.replace(" ", "%20"), `${h}${hex}%20`]), hex, `req-${hex}`, `_${hex}`,
+    ...["/", ":", "@", "G", "`", "g"].flatMap((c) => [0, 11, 23].map((i) => `req_${hex.slice(0, i)}${encodeURIComponent(c)}${hex.slice(i + 1)}`))];
+  for (const id of wrong) {
+    const a = await get(id);
+    checkSchema(a.body, "ErrorResponse");
+    check(a.status === 400 && a.body.error.param === "id", `${id.slice(0, 60)}: ${a.status} ${JSON.stringify(a.body)}`);
+  }
+});
+
 test("nothing is left over: no call in work, no page in use, delivered is billed", async () => {
   await until("every call is over", async () => (await metric(server, "sluice_chats")) === 0);
   for (const gauge of ["sluice_engine_running", "sluice_engine_waiting", "sluice_engine_paused", "sluice_kv_pages_used"]) same(await metric(server, gauge), 0, gauge);

@@ -16,7 +16,7 @@ const argsOf = (row) => {
   const body = text("admin.c").match(new RegExp(`^(?:static )?int ${row.name}\\w*\\(.*?^}`, "ms"))?.[0] ?? "";
   return [...new Set([...[...body.matchAll(/\(args, "(\w+)"/g)].map((m) => m[1]), ...(/account\(/.test(body) ? ["account"] : [])])];
 };
-const good = { account: "acme", name: "acme", id: "0000000000", amount: "1", model: "tiny", input: "1", output: "1" };
+const good = { account: "acme", name: "acme", id: "0000000000", amount: "1", model: "tiny", input: "1", output: "1", request: `req_${"0".repeat(24)}` };
 const values = [null, true, false, 0, 1, -1, 1.5, 1e308, 2 ** 53, "", " ", "x", "-1", "0", "1e9", "0x10", "NaN", "9".repeat(30), "9".repeat(1000), "0.0000000001", "1.0000000000", "-0", "+1", "1,5", "x".repeat(1024), "x".repeat(1025), "x".repeat(1 << 20), "a\u0001b", "a\nb", "a'b\"; DROP TABLE usage; --", "%", "_", "../../x", "acme/../x", "水", "\ud83c\udf0a", "2026-13-45", "0000-00-00", "9999-12-31", "2026-01-01T99:99Z", "1969-12-31", [], [1], {}, { a: 1 }];
 
 const admin = (method, where, body) => new Promise((done, fail) => {
@@ -64,6 +64,13 @@ test("the customer's queries", async () => {
       if (a instanceof Error) continue; // node itself refuses to send it
       judge({ status: a.status, text: a.body }, `usage?${key}=${v.slice(0, 40)}`);
     }
+  const id = (await request(server, "POST", "/v1/completions", { body: { model: "tiny", prompt: "a", max_tokens: 1 } })).headers["x-request-id"];
+  for (const v of odd) {
+    const a = await request(server, "GET", `/v1/requests/${v}/receipt`, { raw: true }).catch((e) => e);
+    if (!(a instanceof Error)) check(judge({ status: a.status, text: a.body }, `receipt of ${v.slice(0, 40)}`) !== 200, v.slice(0, 40));
+    const b = await request(server, "GET", `/v1/requests/${id}/receipt?request=${v}`, { raw: true }).catch((e) => e);
+    if (!(b instanceof Error)) check(judge({ status: b.status, text: b.body }, `receipt with request=${v.slice(0, 40)}`) === 400 || JSON.parse(b.body).request === id, v.slice(0, 40));
+  }
   const other = JSON.parse((await request(server, "GET", "/v1/sluice/usage?account=nobody", { raw: true })).body);
   check(!other.error || other.error.code !== "storage_error", "an account in the query changes nothing");
 });

@@ -177,6 +177,7 @@ test("ids that are none: one clear 400, on each way", async () => {
   }
   const bad = (await receipt(server, "x")).body.error;
   same([bad.type, bad.code, bad.param], ["invalid_request_error", "invalid_value", "id"]);
+  for (const id of ["x", `req_${hex}`]) same((await receipt(server, id, { key: null })).status, 401, "without a key, before the id is looked at");
   same((await admin(server, "/admin/receipt?request=x")).body.error.message, bad.message, "the operator's");
   same([(await admin(server, "/admin/receipt")).status, (await admin(server, `/admin/receipt?request=req_${hex}`)).status], [400, 404]);
   for (const [args, code, says] of [[["x"], 2, /no id of a request/], [[`req_${hex}`], 4, /no receipt of req_/], [[`req_${hex}`, "--account", "acme"], 2, /--account/], [["a", "b"], 2, /too many/]]) {
