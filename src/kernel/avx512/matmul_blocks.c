@@ -9,12 +9,13 @@
  * with only the first of each pair where a block of 32 has one scale, and without the terms of minimums where there are none. Q4_0 and Q8_0 multiply
  * the scales first: s = fma(float(k), scale * d_x, s). Level amx repeats all this bit for bit.
  *
- * Two panels share each broadcast of four inputs, for loads are as scarce as products: two a cycle. Tiles have up to four columns. They go through a
- * chunk of the panels one after the other, which stays in the first-level cache, and take its codes apart as they go; for many columns it is taken
- * apart once into a buffer, and nothing but products and joins is left to the tiles, which are then the same code for all types. */
+ * Two panels share each broadcast of four inputs, for loads are as scarce as products: two a cycle. Tiles have up to six columns: a sum takes
+ * its next product after four to six cycles, so two products a cycle want twelve sums. Tiles go through a chunk of the panels one after the other,
+ * which stays in the first-level cache, and take its codes apart as they go; for many columns it is taken apart once into a buffer, and nothing but
+ * products and joins is left to the tiles, which are then the same code for all types. */
 #include "kernel/avx512/codes.h"
 
-enum { FEW = 2, PANELS = 2, COLUMNS = 4, MANY = 24, CHUNK = 16, LINE = 64 };
+enum { FEW = 2, PANELS = 2, COLUMNS = 6, MANY = 24, MANY_6_BITS = 12, CHUNK = 16, LINE = 64 };
 
 INLINE bool scales_first(const struct quant_form f)
 {
@@ -49,7 +50,7 @@ INLINE void block_32(const struct quant_form f, __m512 s[PANELS][COLUMNS], const
         UNROLL for (int v = h * per; v < (h + 1) * per; v++)
         {
             __m512i w[PANELS];
-            UNROLL for (int p = 0; p < n_p; p++) w[p] = codes(f, q[p], apart, v);
+            UNROLL for (int p = 0; p < n_p; p++) w[p] = held(codes(f, q[p], apart, v));
             UNROLL for (int c = 0; c < n_c; c++)
             {
                 const int8_t *four = x[(size_t)c * nb].q + 4 * v;
@@ -212,10 +213,11 @@ typedef void apart_fn(struct part *t, int n_c);
     {                                                                                                                                                \
         const struct quant_form f = {KERNEL_BLOCK, 8, zero, group, min, values};                                                                     \
         const struct kernel_panel none = {0};                                                                                                        \
-        if (n_c == 4)                                                                                                                                \
-            tile(f, none, t, true, PANELS, 4);                                                                                                       \
-        else                                                                                                                                         \
-            tile(f, none, t, true, PANELS, 3);                                                                                                       \
+        switch (n_c) {                                                                                                                               \
+        case 4: tile(f, none, t, true, PANELS, 4); break; /* of 13 columns, as 5 */                                                                  \
+        case 5: tile(f, none, t, true, PANELS, 5); break;                                                                                            \
+        default: tile(f, none, t, true, PANELS, 6); break;                                                                                           \
+        }                                                                                                                                            \
     }
 APART(apart_8, 8, 0, 0, QUANT_LINEAR)
 APART(apart_16, 16, 0, 0, QUANT_LINEAR)
@@ -240,9 +242,10 @@ INLINE apart_fn *apart_of(const struct quant_form f)
 INLINE void tile_direct(const struct quant_form f, const struct kernel_panel at, struct part *t, int n_c)
 {
     switch (n_c) {
-    case 2: tile(f, at, t, false, PANELS, 2); break; /* of five columns */
-    case 3: tile(f, at, t, false, PANELS, 3); break;
-    default: tile(f, at, t, false, PANELS, 4); break;
+    case 3: tile(f, at, t, false, PANELS, 3); break; /* of three columns, and of seven, as 4 */
+    case 4: tile(f, at, t, false, PANELS, 4); break;
+    case 5: tile(f, at, t, false, PANELS, 5); break;
+    default: tile(f, at, t, false, PANELS, 6); break;
     }
 }
 
@@ -251,7 +254,7 @@ INLINE void two_panels(const struct quant_form f, const struct kernel_panel at, 
 {
     const size_t nb = (size_t)r->m->n_in / KERNEL_BLOCK;
     const int n = r->m->n, tiles = (n + COLUMNS - 1) / COLUMNS;
-    const bool apart = f.bits != 8 && n >= MANY;
+    const bool apart = f.bits != 8 && n >= (f.bits == 6 ? MANY_6_BITS : MANY);
     struct chunk w;
     struct part t = {.r = r, .w = &w};
     for (t.b0 = 0; t.b0 < nb; t.b0 += CHUNK) {

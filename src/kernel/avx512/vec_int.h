@@ -26,6 +26,13 @@ INLINE __m512i spread_four(const int8_t *four)
     __asm__("vpbroadcastd %1, %0" : "=v"(v) : "m"(*(const int8_t(*)[4])four));
     return v;
 }
+
+/* Stays in its register: gcc 12 would load it again for each use. */
+INLINE __m512i held(__m512i v)
+{
+    __asm__("" : "+v"(v));
+    return v;
+}
 #endif
 
 /* The vocabulary of attn_tile.h and float_tile.h. */
