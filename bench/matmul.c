@@ -19,7 +19,7 @@ static const struct shape shapes[] = {{1152, 896, 24}, {896, 896, 24}, {9728, 89
 static const struct shape shapes_256[] = {{1536, 1536, 24}, {17920, 1536, 12}, {1536, 8960, 12}, {151936, 1536, 1}};
 static const uint32_t types[] = {QUANT_Q4_0, QUANT_Q4_1, QUANT_Q5_0, QUANT_Q5_1, QUANT_Q8_0, QUANT_Q2_K,
                                  QUANT_Q3_K, QUANT_Q4_K, QUANT_Q5_K, QUANT_Q6_K, QUANT_F16,  QUANT_F32};
-static const int widths[] = {1, 2, 4, 8, 16, 64, 512};
+static const int widths[] = {1, 2, 4, 8, 16, 32, 64, 512};
 
 static bool by_cpu; /* time of the calling thread's CPU alone: says something on a busy machine too, for one thread */
 static uint64_t now_ns(void)

@@ -4,8 +4,9 @@
 #include "base/mem.h"
 #include <stdatomic.h>
 
-/* Rows of the input that are quantised at once, and how many bytes of them a worker goes through before it takes the next. */
-enum { COLUMNS_MAX = 512, COLUMN_BYTES = 256 << 10, PAIR_BYTES = 2 << 20, COLUMNS_STEP = 16 };
+/* Rows of the input that are quantised at once, and how many bytes of them a worker goes through before it takes the next: what leaves the second-level
+ * cache room for the weights, but for COLUMNS_MIN rows (a panel taken apart shall serve many) up to what just fits beside them. */
+enum { COLUMNS_MAX = 512, COLUMN_BYTES = 256 << 10, COLUMN_BYTES_MAX = 640 << 10, PAIR_BYTES = 2 << 20, COLUMNS_STEP = 16, COLUMNS_MIN = 64 };
 /* Of a product of that many multiplications each worker's last quarter is cut into pieces for whoever is done first: a CPU that is interrupted keeps
  * the others waiting for a piece of it. */
 enum { PIECES = 4 };
@@ -63,6 +64,15 @@ static void pairs_share(void *arg, int worker, int n_workers)
         j->d->k.pairs(j->d->pairs + from * tile, j->x + (j->x_row + c) * j->n_in, end - (int)c, j->n_in);
 }
 
+static int columns_at_once(size_t x_bytes, bool pairs)
+{
+    const int least = pairs ? 2 * COLUMNS_STEP : COLUMNS_STEP;
+    int n = (int)((pairs ? PAIR_BYTES : COLUMN_BYTES) / x_bytes), most = (int)(COLUMN_BYTES_MAX / x_bytes);
+    if (!pairs && n < COLUMNS_MIN)
+        n = most < COLUMNS_MIN ? most : COLUMNS_MIN;
+    return n < least ? least : n / COLUMNS_STEP * COLUMNS_STEP;
+}
+
 /* Rows row0 .. row1 - 1 of one matrix, for all columns of the round. */
 static void rows(const struct job *j, const struct matmul_out *o, int row0, int row1)
 {
@@ -72,9 +82,7 @@ static void rows(const struct job *j, const struct matmul_out *o, int row0, int 
                      : pairs ? 2 * kernel_pairs(j->n_in) * 2 * sizeof(bf16)
                              : j->n_in * sizeof(float);
     const char *x = packed ? (const char *)j->d->act : pairs ? (const char *)j->d->pairs : (const char *)(j->x + j->x_row * j->n_in);
-    int step = (int)((pairs ? PAIR_BYTES : COLUMN_BYTES) / x_bytes) / COLUMNS_STEP * COLUMNS_STEP;
-    if (step < (pairs ? 2 * COLUMNS_STEP : COLUMNS_STEP))
-        step = pairs ? 2 * COLUMNS_STEP : COLUMNS_STEP;
+    int step = columns_at_once(x_bytes, pairs);
     for (int c = 0; c < j->n; c += step) {
         struct kernel_matmul m = {
             .y = o->y + (j->x_row + (size_t)c) * w->n_out, .y_stride = w->n_out, .w = w->data, .x = x + (size_t)c * x_bytes, .bias = o->bias,

@@ -25,9 +25,38 @@ INLINE const float *scales_of(const struct block8 *b, int page, size_t side)
     return (const float *)(const void *)((const char *)b->a->pages[page] + side);
 }
 
+/* What is read ahead: V of these pages while K is multiplied and softened, the next K while that is softened and V multiplied. Each of the three takes
+ * about a third of the time, and memory shall be asked evenly, for its queue is short: of each four lines the first ones are the products', the
+ * others the softmax's. */
+enum { V_WITH_K = 2, K_WITH_V = 3 };
+struct ahead8 {
+    const uint8_t *const *v, *const *k;
+    size_t quads, quads_end, step; /* the row's share: fours of lines, so many with each vector of positions */
+};
+
+INLINE void ahead8_row(struct ahead8 *h, const struct block8 *b, int r)
+{
+    size_t fours = kv8_wide((size_t)b->a->head_dim) / 4, n = (size_t)b->n;
+    h->quads = fours * (size_t)r / n;
+    h->quads_end = fours * ((size_t)r + 1) / n;
+    h->step = (h->quads_end - h->quads + 2 * KERNEL_KV_PAGE / LANES - 1) / (2 * KERNEL_KV_PAGE / LANES);
+}
+
+/* With vector `i` of 2 * KERNEL_KV_PAGE / LANES on page p. */
+INLINE void ahead8_ask(const struct ahead8 *h, int p, int i)
+{
+    size_t from = h->quads + (size_t)i * h->step, to = from + h->step < h->quads_end ? from + h->step : h->quads_end;
+    for (size_t four = from; h->v && four < to; four++) {
+        for (int line = V_WITH_K; line < 4; line++)
+            _mm_prefetch((const char *)h->v[p] + (four * 4 + (size_t)line) * KV8_LINE, _MM_HINT_T0);
+        for (int line = K_WITH_V; line < 4; line++)
+            _mm_prefetch((const char *)h->k[p] + (four * 4 + (size_t)line) * KV8_LINE, _MM_HINT_T0);
+    }
+}
+
 /* Scores (integers) of row r of the block to weights (integers in w), and its running maximum and sum. Where every position of a page counts,
  * nothing is masked; else what does not count is -3e38 for the maximum and a weight of 0. */
-static void soften8(const struct block8 *b, int r, struct sums8 score, struct pieces w, struct softened *f)
+static void soften8(const struct block8 *b, int r, struct sums8 score, struct pieces w, struct softened *f, struct ahead8 *ahead)
 {
     const struct kernel_attn8 *a = b->a;
     int i = b->i + r, lo = a->lo[i], hi = a->hi[i];
@@ -35,18 +64,21 @@ static void soften8(const struct block8 *b, int r, struct sums8 score, struct pi
     float s[SPAN];
     VEC top = vec_set(-INFINITY), total = vec_set(0), most = vec_set(0), d = vec_set(a->q.d[i]);
     int32_t zero = a->q.sum[i] * KV8_ZERO;
+    ahead8_row(ahead, b, r);
     for (int p = b->from; p < b->to; p++) {
         int at = p * KERNEL_KV_PAGE;
         const float *k = scales_of(b, p, 0);
         if (lo <= at && hi >= at + KERNEL_KV_PAGE)
             for (int j = 0; j < KERNEL_KV_PAGE; j += LANES) {
                 VEC x = vec_mul(vec_get_sum(score, (size_t)(r * SPAN + at + j), zero), vec_get_f32(k + j));
+                ahead8_ask(ahead, p - b->from, j / LANES);
                 vec_put(s + at + j, x);
                 top = vec_max(top, x);
             }
         else
             for (int j = 0; j < KERNEL_KV_PAGE; j += LANES) {
                 VEC x = vec_mul(vec_get_sum(score, (size_t)(r * SPAN + at + j), zero), vec_get_f32(k + j));
+                ahead8_ask(ahead, p - b->from, j / LANES);
                 x = vec_max(vec_set(-3e38f), vec_window(x, lo - at - j, hi - at - j));
                 vec_put(s + at + j, x);
                 top = vec_max(top, x);
@@ -60,6 +92,7 @@ static void soften8(const struct block8 *b, int r, struct sums8 score, struct pi
         if (lo <= at && hi >= at + KERNEL_KV_PAGE)
             for (int j = 0; j < KERNEL_KV_PAGE; j += LANES) {
                 VEC e = vec_exp2(vec_fma(vec_get_f32(s + at + j), d, less));
+                ahead8_ask(ahead, p - b->from, (KERNEL_KV_PAGE + j) / LANES);
                 total = vec_add(total, e);
                 e = vec_mul(e, vec_get_f32(v + j));
                 vec_put(s + at + j, e);
@@ -68,6 +101,7 @@ static void soften8(const struct block8 *b, int r, struct sums8 score, struct pi
         else
             for (int j = 0; j < KERNEL_KV_PAGE; j += LANES) {
                 VEC e = vec_only(vec_exp2(vec_fma(vec_get_f32(s + at + j), d, less)), lo - at - j, hi - at - j);
+                ahead8_ask(ahead, p - b->from, (KERNEL_KV_PAGE + j) / LANES);
                 total = vec_add(total, e);
                 e = vec_only(vec_mul(e, vec_get_f32(v + j)), lo - at - j, hi - at - j);
                 vec_put(s + at + j, e);
@@ -126,7 +160,7 @@ static void attn8_block(const struct block8 *b)
             _mm_prefetch((const char *)v[p] - KV8_SCALES + line, _MM_HINT_T0);
         }
     }
-    for (int p = 0; p < b->to - b->from; p++) /* while K is multiplied V is read ahead, while V is the K of the next group */
+    for (int p = 0; p < b->to - b->from; p++)
         next[p] = p < a->n_ahead ? (const uint8_t *)a->pages[a->n_pages + p] + KV8_SCALES : v[p];
     PRODUCTS8_BEGIN(b->n);
     for (int p = 0; p < b->to - b->from; p++)
@@ -136,18 +170,21 @@ static void attn8_block(const struct block8 *b)
                                     .lda = a->q.stride,
                                     .pages = k + p,
                                     .ahead = b->i ? NULL : v + p, /* the first rows read ahead for all */
+                                    .ahead_of_4 = V_WITH_K,
                                     .n_pages = 1,
                                     .quads = wide / 4,
                                     .n_panels = KERNEL_KV_PAGE / 16,
                                     .n = (size_t)b->n});
+    struct ahead8 ahead = {.v = b->i ? NULL : v, .k = next};
     for (int r = 0; r < b->n; r++)
-        soften8(b, r, score, w, &f);
+        soften8(b, r, score, w, &f, &ahead);
     product8(&(struct product8){.out = product,
                                 .ldo = wide,
                                 .a = pieces_at(w, (size_t)b->from * KERNEL_KV_PAGE),
                                 .lda = SPAN,
                                 .pages = v,
                                 .ahead = b->i ? NULL : next,
+                                .ahead_of_4 = K_WITH_V,
                                 .n_pages = (size_t)(b->to - b->from),
                                 .quads = KERNEL_KV_PAGE / 4,
                                 .n_panels = wide / 16,

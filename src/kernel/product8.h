@@ -13,6 +13,7 @@ struct product8 {
     size_t lda; /* and of a */
     const uint8_t *const *pages;
     const uint8_t *const *ahead; /* (n_pages) what is wanted when each page is done: read ahead; or NULL */
+    unsigned ahead_of_4;         /* so many of each four lines of it: the softmax asks for the others */
     size_t n_pages, quads, n_panels, n;
 };
 

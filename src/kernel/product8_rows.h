@@ -6,7 +6,7 @@
 static void product8(const struct product8 *m)
 {
     const size_t odd = m->n % PASS8 ? m->n % PASS8 : PASS8, both = m->n < odd + PASS8 ? m->n : odd + PASS8;
-    const struct quarters mine = {0, (unsigned)((4 * odd + both / 2) / both)}, others = {mine.to, 4};
+    const struct quarters mine = {0, (unsigned)((m->ahead_of_4 * odd + both / 2) / both)}, others = {mine.to, m->ahead_of_4};
     switch (odd) {
 #if PASS8 == 6
     case 6: rows8(m, 0, 6, mine); break;

@@ -45,7 +45,7 @@ static void two_panels(const struct product8 *m, size_t panel, size_t panels)
         const uint8_t *b = m->pages[page] + panel * m->quads * KV8_LINE;
         const int8_t *hi = m->a.hi + page * m->quads * 4, *lo = m->a.lo + page * m->quads * 4;
         for (size_t i = 0; m->ahead && i < panels * m->quads; i++)
-            product8_ahead(m, page, panel, i, (struct quarters){0, 4});
+            product8_ahead(m, page, panel, i, (struct quarters){0, m->ahead_of_4});
         for (size_t q = 0; q < whole; q += 16)
             step8(hi + q * 4, lo + q * 4, m->lda, b + q * KV8_LINE, b + next + q * KV8_LINE);
         if (whole < m->quads)

@@ -21,7 +21,7 @@ INLINE void tile8(const struct product8 *m, size_t row, size_t panel, const int 
             UNROLL for (int v = 0; v < n_v; v++)
             {
                 w[v] = _mm512_loadu_si512(b + (size_t)v * m->quads * 64);
-                product8_ahead(m, page, panel + (size_t)v, q, mine);
+                product8_ahead(m, page, panel, q * (size_t)n_v + (size_t)v, mine); /* in the order in which they lie */
             }
             UNROLL for (int r = 0; r < n_r; r++)
             {

@@ -164,6 +164,9 @@ INLINE void tile(const struct quant_form f, const struct kernel_panel at, struct
     __m512 s[PANELS][COLUMNS];
     UNROLL for (int p = 0; p < n_p; p++) UNROLL for (int c = 0; c < n_c; c++) s[p][c] =
         b0 ? _mm512_maskz_loadu_ps(r->mask[p], y_of(r, p, t->c0 + c)) : bias_of(r, p);
+    if (n_p > 1 && !b0) { /* their lines come while the sums are made */
+        UNROLL for (int p = 0; p < n_p; p++) UNROLL for (int c = 0; c < n_c; c++) __builtin_prefetch(y_of(r, p, t->c0 + c), 1);
+    }
     const struct apart *w[PANELS];
     const uint8_t *rec[PANELS];
     const f16 *d_at[PANELS], *m_at[PANELS];
@@ -191,7 +194,7 @@ INLINE void tile(const struct quant_form f, const struct kernel_panel at, struct
                 q[p] = apart ? w[p]->code : q[p];
             }
             for (size_t l = 0; l < lines; l++)
-                _mm_prefetch(next + l * LINE, _MM_HINT_T0);
+                _mm_prefetch(next + l * LINE, _MM_HINT_T1);
             block_32(f, s, q, apart, k, x, nb, n_p, n_c);
             UNROLL for (int p = 0; p < n_p; p++)
             {
