@@ -4,8 +4,8 @@
 #include "base/mem.h"
 #include <stdatomic.h>
 
-/* Rows of the input that are quantised at once, and how many bytes of them a worker goes through before it takes the next: what leaves the second-level
- * cache room for the weights, but for COLUMNS_MIN rows (a panel taken apart shall serve many) up to what just fits beside them. */
+/* Rows of the input that are quantised at once, and how many bytes of them a worker goes through before it takes the next: what leaves the
+ * second-level cache room for the weights, but for COLUMNS_MIN rows (a panel taken apart shall serve many) up to what just fits beside them. */
 enum { COLUMNS_MAX = 512, COLUMN_BYTES = 256 << 10, COLUMN_BYTES_MAX = 640 << 10, PAIR_BYTES = 2 << 20, COLUMNS_STEP = 16, COLUMNS_MIN = 64 };
 /* Of a product of that many multiplications each worker's last quarter is cut into pieces for whoever is done first: a CPU that is interrupted keeps
  * the others waiting for a piece of it. */
