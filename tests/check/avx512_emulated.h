@@ -193,6 +193,7 @@ EMU __m512i spread_four(const int8_t *four)
     return v;
 }
 EMU __m512i held(__m512i v) { return v; }
+EMU void put_away(__m512 *v) { (void)v; }
 /* Four products of unsigned bytes of a and signed bytes of b, added to a lane: no saturation. */
 EMU __m512i emu_dpbusd_epi32(__m512i s, __m512i a, __m512i b)
 {

@@ -20,7 +20,7 @@ enum { ENOUGH = 24, FEWEST = 5 };
 static const float magic[KERNEL_PANEL] = {MAGIC, MAGIC, MAGIC, MAGIC, MAGIC, MAGIC, MAGIC, MAGIC,
                                           MAGIC, MAGIC, MAGIC, MAGIC, MAGIC, MAGIC, MAGIC, MAGIC};
 
-/* Types whose chain multiplies both scales before the sum; the others scale the sum, then the block (avx512/matmul_blocks.c). */
+/* Types whose chain multiplies both scales before the sum; the others scale the sum, then the block (avx512/blocks.h). */
 INLINE bool scales_first(const struct quant_form f)
 {
     return !f.group && !f.min && (f.bits == 4 || f.bits == 8);

@@ -33,6 +33,12 @@ INLINE __m512i held(__m512i v)
     __asm__("" : "+v"(v));
     return v;
 }
+
+/* Lives in memory from here on: gcc would put away what is wanted next. */
+INLINE void put_away(__m512 *v)
+{
+    __asm__("" : "+m"(*v));
+}
 #endif
 
 /* The vocabulary of attn_tile.h and float_tile.h. */
