@@ -38,6 +38,7 @@ FLOATS(set1_ps, (float x), x)
 FLOATS(add_ps, (__m512 a, __m512 b), a.f[l] + b.f[l])
 FLOATS(sub_ps, (__m512 a, __m512 b), a.f[l] - b.f[l])
 FLOATS(mul_ps, (__m512 a, __m512 b), a.f[l] * b.f[l])
+FLOATS(div_ps, (__m512 a, __m512 b), a.f[l] / b.f[l])
 FLOATS(max_ps, (__m512 a, __m512 b), a.f[l] > b.f[l] ? a.f[l] : b.f[l]) /* the second operand when either is NaN */
 FLOATS(min_ps, (__m512 a, __m512 b), a.f[l] < b.f[l] ? a.f[l] : b.f[l])
 FLOATS(fmadd_ps, (__m512 a, __m512 b, __m512 c), fmaf(a.f[l], b.f[l], c.f[l]))
@@ -227,6 +228,7 @@ EMU float emu_reduce_max_ps(__m512 a)
 #define _mm512_add_ps          emu_add_ps
 #define _mm512_sub_ps          emu_sub_ps
 #define _mm512_mul_ps          emu_mul_ps
+#define _mm512_div_ps          emu_div_ps
 #define _mm512_max_ps          emu_max_ps
 #define _mm512_min_ps          emu_min_ps
 #define _mm512_fmadd_ps        emu_fmadd_ps
