@@ -202,7 +202,7 @@ INLINE void tile(const struct quant_form f, const struct kernel_panel at, struct
                 q[p] = apart ? w[p]->code : q[p];
             }
             for (size_t l = 0; l < lines; l++)
-                _mm_prefetch(next + l * LINE, _MM_HINT_T1);
+                _mm_prefetch(next + l * LINE, _MM_HINT_T0);
             block_32(f, s, q, apart, k, x, nb, n_p, n_c);
             UNROLL for (int p = 0; p < n_p; p++)
             {
