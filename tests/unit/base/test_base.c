@@ -1,5 +1,6 @@
 /* base: parsers of numbers and dates, UTF-8, map, ring, json, digests against published vectors. */
 #include "base/arena.h"
+#include "base/cidr.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/json.h"
@@ -307,6 +308,66 @@ TEST(memory_limits_of_cgroups)
     CHECK(mkdir(to, 0700) == 0 && os_rename_folder(to, root, &e) < 0 && strstr(e.msg, root));
     CHECK(os_remove_tree(to, &e) == 0 && symlink("/etc", to) == 0 && os_remove_tree(to, &e) == 0 && os_exists("/etc/passwd"));
     CHECK(os_remove_tree(root, &e) == 0 && !os_exists(root) && os_remove_tree(root, &e) == 0);
+}
+
+TEST(networks)
+{
+    static const struct {
+        const char *text, *is, *in, *out; /* in, out: addresses with blanks between */
+    } good[] = {
+        {"10.0.0.0/8", "10.0.0.0/8", "10.0.0.0 10.255.255.255 ::ffff:10.1.2.3", "11.0.0.0 9.255.255.255 ::a00:1 2001:db8::1"},
+        {"192.0.2.7", "192.0.2.7/32", "192.0.2.7 ::ffff:192.0.2.7", "192.0.2.6 192.0.2.8"},
+        {"0.0.0.0/0", "0.0.0.0/0", "0.0.0.0 255.255.255.255 127.0.0.1", "::1 ::"},
+        {"172.16.0.0/12", "172.16.0.0/12", "172.16.0.1 172.31.255.255", "172.32.0.0 172.15.255.255"},
+        {"10.1.2.128/25", "10.1.2.128/25", "10.1.2.128 10.1.2.255", "10.1.2.127 10.1.3.128"},
+        {"::/0", "::/0", "::1 fe80::1", "10.0.0.1 ::ffff:10.0.0.1"},
+        {"2001:DB8::/32", "2001:db8::/32", "2001:db8::1 2001:db8:ffff::", "2001:db9::1 10.0.0.1"},
+        {"fe80::/10", "fe80::/10", "fe80::1 febf::1", "fec0::1"},
+        {"::1", "::1/128", "::1", "::2 127.0.0.1"},
+        {"::ffff:10.0.0.0/104", "10.0.0.0/8", "10.1.1.1", "11.1.1.1"},
+    };
+    static const char *const bad[] = {"",
+                                      "/",
+                                      "/8",
+                                      "10",
+                                      "10.0.0/8",
+                                      "10.0.0.0/",
+                                      "10.0.0.0/33",
+                                      "10.0.0.0/-1",
+                                      "10.0.0.0/ 8",
+                                      "10.0.0.0/8/8",
+                                      "::/129",
+                                      "10.0.0.1/8",
+                                      "2001:db8::1/32",
+                                      "10.0.0.256",
+                                      "010.0.0.1",
+                                      "localhost",
+                                      "fe80::1%lo",
+                                      "[::1]",
+                                      "10.0.0.0 /8",
+                                      "10.0.0.0/99999999999999999999",
+                                      "1:2:3:4:5:6:7:8:9",
+                                      "1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc",
+                                      "unix"};
+    struct cidr c;
+    struct err e;
+    char text[CIDR_TEXT_MAX];
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        CHECK_MSG(cidr_parse(&c, str_of(good[i].text), &e) == 0, "%s", good[i].text);
+        cidr_text(text, &c);
+        CHECK_MSG(!strcmp(text, good[i].is), "%s is %s", good[i].text, text);
+        struct str in = str_of(good[i].in), out = str_of(good[i].out);
+        while (in.p)
+            CHECK_MSG(cidr_has(&c, str_split(&in, ' ')), "%s: not all of %s", good[i].text, good[i].in);
+        while (out.p)
+            CHECK_MSG(!cidr_has(&c, str_split(&out, ' ')), "%s: some of %s", good[i].text, good[i].out);
+        for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
+            CHECK_MSG(strchr(bad[k], '.') || strchr(bad[k], ':') || !cidr_has(&c, str_of(bad[k])), "%s holds %s", good[i].text, bad[k]);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK_MSG(cidr_parse(&c, str_of(bad[i]), &e) == -ERR_BAD_VALUE && e.msg[0], "%s is taken", bad[i]);
+    CHECK(cidr_parse(&c, STR("10.0.0.1/8"), &e) < 0 && strstr(e.msg, "10.0.0.0/8"));
+    CHECK(cidr_parse(&c, (struct str){"10.0.0.1\0x", 10}, &e) < 0 && cidr_parse(&c, (struct str){NULL, 0}, &e) < 0);
 }
 
 TEST(files)
