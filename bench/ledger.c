@@ -103,7 +103,7 @@ int main(int argc, char **argv)
         struct org_id org;
         (void)str_fmt(name, sizeof name, "account-%llu", (unsigned long long)i);
         struct grant_new g = {.amount = {INT64_C(1000) * MONEY_NANO}, .scope = "any", .funding = "paid"};
-        if (ledger_account_create(l, name, &org, &e) < 0 || ledger_key_create(l, org, NULL, 0, key, &e) < 0 ||
+        if (ledger_account_create(l, name, &org, &e) < 0 || ledger_key_create(l, org, NULL, 0, NULL, key, &e) < 0 ||
             ledger_principal(l, str_of(key), &who[i], &e) < 0)
             die("account", &e);
         g.org = org;

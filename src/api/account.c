@@ -3,7 +3,7 @@
 
 static int balance(struct work *w, struct err *e)
 {
-    struct money free_money, held;
+    struct money free_money, held, left;
     struct jw j;
     char text[MONEY_TEXT_MAX];
     int rc = ledger_balance(w->api->ledger, w->who.org, &free_money, &held, e);
@@ -17,6 +17,10 @@ static int balance(struct work *w, struct err *e)
     jw_key(&j, "balance"), jw_str(&j, text);
     money_text(text, held);
     jw_key(&j, "held"), jw_str(&j, text);
+    if (ledger_key_budget(w->api->ledger, w->who.key, &left)) {
+        money_text(text, left);
+        jw_key(&j, "budget_left"), jw_str(&j, text);
+    }
     jw_key(&j, "currency"), jw_str(&j, ledger_currency(w->api->ledger));
     jw_obj_end(&j);
     return 0;

@@ -2,6 +2,8 @@
 #include "api/api_int.h"
 #include <string.h>
 
+enum { TEXT_MAX = 1024 }; /* bytes of an argument */
+
 /* ---- arguments: an object of strings (and numbers); errors name the field ---- */
 
 static int text(const struct json *args, const char *name, bool needed, const char **out, struct err *e)
@@ -12,8 +14,8 @@ static int text(const struct json *args, const char *name, bool needed, const ch
         return needed ? err_param(e, ERR_BAD_REQUEST, name, "%s is missing", name) : 0;
     if (json_type(v) != JSON_STR)
         return err_param(e, ERR_BAD_REQUEST, name, "%s must be a string, not %s", name, json_type_name(v));
-    if (json_str(v).n > 1024 || (needed && !json_str(v).n))
-        return err_param(e, ERR_BAD_VALUE, name, "%s has %zu bytes; it must have %d to 1024", name, json_str(v).n, needed);
+    if (json_str(v).n > TEXT_MAX || (needed && !json_str(v).n))
+        return err_param(e, ERR_BAD_VALUE, name, "%s has %zu bytes; it must have %d to %d", name, json_str(v).n, needed, TEXT_MAX);
     *out = json_str(v).p;
     return 0;
 }
@@ -100,18 +102,39 @@ static int account_list(struct ledger *l, const struct json *args, struct buf *o
     return ledger_report_accounts(l, out, e);
 }
 
+static int limits(const struct json *args, struct key_limits *out, struct err *e)
+{
+    int rc;
+    if ((rc = text(args, "scopes", false, &out->scopes, e)) < 0 || (rc = text(args, "models", false, &out->models, e)) < 0 ||
+        (rc = text(args, "allow", false, &out->allow, e)) < 0 || (rc = text(args, "budget", false, &out->budget, e)) < 0)
+        return rc;
+    return 0;
+}
+
 static int key_create(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
 {
     const char *name;
     int64_t expires;
     struct org_id org;
+    struct key_limits x;
     char key[LEDGER_KEY_MAX];
     int rc;
     if ((rc = account(l, args, &org, e)) < 0 || (rc = text(args, "name", false, &name, e)) < 0 || (rc = date(args, "expires", &expires, e)) < 0 ||
-        (rc = ledger_key_create(l, org, name ? name : "default", expires, key, e)) < 0)
+        (rc = limits(args, &x, e)) < 0 || (rc = ledger_key_create(l, org, name ? name : "default", expires, &x, key, e)) < 0)
         return rc;
     reply_field(out, "key", key);
     explicit_bzero(key, sizeof key);
+    return 0;
+}
+
+static int key_set(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    const char *id;
+    struct key_limits x;
+    int rc;
+    if ((rc = text(args, "id", true, &id, e)) < 0 || (rc = limits(args, &x, e)) < 0 || (rc = ledger_key_set(l, id, &x, e)) < 0)
+        return rc;
+    reply_field(out, "set", id);
     return 0;
 }
 

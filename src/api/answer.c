@@ -84,8 +84,11 @@ void answer_finish(struct jw *w, const struct choice *ch)
         return;
     char balance[MONEY_TEXT_MAX], text[160];
     money_text(balance, c->n_live ? c->balance : c->bill.balance);
-    str_fmt(text, sizeof text, "the credit of this account is used up (balance %s %s); the answer was cut here", balance,
-            ledger_currency(c->api->ledger));
+    if (c->of_key)
+        str_fmt(text, sizeof text, "the budget of the key %s is used up; the answer was cut here", c->who.public_id);
+    else
+        str_fmt(text, sizeof text, "the credit of this account is used up (balance %s %s); the answer was cut here", balance,
+                ledger_currency(c->api->ledger));
     jw_key(w, "finish_details");
     jw_obj(w);
     jw_key(w, "type"), jw_str(w, "budget");

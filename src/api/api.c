@@ -107,14 +107,20 @@ static struct str key_of(struct http *r)
     return h.n ? (struct str){"", 0} : http_header(r, "api-key");
 }
 
-/* Asked from this machine itself: a proxy on it speaks for others, and says so. */
-static bool from_here(struct http *r)
+/* A proxy speaks for others, and says so: the peer's address is not the client's then. */
+static bool forwarded_by_proxy(struct http *r)
 {
     static const char *const forwarded[] = {"forwarded", "x-forwarded-for", "x-real-ip", "via"};
     for (size_t i = 0; i < sizeof forwarded / sizeof forwarded[0]; i++)
         if (http_header(r, forwarded[i]).n)
-            return false;
-    return loopback(http_peer(r));
+            return true;
+    return false;
+}
+
+/* Asked from this machine itself. */
+static bool from_here(struct http *r)
+{
+    return !forwarded_by_proxy(r) && loopback(http_peer(r));
 }
 
 static int allow_local(struct api *a, struct http *r, struct err *e)
@@ -125,14 +131,41 @@ static int allow_local(struct api *a, struct http *r, struct err *e)
     return err_set(e, ERR_FORBIDDEN, "this address answers on the server's own machine, or to the key of metrics-key-file");
 }
 
-static int find_principal(struct api *a, struct http *r, struct err *e)
+/* The scope that a route asks for, of enum key_scope; 0: it asks for no key. */
+static unsigned scope_of(enum access access)
+{
+    static const unsigned scopes[] = {
+        [ACCESS_INFERENCE] = KEY_INFERENCE, [ACCESS_EMBEDDINGS] = KEY_EMBEDDINGS, [ACCESS_MODELS] = KEY_MODELS, [ACCESS_USAGE] = KEY_USAGE};
+    return access < sizeof scopes / sizeof *scopes ? scopes[access] : 0;
+}
+
+/* A good key is asked what it may: from where, then what for. */
+static int key_allowed(struct api *a, struct http *r, const struct principal *who, unsigned scope, struct err *e)
+{
+    char need[KEY_SCOPES_TEXT_MAX], have[KEY_SCOPES_TEXT_MAX], mended[KEY_SCOPES_TEXT_MAX];
+    struct str peer = http_peer(r);
+    bool proxied = forwarded_by_proxy(r);
+    if (!ledger_key_address(a->ledger, who->key, proxied ? STR("") : peer))
+        return err_set(
+            e, ERR_FORBIDDEN,
+            "the key %s may not be used from %.*s%s; call from an address that it is allowed from, or widen it: sluice key set %s --allow NETWORKS",
+            who->public_id, (int)peer.n, peer.p, proxied ? ", a proxy, for others" : "", who->public_id);
+    if (who->scopes & scope)
+        return 0;
+    key_scopes_text(need, scope), key_scopes_text(have, who->scopes), key_scopes_text(mended, who->scopes | scope);
+    return err_set(e, ERR_FORBIDDEN,
+                   "the key %s lacks the scope %s that this address needs (it has %s); use another key, or add it: sluice key set %s --scopes %s",
+                   who->public_id, need, have, who->public_id, mended);
+}
+
+static int find_principal(struct api *a, struct http *r, unsigned scope, struct err *e)
 {
     struct principal *who = arena_new(http_arena(r), sizeof *who);
     if (!who)
         return err_set(e, ERR_NO_MEMORY, "out of memory");
     struct str key = key_of(r);
     int rc = ledger_principal(a->ledger, key, who, e);
-    if (rc >= 0)
+    if (rc >= 0 && (rc = key_allowed(a, r, who, scope, e)) >= 0)
         http_user_set(r, who);
     else if (rc == -ERR_AUTH) /* RFC 9110 wants it, RFC 6750 says how */
         http_header_add(r, "www-authenticate", key.n ? "Bearer realm=\"sluice\", error=\"invalid_token\"" : "Bearer realm=\"sluice\"");
@@ -152,7 +185,10 @@ static int authorise(struct http *r, const struct route *route, void *app, struc
     case ACCESS_PUBLIC:
     case ACCESS_PAGE: return 0;
     case ACCESS_LOCAL: return allow_local(a, r, e);
-    case ACCESS_KEY: return find_principal(a, r, e);
+    case ACCESS_INFERENCE:
+    case ACCESS_EMBEDDINGS:
+    case ACCESS_MODELS:
+    case ACCESS_USAGE: return find_principal(a, r, scope_of((enum access)route->access), e);
     case ACCESS_ADMIN: return admin ? 0 : err_set(e, ERR_NO_ROUTE, "there is nothing at this address");
     case ACCESS_DENY: break;
     }

@@ -6,7 +6,17 @@
 #include "base/thread.h"
 #include <stdatomic.h>
 
-enum access { ACCESS_DENY, ACCESS_PUBLIC, ACCESS_PAGE, ACCESS_LOCAL, ACCESS_KEY, ACCESS_ADMIN };
+enum access {
+    ACCESS_DENY,
+    ACCESS_PUBLIC,
+    ACCESS_PAGE,
+    ACCESS_LOCAL,
+    ACCESS_ADMIN,
+    ACCESS_INFERENCE, /* from here on: a key with the scope of this name */
+    ACCESS_EMBEDDINGS,
+    ACCESS_MODELS,
+    ACCESS_USAGE,
+};
 
 enum { LATENCY_BUCKETS = 12 };
 struct histogram { uint64_t n, sum_us, bucket[LATENCY_BUCKETS]; };
@@ -45,6 +55,9 @@ struct api {
 #include "api/routes.def"
 #undef ROUTE
 void route_admin(struct http *r, void *app);
+
+/* models.c: the model of this name that the caller may use; NULL: ERR_NO_MODEL, in the same words for one that there is and one that is not. */
+const struct backend_model *model_for(struct api *a, const struct principal *who, struct str name, struct err *e);
 
 /* errors.c */
 void errors_body(struct buf *out, const struct err *e, const char *request_id);

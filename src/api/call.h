@@ -104,7 +104,7 @@ struct call {
 
     /* Credit. Every choice may sample `granted` tokens; held_output tokens are held in all. */
     uint32_t       granted, slice, held_output, asked;
-    bool           asking, denied;
+    bool           asking, denied, of_key; /* of_key: it is the key's budget that denied the last slice */
     struct hold_id hold;
     struct money   held, balance;
 

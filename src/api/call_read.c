@@ -4,11 +4,8 @@
 
 int read_model(struct call *c, struct str name, struct err *e)
 {
-    struct backend *b = &c->api->backend;
-    const struct backend_model *m = b->model_find(b->self, name);
-    return m ? gate_get(c, m, e)
-             : err_param(e, ERR_NO_MODEL, "model", "the model %.*s does not exist; GET /v1/models lists those that do",
-                         (int)(name.n < 255 ? name.n : 255), name.p);
+    const struct backend_model *m = model_for(c->api, &c->who, name, e);
+    return m ? gate_get(c, m, e) : -ERR_NO_MODEL;
 }
 
 static int add_stop(struct call *c, const struct json *s, struct err *e)

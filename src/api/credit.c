@@ -121,7 +121,7 @@ static void on_more(void *arg, const struct hold_answer *a)
     } else if (a->err.code == ERR_QUOTA && c->n_live && credit_smaller(c)) {
         ask(c);
     } else if (a->err.code == ERR_QUOTA) {
-        c->denied = true;
+        c->denied = true, c->of_key = a->of_key;
         stop_paused(c);
     } else if (c->n_live) {
         if (c->err.code == ERR_OK)

@@ -64,10 +64,15 @@ static void on_ready(void *arg, const struct err *e)
 /* Whether a load may be begun for this caller. */
 static int may_wait(struct call *c, const struct backend_model *m, struct err *e)
 {
-    struct money have, held;
+    struct money have, held, left;
     int rc = call_allowed(c->api, m, e);
     if (rc < 0 || (rc = ledger_balance(c->api->ledger, c->who.org, &have, &held, e)) < 0)
         return rc;
+    if (ledger_key_budget(c->api->ledger, c->who.key, &left) && !left.nano)
+        return err_set(e, ERR_QUOTA,
+                       "the budget of the key %s is used up, and the model %s would have to be loaded first; raise it: sluice key set %s "
+                       "--budget AMOUNT",
+                       c->who.public_id, m->alias, c->who.public_id);
     return have.nano > 0
                ? 0
                : err_set(e, ERR_QUOTA,

@@ -1,6 +1,16 @@
 /* GET /v1/models and /v1/models/{model}. */
 #include "api/api_int.h"
 
+const struct backend_model *model_for(struct api *a, const struct principal *who, struct str name, struct err *e)
+{
+    const struct backend_model *m = a->backend.model_find(a->backend.self, name);
+    if (m && ledger_key_model(a->ledger, who->key, str_of(m->alias)))
+        return m;
+    err_param(e, ERR_NO_MODEL, "model", "the model %.*s does not exist, or this key may not use it; GET /v1/models lists those that it may",
+              (int)(name.n < 255 ? name.n : 255), name.p);
+    return NULL;
+}
+
 static void put_model(struct jw *w, struct api *a, const struct backend_model *m)
 {
     struct backend_model_status st = {.state = "loaded"};
@@ -34,6 +44,7 @@ static void send(struct api *a, struct http *r, const char *route)
 void route_models(struct http *r, void *app)
 {
     struct api *a = app;
+    const struct principal *who = http_user(r);
     struct jw w;
     buf_clear(&a->scratch);
     jw_init(&w, &a->scratch);
@@ -41,8 +52,11 @@ void route_models(struct http *r, void *app)
     jw_key(&w, "object"), jw_str(&w, "list");
     jw_key(&w, "data");
     jw_arr(&w);
-    for (size_t i = 0; i < a->backend.n_models(a->backend.self); i++)
-        put_model(&w, a, a->backend.model_at(a->backend.self, i));
+    for (size_t i = 0; i < a->backend.n_models(a->backend.self); i++) {
+        const struct backend_model *m = a->backend.model_at(a->backend.self, i);
+        if (ledger_key_model(a->ledger, who->key, str_of(m->alias)))
+            put_model(&w, a, m);
+    }
     jw_arr_end(&w);
     jw_obj_end(&w);
     send(a, r, "models");
@@ -51,13 +65,10 @@ void route_models(struct http *r, void *app)
 void route_model(struct http *r, void *app)
 {
     struct api *a = app;
-    struct str name = http_param(r, "model");
-    const struct backend_model *m = a->backend.model_find(a->backend.self, name);
+    struct err e;
+    const struct backend_model *m = model_for(a, http_user(r), http_param(r, "model"), &e);
     struct jw w;
     if (!m) {
-        struct err e;
-        err_param(&e, ERR_NO_MODEL, "model", "the model %.*s does not exist; GET /v1/models lists those that do", (int)(name.n < 255 ? name.n : 255),
-                  name.p);
         errors_reply(r, &e);
         return;
     }

@@ -36,9 +36,16 @@ static int find_model(struct call *c, const struct params *p, struct err *e)
     struct backend *b = &c->api->backend;
     if (p->has_any_model)
         return read_model(c, p->any_model, e);
-    if (b->n_models(b->self) != 1)
-        return err_param(e, ERR_BAD_REQUEST, "model", "model is missing; %zu models are served", b->n_models(b->self));
-    return read_model(c, str_of(b->model_at(b->self, 0)->alias), e);
+    const char *only = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < b->n_models(b->self); i++) {
+        const struct backend_model *m = b->model_at(b->self, i);
+        if (ledger_key_model(c->api->ledger, c->who.key, str_of(m->alias)))
+            only = m->alias, n++;
+    }
+    if (n != 1)
+        return err_param(e, ERR_BAD_REQUEST, "model", "model is missing; %zu models are served", n);
+    return read_model(c, str_of(only), e);
 }
 
 static struct text_job *job_of(struct call *c, struct err *e)

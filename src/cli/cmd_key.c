@@ -1,4 +1,4 @@
-/* sluice key create, list, rotate, revoke */
+/* sluice key create, set, list, rotate, revoke */
 #include "cli/cli_int.h"
 
 static int change(const struct cli *c, const char *path, const struct admin_arg *args, bool secret, struct err *e)
@@ -19,8 +19,29 @@ int cmd_key_create(const struct cli *c, struct err *e)
     int rc = args_count(c, 1, 1, e);
     if (rc < 0)
         return rc;
-    struct admin_arg args[] = {{"account", c->word[0]}, {"name", args_flag(c, "name")}, {"expires", args_flag(c, "expires")}, {0}};
+    struct admin_arg args[] = {{"account", c->word[0]},
+                               {"name", args_flag(c, "name")},
+                               {"expires", args_flag(c, "expires")},
+                               {"scopes", args_flag(c, "scopes")},
+                               {"models", args_flag(c, "models")},
+                               {"allow", args_flag(c, "allow")},
+                               {"budget", args_flag(c, "budget")},
+                               {0}};
     return change(c, "/admin/keys", args, true, e);
+}
+
+int cmd_key_set(const struct cli *c, struct err *e)
+{
+    int rc = args_count(c, 1, 1, e);
+    if (rc < 0)
+        return rc;
+    struct admin_arg args[] = {{"id", c->word[0]},
+                               {"scopes", args_flag(c, "scopes")},
+                               {"models", args_flag(c, "models")},
+                               {"allow", args_flag(c, "allow")},
+                               {"budget", args_flag(c, "budget")},
+                               {0}};
+    return change(c, "/admin/keys/set", args, false, e);
 }
 
 int cmd_key_rotate(const struct cli *c, struct err *e)

@@ -27,7 +27,7 @@ static int make_key(char key[LEDGER_KEY_MAX], struct ledger *l, struct org_id or
 {
     char path[PATH_LEN], line[LEDGER_KEY_MAX + 1];
     int rc;
-    if ((rc = data_file(path, dir, DEMO_KEY_FILE, e)) < 0 || (rc = ledger_key_create(l, org, "demo", 0, key, e)) < 0)
+    if ((rc = data_file(path, dir, DEMO_KEY_FILE, e)) < 0 || (rc = ledger_key_create(l, org, "demo", 0, NULL, key, e)) < 0)
         return rc;
     str_fmt(line, sizeof line, "%s\n", key);
     return os_write_file(path, line, str_of(line).n, 0600, e);

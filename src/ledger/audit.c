@@ -88,6 +88,16 @@ static const struct sql queries[] = {
         "0) "
         "OR t.n_usage <> coalesce(x.n, 0) OR t.first_usage <> x.a OR t.last_usage <> x.z)"),
     SQL("SELECT 'transaction ' || t.id || ': its grant is missing' FROM txn t LEFT JOIN credit_grant g ON g.id = t.grant_id WHERE g.id IS NULL"),
+    SQL("SELECT 'budget of key ' || k.public_id || ', ' || x.month || ': charged ' || sum(x.has) || ' held ' || sum(x.holds) || ', its rows give ' "
+        "|| "
+        "sum(x.charged) || ' and ' || sum(x.held) FROM (SELECT key_id, month, charged AS has, held AS holds, 0 AS charged, 0 AS held FROM key_spend "
+        "UNION ALL SELECT h.key_id, " MONTH_OF("h.created_us") ", 0, 0, coalesce(u.charged, 0), CASE h.state WHEN 0 THEN h.amount_scope + "
+                                                               "h.amount_any ELSE 0 END FROM hold h JOIN key b ON b.id = h.key_id AND b.budget >= 0 "
+                                                               "LEFT JOIN usage u ON u.hold_id = h.id) x "
+                                                               "LEFT JOIN key k ON k.id = x.key_id GROUP BY x.key_id, x.month HAVING sum(x.has) <> "
+                                                               "sum(x.charged) OR sum(x.holds) <> sum(x.held)"),
+    SQL("SELECT 'budget of key ' || s.key_id || ': it has none, or is missing, and something is counted for it' FROM key_spend s "
+        "LEFT JOIN key k ON k.id = s.key_id WHERE k.id IS NULL OR k.budget < 0"),
     SQL("SELECT 'rows: ' || name || ' has ' || n || ' rows and its last is ' || z FROM (SELECT 'usage' AS name, count(*) AS n, coalesce(max(id), 0) "
         "AS z FROM usage "
         "UNION ALL SELECT 'event', count(*), coalesce(max(id), 0) FROM event UNION ALL SELECT 'credit_grant', count(*), coalesce(max(id), 0) FROM "
@@ -256,6 +266,30 @@ static int memory_pool(struct audit *a, struct org *o, int scope, struct err *e)
     return rc;
 }
 
+/* Whether the key is in the store as it is obeyed; its budget's figure too. */
+static int memory_key(struct audit *a, struct key *k, struct err *e)
+{
+    struct key other = {.id = k->id};
+    struct stmt *s;
+    bool row, same = false;
+    int64_t left = k->left, renews = k->renews_us;
+    int rc = stmt_get(&s, a->l->db, SQL("SELECT revoked_us, scopes, models, allow, budget, budget_monthly FROM key WHERE id = ?1"), e);
+    if (rc < 0)
+        return rc;
+    stmt_i64(s, 1, k->id);
+    rc = stmt_step(s, &row, e);
+    if (rc == 0 && row && limits_load(&other, s, 1, e) == 0)
+        same = stmt_col_i64(s, 0) == k->revoked_us && limits_same(k, &other);
+    stmt_put(s);
+    mem_free(other.lists);
+    if (rc == 0)
+        rc = budget_view(a->l, k, e);
+    if (rc == 0 && (!same || (left != k->left && renews == k->renews_us)))
+        differ(a, "memory: key %s of %s: its limits, or %lld left of its budget, are not those of the store", k->public_id, k->org->name,
+               (long long)left);
+    return rc;
+}
+
 static int memory(struct ledger *l, void *arg, struct err *e)
 {
     size_t it = 0;
@@ -265,6 +299,8 @@ static int memory(struct ledger *l, void *arg, struct err *e)
     while (rc == 0 && map_next(&l->orgs_by_id, &it, &k, &v))
         for (int i = 0; i < SCOPE_COUNT && rc == 0; i++)
             rc = memory_pool(arg, v.ptr, i, e);
+    for (it = 0; rc == 0 && map_next(&l->keys_by_id, &it, &k, &v);)
+        rc = memory_key(arg, v.ptr, e);
     return rc;
 }
 

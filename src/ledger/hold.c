@@ -118,12 +118,39 @@ static int insert(struct ledger *l, const struct hold *h, bool *fresh, struct er
     return rc;
 }
 
-/* Gives back what pool_place took and forgets the hold. */
-static void undo(struct ledger *l, struct hold *h)
+/* Reserves want of the account's credit and of the key's budget: both or none. */
+static int reserve(struct ledger *l, struct op *op, const struct hold *h, int64_t want, int64_t *scope, int64_t *any, bool *ok, struct err *e)
 {
-    pool_change(l, &h->org->pool[SCOPE_INFERENCE], 0, -h->amount_scope);
-    pool_change(l, &h->org->pool[SCOPE_ANY], 0, -h->amount_any);
+    int rc = pool_place(l, h->org, want, scope, any, ok, e);
+    if (rc < 0)
+        return rc;
+    if (!*ok) {
+        bool more = op->kind == OP_MORE;
+        refuse_quota(l, op, h->org, want, more ? 0 : op->input, op->output, h->model->alias);
+        return 0;
+    }
+    if ((rc = budget_take(l, h->key, h->created_us, want, op->replay, ok, e)) < 0 || *ok)
+        return rc;
+    pool_change(l, &h->org->pool[SCOPE_INFERENCE], 0, -*scope);
+    pool_change(l, &h->org->pool[SCOPE_ANY], 0, -*any);
+    budget_refuse(l, op, h->key, want);
+    return 0;
+}
+
+/* Gives back what reserve took. */
+static int unreserve(struct ledger *l, const struct hold *h, int64_t scope, int64_t any, struct err *e)
+{
+    pool_change(l, &h->org->pool[SCOPE_INFERENCE], 0, -scope);
+    pool_change(l, &h->org->pool[SCOPE_ANY], 0, -any);
+    return budget_settle(l, h->key, h->created_us, scope + any, 0, e);
+}
+
+/* Forgets a hold that was not placed after all. */
+static int undo(struct ledger *l, struct hold *h, struct err *e)
+{
+    int rc = unreserve(l, h, h->amount_scope, h->amount_any, e);
     hold_drop(l, h);
+    return rc;
 }
 
 /* Reserves, inserts, remembers. Fills op->answer and, when granted, op->hold. */
@@ -132,14 +159,9 @@ static int place(struct ledger *l, struct op *op, struct hold *h, int64_t want, 
     bool ok, fresh;
     union map_value v = {.ptr = h};
     int rc = model_find(l, op->model, op->revision, &op->digest, &h->model, e);
-    if (rc < 0 || (rc = pool_place(l, h->org, want, &h->amount_scope, &h->amount_any, &ok, e)) < 0) {
+    if (rc < 0 || (rc = reserve(l, op, h, want, &h->amount_scope, &h->amount_any, &ok, e)) < 0 || !ok) {
         mem_free(h);
         return rc;
-    }
-    if (!ok) {
-        refuse_quota(l, op, h->org, want, op->input, op->output, op->model);
-        mem_free(h);
-        return 0;
     }
     mutex_lock(&l->lock);
     bool kept = map_set(&l->holds, ID_KEY(h->id), v);
@@ -149,8 +171,8 @@ static int place(struct ledger *l, struct op *op, struct hold *h, int64_t want, 
             err_set(&op->answer.err, ERR_NO_MEMORY, "ledger: no memory for a hold; try again later");
         else if (rc == 0)
             err_set(&op->answer.err, ERR_CONFLICT, "ledger: the request id %s was used before; use a new id for each request", h->request);
-        undo(l, h);
-        return rc;
+        int undone = undo(l, h, rc < 0 ? NULL : e);
+        return rc < 0 ? rc : undone;
     }
     org_view(l, h->org, -want, want);
     op->hold = h;
@@ -236,13 +258,9 @@ int hold_grow(struct ledger *l, struct op *op, struct err *e)
         refuse_quota(l, op, h->org, INT64_MAX, 0, op->output, h->model->alias);
         return 0;
     }
-    int rc = pool_place(l, h->org, most - have, &scope, &any, &ok, e);
-    if (rc < 0)
+    int rc = reserve(l, op, h, most - have, &scope, &any, &ok, e);
+    if (rc < 0 || !ok)
         return rc;
-    if (!ok) {
-        refuse_quota(l, op, h->org, most - have, 0, op->output, h->model->alias);
-        return 0;
-    }
     mutex_lock(&l->lock);
     open = !h->finished;
     if (open) {
@@ -251,10 +269,8 @@ int hold_grow(struct ledger *l, struct op *op, struct err *e)
     }
     mutex_unlock(&l->lock);
     if (!open) { /* finished meanwhile: its charge was cut to what it had */
-        pool_change(l, &h->org->pool[SCOPE_INFERENCE], 0, -scope);
-        pool_change(l, &h->org->pool[SCOPE_ANY], 0, -any);
         err_set(&op->answer.err, ERR_NOT_FOUND, "ledger: hold %llu was finished", (unsigned long long)h->id);
-        return 0;
+        return unreserve(l, h, scope, any, e);
     }
     op->hold = h;
     op->answer.held.nano = most;

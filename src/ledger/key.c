@@ -138,7 +138,8 @@ int ledger_principal(struct ledger *l, struct str text, struct principal *out, s
         const struct key *k = map_get(&l->keys, id, &v) ? v.ptr : NULL;
         good = const_eq(&hmac, k ? &k->hmac : &nobody, sizeof hmac) && k && !k->revoked_us && (!k->expires_us || k->expires_us > clock_now_us());
         if (good) {
-            *out = (struct principal){.org = {k->org->id}, .project = {k->project}, .key = {k->id}};
+            *out = (struct principal){.org = {k->org->id}, .project = {k->project}, .key = {k->id}, .scopes = k->scopes};
+            memcpy(out->public_id, k->public_id, sizeof out->public_id);
             memcpy(out->org_name, k->org->name, sizeof out->org_name);
             memcpy(out->kv_salt, k->org->kv_salt, sizeof out->kv_salt);
         }
@@ -152,18 +153,59 @@ int ledger_principal(struct ledger *l, struct str text, struct principal *out, s
 struct key_args {
     int64_t org;
     const char *name, *public_id;
-    int64_t expires_us;
+    const struct key_limits *limits;
     struct key *made;
     char *text; /* (LEDGER_KEY_MAX) */
 };
+
+static void key_free(struct key *k)
+{
+    if (k)
+        mem_free(k->lists);
+    mem_free(k);
+}
+
+static int key_insert(struct ledger *l, const struct key_args *a, struct key *k, const struct limits *x, struct err *e)
+{
+    char text[2][KEY_LIST_MAX + 1];
+    struct stmt *s;
+    int rc = stmt_get(&s, l->db,
+                      SQL("INSERT INTO key (public_id, project_id, name, hmac, last4, created_us, expires_us, scopes, models, allow, budget, "
+                          "budget_monthly) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"),
+                      e);
+    if (rc < 0)
+        return rc;
+    stmt_text(s, 1, k->public_id), stmt_i64(s, 2, k->project), stmt_text(s, 3, a->name), stmt_blob(s, 4, &k->hmac, sizeof k->hmac);
+    stmt_text(s, 5, a->text + WHOLE - 4), stmt_i64(s, 6, l->now_us), stmt_i64(s, 7, k->expires_us);
+    limits_bind(s, 8, x, text);
+    rc = stmt_run(s, e);
+    k->id = db_last_id(l->db);
+    return rc;
+}
+
+/* What people did to a key's limits, for the chain of events: all of them as they are now. */
+static int limits_note(struct ledger *l, const char *action, const struct key *k, const struct limits *x, struct err *e)
+{
+    char text[2][KEY_LIST_MAX + 1], detail[2 * KEY_LIST_MAX + 512], budget[MONEY_TEXT_MAX] = "none";
+    limits_texts(x, text);
+    if (x->budget >= 0)
+        money_text(budget, (struct money){x->budget});
+    ASSERT(str_fmt(detail, sizeof detail, "%s scopes %s models %s allow %s budget %s%s", k->org->name, text[0],
+                   *x->lists.models ? x->lists.models : "all", *text[1] ? text[1] : "all", budget, x->monthly ? "/month" : ""));
+    return event_note(l, action, k->public_id, detail, e);
+}
 
 static int create_call(struct ledger *l, void *arg, struct err *e)
 {
     struct key_args *a = arg;
     struct key *k = a->made;
+    struct limits x = {.scopes = KEY_SCOPES_ALL, .budget = -1};
     k->org = org_find(l, a->org);
     if (!k->org)
         return err_set(e, ERR_NOT_FOUND, "ledger: there is no account %lld; see `sluice account list`", (long long)a->org);
+    int rc = a->limits ? limits_change(l, &x, a->limits, e) : 0;
+    if (rc < 0)
+        return rc;
     k->project = k->org->project;
     union map_value taken;
     do
@@ -171,28 +213,23 @@ static int create_call(struct ledger *l, void *arg, struct err *e)
     while (map_get(&l->keys, str_of(k->public_id), &taken));
     key_make(a->text, k->public_id);
     hmac_sha256(&k->hmac, l->secret, sizeof l->secret, a->text, WHOLE);
-    struct stmt *s;
-    int rc = stmt_get(
-        &s, l->db, SQL("INSERT INTO key (public_id, project_id, name, hmac, last4, created_us, expires_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"), e);
-    if (rc < 0)
+    if ((rc = key_insert(l, a, k, &x, e)) < 0 || (rc = limits_note(l, "key.create", k, &x, e)) < 0)
         return rc;
-    stmt_text(s, 1, k->public_id), stmt_i64(s, 2, k->project), stmt_text(s, 3, a->name), stmt_blob(s, 4, &k->hmac, sizeof k->hmac);
-    stmt_text(s, 5, a->text + WHOLE - 4), stmt_i64(s, 6, l->now_us), stmt_i64(s, 7, k->expires_us);
-    if ((rc = stmt_run(s, e)) < 0)
-        return rc;
-    k->id = db_last_id(l->db);
-    if ((rc = event_note(l, "key.create", k->public_id, k->org->name, e)) < 0)
+    if (!limits_give(l, k, &x))
+        return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a key");
+    if ((rc = budget_view(l, k, e)) < 0)
         return rc;
     mutex_lock(&l->lock);
-    bool ok = map_set(&l->keys, str_of(k->public_id), (union map_value){.ptr = k});
+    bool ok = state_key_add(l, k);
     mutex_unlock(&l->lock);
     if (!ok)
         return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a key");
-    a->made = NULL; /* the map owns it */
+    a->made = NULL; /* the maps own it */
     return 0;
 }
 
-int ledger_key_create(struct ledger *l, struct org_id org, const char *name, int64_t expires_us, char key[LEDGER_KEY_MAX], struct err *e)
+int ledger_key_create(struct ledger *l, struct org_id org, const char *name, int64_t expires_us, const struct key_limits *limits,
+                      char key[LEDGER_KEY_MAX], struct err *e)
 {
     size_t n = name ? strlen(name) : 0;
     if (n >= LEDGER_NAME_MAX || (n && !utf8_valid(name, n)))
@@ -203,9 +240,9 @@ int ledger_key_create(struct ledger *l, struct org_id org, const char *name, int
     if (!k)
         return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a key");
     k->expires_us = expires_us;
-    struct key_args a = {.org = org.v, .name = n ? name : "default", .made = k, .text = key};
+    struct key_args a = {.org = org.v, .name = n ? name : "default", .limits = limits, .made = k, .text = key};
     int rc = queue_call(l, create_call, &a, e);
-    mem_free(a.made);
+    key_free(a.made);
     return rc;
 }
 
@@ -270,4 +307,44 @@ int ledger_key_revoke(struct ledger *l, const char *public_id, struct err *e)
 {
     struct key_args a = {.public_id = public_id};
     return queue_call(l, revoke_call, &a, e);
+}
+
+static int limits_update(struct ledger *l, const struct key *k, const struct limits *x, struct err *e)
+{
+    char text[2][KEY_LIST_MAX + 1];
+    struct stmt *s;
+    int rc = stmt_get(&s, l->db, SQL("UPDATE key SET scopes = ?2, models = ?3, allow = ?4, budget = ?5, budget_monthly = ?6 WHERE id = ?1"), e);
+    if (rc < 0)
+        return rc;
+    stmt_i64(s, 1, k->id);
+    limits_bind(s, 2, x, text);
+    return stmt_run(s, e);
+}
+
+static int set_call(struct ledger *l, void *arg, struct err *e)
+{
+    struct key_args *a = arg;
+    struct key *k = key_find(l, a->public_id, e);
+    struct limits x;
+    if (!k)
+        return -ERR_NOT_FOUND;
+    limits_of(&x, k);
+    int rc = limits_change(l, &x, a->limits, e);
+    if (rc < 0 || (rc = limits_update(l, k, &x, e)) < 0)
+        return rc;
+    if ((k->budget < 0) != (x.budget < 0))
+        rc = budget_begin(l, k->id, x.budget >= 0, e);
+    if (rc < 0 || (rc = limits_note(l, "key.set", k, &x, e)) < 0)
+        return rc;
+    if (!limits_give(l, k, &x))
+        return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a key's lists");
+    return budget_view(l, k, e);
+}
+
+int ledger_key_set(struct ledger *l, const char *public_id, const struct key_limits *limits, struct err *e)
+{
+    if (!limits->scopes && !limits->models && !limits->allow && !limits->budget)
+        return err_set(e, ERR_BAD_VALUE, "ledger: nothing to set; give at least one of scopes, models, allow and budget");
+    struct key_args a = {.public_id = public_id, .limits = limits};
+    return queue_call(l, set_call, &a, e);
 }

@@ -21,7 +21,7 @@ struct grant_id { int64_t v; };
 struct price_id { int64_t v; };
 struct hold_id { uint64_t v; }; /* 0: none */
 
-enum { LEDGER_NAME_MAX = 128, LEDGER_KEY_MAX = 128, LEDGER_CURRENCY_MAX = 8 };
+enum { LEDGER_NAME_MAX = 128, LEDGER_KEY_MAX = 128, LEDGER_CURRENCY_MAX = 8, LEDGER_PUBLIC_ID = 10 /* characters of a key's public id */ };
 
 struct ledger_opts {
     const char *dir;      /* the data folder: ledger.db, journal, secret live here */
@@ -35,15 +35,34 @@ int  ledger_open(struct ledger **out, const struct ledger_opts *o, struct err *e
 void ledger_close(struct ledger *l); /* commits what is queued, syncs */
 const char *ledger_currency(const struct ledger *l);
 
+/* What a key may ask for: each word opens some routes, and the api says which. A key has at least one of them. */
+enum key_scope {
+    KEY_INFERENCE = 1, /* texts are computed */
+    KEY_EMBEDDINGS = 2,
+    KEY_MODELS = 4, /* the models are listed, texts made tokens: what costs nothing */
+    KEY_USAGE = 8,  /* the account's balance and usage are read */
+    KEY_SCOPES_ALL = 15,
+};
+enum { KEY_SCOPES_TEXT_MAX = 64 };
+/* "inference,usage", in the order of the enum. */
+void key_scopes_text(char out[KEY_SCOPES_TEXT_MAX], unsigned scopes);
+
 /* Who calls: found from a key without touching the disk [any]. The same ERR_AUTH text for missing, unknown, wrong, expired and revoked. */
 struct principal {
     struct org_id     org;
     struct project_id project;
     struct key_id     key;
+    unsigned          scopes;                       /* of enum key_scope */
+    char              public_id[LEDGER_PUBLIC_ID + 1]; /* the key's */
     char              org_name[LEDGER_NAME_MAX];
     uint8_t           kv_salt[16]; /* secret of the tenant, for the prefix cache */
 };
 int ledger_principal(struct ledger *l, struct str key, struct principal *out, struct err *e) MUST_USE;
+/* Whether the key may use the model, and may be used from the address (as text; what is no address is in no list). [any] */
+bool ledger_key_model(struct ledger *l, struct key_id key, struct str model);
+bool ledger_key_address(struct ledger *l, struct key_id key, struct str address);
+/* What is left of the key's budget, of this month or in all; false: it has none. Never negative. [any] */
+bool ledger_key_budget(struct ledger *l, struct key_id key, struct money *left);
 
 /* Disjoint counters of one request: what a usage row keeps. */
 struct usage_counts {
@@ -69,6 +88,7 @@ struct hold_answer {
     struct money   held;    /* of this hold, in all */
     struct money   balance; /* free to spend after it */
     struct price_id price;  /* the version pinned for the whole request */
+    bool of_key;            /* ERR_QUOTA: the key's budget is too short, not the account's credit */
 };
 typedef void (*hold_fn)(void *arg, const struct hold_answer *a);
 void ledger_hold(struct ledger *l, const struct hold_req *q, hold_fn fn, void *arg);                     /* [any] */
@@ -94,8 +114,19 @@ int ledger_finish(struct ledger *l, const struct finish_req *q, struct bill *out
 /* Administration [wait]. Names are unique among the living. */
 int ledger_account_create(struct ledger *l, const char *name, struct org_id *out, struct err *e) MUST_USE;
 int ledger_account_find(struct ledger *l, const char *name, struct org_id *out, struct err *e) MUST_USE;
-int ledger_key_create(struct ledger *l, struct org_id org, const char *name, int64_t expires_us /* 0: never */, char key[LEDGER_KEY_MAX],
-                      struct err *e) MUST_USE;
+/* The limits of a key as people write them. NULL: as it was; of a new key: none. What a list shows can be set. */
+struct key_limits {
+    const char *scopes; /* "inference,usage", or "all" */
+    const char *models; /* aliases that have a price: "guide,stories"; or "all" */
+    const char *allow;  /* networks and addresses: "10.0.0.0/8,2001:db8::1"; or "all" */
+    const char *budget; /* "5.00" in all, "5.00/month" (a calendar month, UTC, in which a request begins); or "none" */
+};
+/* limits may be NULL. ERR_BAD_VALUE names the word that is wrong. */
+int ledger_key_create(struct ledger *l, struct org_id org, const char *name, int64_t expires_us /* 0: never */, const struct key_limits *limits,
+                      char key[LEDGER_KEY_MAX], struct err *e) MUST_USE;
+/* Changes limits, at once for every later request; a rotation keeps them. A budget counts all that the key ever spent (in this month): setting
+ * a key's first one reads all its rows. */
+int ledger_key_set(struct ledger *l, const char *public_id, const struct key_limits *limits, struct err *e) MUST_USE;
 int ledger_key_rotate(struct ledger *l, const char *public_id, char key[LEDGER_KEY_MAX], struct err *e) MUST_USE;
 int ledger_key_revoke(struct ledger *l, const char *public_id, struct err *e) MUST_USE;
 struct grant_new {

@@ -12,6 +12,7 @@
  * pay; whether a hold is granted is decided by the guarded UPDATE alone. */
 #pragma once
 #include "base/buf.h"
+#include "base/cidr.h"
 #include "base/map.h"
 #include "base/thread.h"
 #include "base/vec.h"
@@ -25,7 +26,8 @@ enum {
     LEDGER_QUEUE_MAX = 65536, /* ops waiting for the ledger thread; more get ERR_BUSY */
     LEDGER_BATCH_MAX = 1024,  /* ops in one commit */
     LEDGER_TICK_MS = 100,     /* the ledger thread looks at expiries at least this often */
-    LEDGER_PUBLIC_ID = 10,    /* characters of a key's public id */
+    KEY_LIST_MAX = 1600,      /* bytes of a key's list of models or of networks */
+    KEY_NETWORKS_MAX = 32,
 };
 #define LEDGER_HOLD_LIFE_US (24 * 3600 * 1000000ll) /* an open hold older than this is finished with reason crash */
 
@@ -66,8 +68,19 @@ struct org {
     int64_t free, held;                /* for inference: what the owner sees; under lock */
 };
 
+struct key_lists {
+    char models[KEY_LIST_MAX + 1]; /* "a,b"; "": every model */
+    size_t n_allow;                /* 0: every address */
+    struct cidr allow[KEY_NETWORKS_MAX];
+};
+
 struct key {
     int64_t id, project, expires_us, revoked_us;
+    unsigned scopes;
+    struct key_lists *lists; /* NULL: neither list */
+    int64_t budget;          /* -1: none */
+    bool monthly;
+    int64_t left, renews_us; /* of the budget; when it is whole again, 0: never. What others see of it: the store decides */
     struct org *org;
     char public_id[LEDGER_PUBLIC_ID + 1];
     struct sha256 hmac;
@@ -112,6 +125,7 @@ struct op {
     struct hold *hold; /* FINISH; and after the batch's work of HOLD and MORE that were granted */
     uint32_t output;   /* MORE */
     /* HOLD */
+    bool replay; /* was granted before and is in the journal: no budget refuses it */
     struct principal who;
     uint32_t input;
     struct sha256 digest;
@@ -152,7 +166,7 @@ struct ledger {
     char why[300]; /* why it is broken; under lock */
     struct thread thread, sync_thread;
 
-    struct map keys, orgs_by_id, orgs_by_name, prices /* model -> newest */, prices_by_id, holds, models;
+    struct map keys, keys_by_id, orgs_by_id, orgs_by_name, prices /* model -> newest */, prices_by_id, holds, models;
     struct VEC(struct grant *) grants;
 
     int64_t next_hold, next_usage, next_txn, next_event;
@@ -232,6 +246,33 @@ bool key_shape(struct str key, struct str *bare, struct str *id); /* length, cha
 int key_secret(struct ledger *l, struct err *e) MUST_USE;         /* reads or makes DATA/secret */
 void key_salt(const struct ledger *l, int64_t org, uint8_t out[16]);
 
+/* key_limits.c: what people write, what is kept. budget.c: a key's budget, held and spent */
+struct limits {
+    unsigned scopes;
+    int64_t budget;
+    bool monthly;
+    struct key_lists lists;
+};
+void limits_of(struct limits *out, const struct key *k);
+/* Changes what `in` names. Ledger thread: it asks for prices. */
+int limits_change(struct ledger *l, struct limits *to, const struct key_limits *in, struct err *e) MUST_USE;
+void limits_texts(const struct limits *x, char text[2][KEY_LIST_MAX + 1]); /* scopes; networks, "" when all */
+/* Binds scopes, models, allow, budget and budget_monthly from the parameter `from` on; the texts are kept in `text` (2 of them). */
+void limits_bind(struct stmt *s, int from, const struct limits *x, char text[2][KEY_LIST_MAX + 1]);
+int limits_load(struct key *k, struct stmt *s, int col, struct err *e) MUST_USE; /* what limits_bind wrote, as columns from col on */
+bool limits_same(const struct key *a, const struct key *b);
+bool limits_give(struct ledger *l, struct key *k, const struct limits *x);       /* to the key in memory; false: no memory, nothing is changed */
+struct key *key_by_id(const struct ledger *l, int64_t id); /* under lock, or on the ledger thread; NULL: none */
+
+#define MONTH_OF(us) "CAST(strftime('%Y%m', " us " / 1000000, 'unixepoch') AS INTEGER)" /* SQL: 202611, UTC */
+int budget_begin(struct ledger *l, int64_t key, bool has, struct err *e) MUST_USE; /* a budget came or went: its rows, from holds and usage */
+int budget_view(struct ledger *l, struct key *k, struct err *e) MUST_USE;  /* what others see of it */
+/* Reserves n more for a hold that began at created_us: the check and the charge are one statement. force: without the check. */
+int budget_take(struct ledger *l, int64_t key, int64_t created_us, int64_t n, bool force, bool *ok, struct err *e) MUST_USE;
+/* Gives back what a hold reserved, and counts what it cost. */
+int budget_settle(struct ledger *l, int64_t key, int64_t created_us, int64_t held, int64_t charged, struct err *e) MUST_USE;
+void budget_refuse(struct ledger *l, struct op *op, int64_t key, int64_t want);
+
 /* event.c */
 int event_note(struct ledger *l, const char *action, const char *object, const char *detail, struct err *e) MUST_USE;
 void event_hash(struct sha256 *out, const struct sha256 *before, int64_t at, struct str actor, struct str action, struct str object,
@@ -241,6 +282,7 @@ void event_hash(struct sha256 *out, const struct sha256 *before, int64_t at, str
 int state_load(struct ledger *l, struct err *e) MUST_USE;
 void state_free(struct ledger *l);
 int state_org_add(struct ledger *l, struct org *o, struct err *e) MUST_USE; /* into the maps, which then own it */
+bool state_key_add(struct ledger *l, struct key *k);                        /* the same; under lock; false: no memory */
 struct org *org_find(const struct ledger *l, int64_t id);
 struct org *org_named(const struct ledger *l, const char *name);
 int recover_run(struct ledger *l, struct err *e) MUST_USE;

@@ -151,6 +151,8 @@ int meter_finish(struct ledger *l, struct hold *h, struct err *e)
         int64_t id = l->next_usage++;
         if ((rc = row_insert(l, h, id, e)) == 0)
             rc = charge(l, h, id, e);
+        if (rc == 0)
+            rc = budget_settle(l, h->key, h->created_us, h->amount_scope + h->amount_any, h->charged, e);
         if (rc == 0 && h->org->lingering)
             rc = grant_expire(l, h->org, e);
     }

@@ -124,6 +124,34 @@ int ledger_report_accounts(struct ledger *l, struct buf *out, struct err *e)
 
 /* ---- keys ---- */
 
+/* A list with commas; empty: all. */
+static void put_list(struct jw *w, const char *key, struct stmt *s, int col)
+{
+    if (stmt_col_str(s, col).n)
+        put_str(w, key, s, col);
+    else
+        jw_key(w, key), jw_str(w, "all");
+}
+
+/* The budget as it is set, and what it has paid and reserves, in this month or in all. */
+static void key_budget(struct jw *w, struct stmt *s, int col)
+{
+    char text[MONEY_TEXT_MAX + sizeof "/month"] = "none";
+    bool has = stmt_col_i64(s, col) >= 0;
+    if (has) {
+        money_text(text, (struct money){stmt_col_i64(s, col)});
+        if (stmt_col_i64(s, col + 1))
+            memcpy(text + strlen(text), "/month", sizeof "/month");
+    }
+    jw_key(w, "budget"), jw_str(w, text);
+    if (has) {
+        put_money(w, "budget_spent", stmt_col_i64(s, col + 2)), put_money(w, "budget_held", stmt_col_i64(s, col + 3));
+    } else {
+        jw_key(w, "budget_spent"), jw_null(w);
+        jw_key(w, "budget_held"), jw_null(w);
+    }
+}
+
 static void key_row(struct ledger *l, struct jw *w, struct stmt *s)
 {
     (void)l;
@@ -132,6 +160,8 @@ static void key_row(struct ledger *l, struct jw *w, struct stmt *s)
     jw_key(w, "state"), jw_str(w, revoked ? "revoked" : expires && expires <= clock_now_us() ? "expired" : "live");
     put_time(w, "created", stmt_col_i64(s, 5));
     put_time(w, "expires", expires), put_time(w, "revoked", revoked), put_time(w, "rotated", stmt_col_i64(s, 8));
+    put_str(w, "scopes", s, 9), put_list(w, "models", s, 10), put_list(w, "allow", s, 11);
+    key_budget(w, s, 12);
 }
 
 int ledger_report_keys(struct ledger *l, const char *account, struct buf *out, struct err *e)
@@ -141,12 +171,16 @@ int ledger_report_keys(struct ledger *l, const char *account, struct buf *out, s
     if (rc == 0)
         rc = reader_get(
             l,
-            SQL("SELECT k.public_id, o.name, p.name, k.name, k.last4, k.created_us, k.expires_us, k.revoked_us, k.rotated_us FROM key k "
-                "JOIN project p ON p.id = k.project_id JOIN organisation o ON o.id = p.org_id WHERE ?1 IS NULL OR o.name = ?1 ORDER BY k.id"),
+            SQL("SELECT k.public_id, o.name, p.name, k.name, k.last4, k.created_us, k.expires_us, k.revoked_us, k.rotated_us, k.scopes, k.models, "
+                "k.allow, k.budget, k.budget_monthly, coalesce(sum(x.charged), 0), coalesce(sum(x.held), 0) FROM key k "
+                "JOIN project p ON p.id = k.project_id JOIN organisation o ON o.id = p.org_id "
+                "LEFT JOIN key_spend x ON x.key_id = k.id AND (k.budget_monthly = 0 OR x.month = " MONTH_OF(
+                    "?2") ") "
+                          "WHERE ?1 IS NULL OR o.name = ?1 GROUP BY k.id ORDER BY k.id"),
             &s, e);
     if (rc < 0)
         return rc;
-    stmt_text(s, 1, account);
+    stmt_text(s, 1, account), stmt_i64(s, 2, clock_now_us());
     return reader_rows(l, s, key_row, out, e);
 }
 

@@ -5,5 +5,20 @@ static const char version_1[] =
 #include "ledger_schema.h"
     ;
 
-const struct migration ledger_migrations[] = {{1, {version_1}}};
+/* What a key may do. A key of before keeps all that it could do; models and allow: lists with commas, '' is every one; budget: nano-units, -1
+ * is none. key_spend: of a key with a budget, by the month in which its requests began (202611): what they cost and what open ones hold. */
+static const char version_2[] = "ALTER TABLE key ADD COLUMN models TEXT NOT NULL DEFAULT '';"
+                                "ALTER TABLE key ADD COLUMN allow TEXT NOT NULL DEFAULT '';"
+                                "ALTER TABLE key ADD COLUMN budget INTEGER NOT NULL DEFAULT -1 CHECK (budget >= -1);"
+                                "ALTER TABLE key ADD COLUMN budget_monthly INTEGER NOT NULL DEFAULT 0 CHECK (budget_monthly IN (0, 1));"
+                                "UPDATE key SET scopes = 'inference,embeddings,models,usage';"
+                                "CREATE TABLE key_spend ("
+                                " key_id  INTEGER NOT NULL REFERENCES key(id),"
+                                " month   INTEGER NOT NULL,"
+                                " charged INTEGER NOT NULL DEFAULT 0 CHECK (charged >= 0),"
+                                " held    INTEGER NOT NULL DEFAULT 0 CHECK (held >= 0),"
+                                " PRIMARY KEY (key_id, month)"
+                                ") WITHOUT ROWID, STRICT;";
+
+const struct migration ledger_migrations[] = {{1, {version_1}}, {2, {version_2}}};
 const size_t ledger_n_migrations = sizeof ledger_migrations / sizeof *ledger_migrations;

@@ -64,6 +64,17 @@ int state_org_add(struct ledger *l, struct org *o, struct err *e)
     return ok ? 0 : short_of_memory(e);
 }
 
+bool state_key_add(struct ledger *l, struct key *k)
+{
+    union map_value v = {.ptr = k};
+    if (!map_set(&l->keys_by_id, ID_KEY(k->id), v))
+        return false;
+    if (map_set(&l->keys, str_of(k->public_id), v))
+        return true;
+    map_del(&l->keys_by_id, ID_KEY(k->id), NULL);
+    return false;
+}
+
 static int load_org(struct ledger *l, struct stmt *s, struct err *e)
 {
     struct org *o = mem_new(sizeof *o);
@@ -102,15 +113,18 @@ static int load_key(struct ledger *l, struct stmt *s, struct err *e)
                       .org = org_find(l, stmt_col_i64(s, 3)),
                       .expires_us = stmt_col_i64(s, 5),
                       .revoked_us = stmt_col_i64(s, 6)};
-    if (!k->org || hmac.n != sizeof k->hmac || !copy(k->public_id, sizeof k->public_id, stmt_col_str(s, 1))) {
+    int rc = 0;
+    if (!k->org || hmac.n != sizeof k->hmac || !copy(k->public_id, sizeof k->public_id, stmt_col_str(s, 1)) || limits_load(k, s, 7, e) < 0)
+        rc = damaged(e, "a key belongs to no account or is malformed");
+    else
+        memcpy(&k->hmac, hmac.p, sizeof k->hmac);
+    if (rc == 0 && !state_key_add(l, k))
+        rc = short_of_memory(e);
+    if (rc < 0) {
+        mem_free(k->lists);
         mem_free(k);
-        return damaged(e, "a key belongs to no account or is malformed");
     }
-    memcpy(&k->hmac, hmac.p, sizeof k->hmac);
-    if (map_set(&l->keys, str_of(k->public_id), (union map_value){.ptr = k}))
-        return 0;
-    mem_free(k);
-    return short_of_memory(e);
+    return rc;
 }
 
 static int load_price(struct ledger *l, struct stmt *s, struct err *e)
@@ -305,7 +319,8 @@ static int load_rows(struct ledger *l, struct err *e)
     } parts[] = {
         {SQL("SELECT o.id, o.name, (SELECT min(p.id) FROM project p WHERE p.org_id = o.id) FROM organisation o"), load_org},
         {SQL("SELECT id, org_id, scope, balance, held FROM pool"), load_pool},
-        {SQL("SELECT k.id, k.public_id, k.project_id, p.org_id, k.hmac, k.expires_us, k.revoked_us FROM key k JOIN project p ON p.id = k.project_id"),
+        {SQL("SELECT k.id, k.public_id, k.project_id, p.org_id, k.hmac, k.expires_us, k.revoked_us, k.scopes, k.models, "
+             "k.allow, k.budget, k.budget_monthly FROM key k JOIN project p ON p.id = k.project_id"),
          load_key},
         {SQL("SELECT id, model, version, tier FROM price ORDER BY version"), load_price},
         {SQL("SELECT price_id, meter, nano_per_million FROM price_rate WHERE from_tokens = 0"), load_rate},
@@ -323,6 +338,17 @@ static int load_rows(struct ledger *l, struct err *e)
     return rc;
 }
 
+static int view_budgets(struct ledger *l, struct err *e)
+{
+    size_t it = 0;
+    struct str k;
+    union map_value v;
+    int rc = 0;
+    while (rc == 0 && map_next(&l->keys_by_id, &it, &k, &v))
+        rc = budget_view(l, v.ptr, e);
+    return rc;
+}
+
 /* Reads everything, in one transaction that also writes what a new store needs. */
 int state_load(struct ledger *l, struct err *e)
 {
@@ -337,6 +363,8 @@ int state_load(struct ledger *l, struct err *e)
         rc = load_rows(l, e);
     if (rc == 0)
         rc = load_counters(l, e);
+    if (rc == 0)
+        rc = view_budgets(l, e);
     if (rc == 0)
         rc = db_commit(l->db, DB_SYNC_FULL, e);
     if (rc < 0) {
@@ -368,7 +396,9 @@ void state_free(struct ledger *l)
     union map_value v;
     while (map_next(&l->orgs_by_id, &it, &k, &v))
         vec_deinit(&((struct org *)v.ptr)->grants);
-    map_deinit(&l->orgs_by_name), map_deinit(&l->prices);
+    for (it = 0; map_next(&l->keys_by_id, &it, &k, &v);)
+        mem_free(((struct key *)v.ptr)->lists);
+    map_deinit(&l->orgs_by_name), map_deinit(&l->prices), map_deinit(&l->keys_by_id);
     free_values(&l->orgs_by_id), free_values(&l->keys), free_values(&l->prices_by_id), free_values(&l->holds), free_values(&l->models);
     for (size_t i = 0; i < l->grants.n; i++)
         mem_free(l->grants.p[i]);

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { check, cli, request, root, run, same, test } from "./harness.mjs";
-import { routes, startTiny } from "./tables.mjs";
+import { routes, scopes, startTiny } from "./tables.mjs";
 
 const server = await startTiny();
 const port = Number(new URL(server.url).port);
@@ -40,6 +40,24 @@ test("a good key opens its own routes and no route of the operator", async () =>
   for (const r of guarded) {
     const [status] = await send(bytes(r.method, plain(r), { Host: "localhost", Authorization: `Bearer ${server.key}` }));
     check(r.access === "ADMIN" ? status === 404 : status === 200 || status === 400, `${r.method} ${plain(r)}: ${status}`);
+  }
+});
+
+// The table itself: each route x a key with each scope alone, and with all but that one.
+test("a key opens the routes of its scopes alone, and is told which scope it lacks and how it gets it", async () => {
+  const asked = routes.filter((r) => r.access === "KEY");
+  for (const s of scopes) check(asked.some((r) => r.scope === s), `no route asks for ${s}`);
+  const make = async (list) => JSON.parse((await cli(["key", "create", "acme", "--scopes", list, "--json"], { data: server.data })).out).key;
+  for (const list of [...scopes.map((s) => [s]), ...scopes.map((s) => scopes.filter((x) => x !== s))]) {
+    const key = await make(list.join(",")), id = key.split("-")[2];
+    for (const r of asked) {
+      const a = await request(server, r.method, plain(r), { key, body: r.method === "POST" ? {} : undefined }), what = `${r.method} ${plain(r)} with ${list}`;
+      if (list.includes(r.scope)) { check(a.status === 200 || a.status === 400, `${what}: ${a.status}`); continue; }
+      same([a.status, a.body.error?.code, a.body.error?.type], [403, "forbidden", "permission_error"], what);
+      const mended = scopes.filter((s) => s === r.scope || list.includes(s)).join(",");
+      check(a.body.error.message.includes(`lacks the scope ${r.scope} `) && a.body.error.message.includes(`sluice key set ${id} --scopes ${mended}`), `${what}: ${a.body.error.message}`);
+    }
+    for (const r of admin) same((await request(server, r.method, plain(r), { key, body: r.method === "POST" ? {} : undefined })).status, 404, `${plain(r)} with ${list}`);
   }
 });
 

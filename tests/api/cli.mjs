@@ -16,7 +16,7 @@ async function fails(args, code, pattern, options) {
   same(r.code, code, `exit of sluice ${args.join(" ")} (${r.err})`);
   check(pattern.test(r.err), `sluice ${args.join(" ")} says: ${r.err}`);
 }
-const commands = ["serve", "run", "pull", "add", "list", "show", "rm", "probe", "account create", "account list", "key create", "key list", "key rotate", "key revoke", "grant create",
+const commands = ["serve", "run", "pull", "add", "list", "show", "rm", "probe", "account create", "account list", "key create", "key set", "key list", "key rotate", "key revoke", "grant create",
   "grant list", "price set", "price list", "usage", "doctor", "backup", "restore", "audit", "bench roofline", "bench model", "bench serve", "cpu", "version", "help"];
 
 test("help lists every command, and each explains itself with an example", async () => {

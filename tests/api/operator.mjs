@@ -11,9 +11,10 @@ const server = await startTiny();
 const text = (name) => readFileSync(path.join(root, "src/api", name), "utf8");
 const rows = [...text("admin.def").matchAll(/^ADMIN\((\w+),\s+(\w+),\s+"([^"]+)"\)/gm)].map((m) => ({ name: m[1], method: m[2], path: m[3] })).filter((r) => r.name !== "backup"); // writes where it is told: tests/operate
 const names = [...new Set([...text("admin.c").matchAll(/\(args, "(\w+)"/g)].map((m) => m[1]))];
-// The arguments of one row: those that its function reads, or the function that finds its account.
+// The arguments of one row: those that its function reads, or the functions that find its account and read a key's limits.
 const argsOf = (row) => {
-  const body = text("admin.c").match(new RegExp(`^(?:static )?int ${row.name}\\w*\\(.*?^}`, "ms"))?.[0] ?? "";
+  const of = (name) => text("admin.c").match(new RegExp(`^(?:static )?int ${name}\\w*\\(.*?^}`, "ms"))?.[0] ?? "";
+  const body = of(row.name) + (/[^_]limits\(/.test(of(row.name)) ? of("limits") : "");
   return [...new Set([...[...body.matchAll(/\(args, "(\w+)"/g)].map((m) => m[1]), ...(/account\(/.test(body) ? ["account"] : [])])];
 };
 const good = { account: "acme", name: "acme", id: "0000000000", amount: "1", model: "tiny", input: "1", output: "1", request: `req_${"0".repeat(24)}` };

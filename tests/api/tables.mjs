@@ -11,7 +11,12 @@ const big = (word) => (word === "INT64_MIN" ? -(2n ** 63n) : word === "INT64_MAX
 // [{id, name, on: [endpoint words], type, min, max, dflt, use}]; a bound that is no number is 0 for both.
 export const params = [...text("params.def").matchAll(/^PARAM\((\w+),\s*"(\w+)",\s*([A-Z_ |]+),\s*(\w+),\s*([^,]+),\s*([^,]+),\s*"((?:[^"\\]|\\.)*)",\s*(\w+),/gm)]
   .map((m) => ({ id: m[1], name: m[2], on: m[3].split("|").map((w) => w.trim()), type: m[4], min: big(m[5].trim()), max: big(m[6].trim()), dflt: JSON.parse(`"${m[7]}"`), use: m[8] }));
-export const routes = [...text("routes.def").matchAll(/^ROUTE\((\w+),\s*"([^"]+)",\s*(\w+),/gm)].map((m) => ({ method: m[1], pattern: m[2], access: m[3] }));
+// access KEY: an API key with the scope.
+export const scopes = ["inference", "embeddings", "models", "usage"];
+export const routes = [...text("routes.def").matchAll(/^ROUTE\((\w+),\s*"([^"]+)",\s*(\w+),/gm)].map((m) => {
+  const scope = m[3].toLowerCase();
+  return { method: m[1], pattern: m[2], ...(scopes.includes(scope) ? { access: "KEY", scope } : { access: m[3] }) };
+});
 if (params.length !== text("params.def").match(/^PARAM\(/gm).length) throw new Error("a row of params.def is not understood");
 
 // word of params.def -> path and the smallest request, as raw JSON texts by field. {model} is filled in.

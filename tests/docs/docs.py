@@ -271,7 +271,7 @@ PLANTED = [
     (check_commands, "docs/using/commands.md", "| `sluice audit [--gently]` | audits |"),
     (check_commands, "src/cli/commands.def", '\nCOMMAND("sing", cmd_sing, "", "", "sings", "sluice sing")\n'),
     (check_settings, "src/cli/settings.def", '\nSETTING("colour", "", "x")\n'),
-    (check_routes, "src/api/routes.def", '\nROUTE(GET, "/v1/secret", KEY, route_secret)\n'),
+    (check_routes, "src/api/routes.def", '\nROUTE(GET, "/v1/secret", MODELS, route_secret)\n'),
     (check_routes, "docs/using/api.md", "`POST /v1/nothing`"),
     (check_parameters, "src/api/params.def", '\nPARAM(zeal, "zeal", CHAT, INT, 0, 1, "", HONOURED, "x")\n'),
     (check_errors, "src/base/err.def", '\nERR(TEAPOT, 400, 2, "invalid_request_error", "teapot", false)\n'),

@@ -124,7 +124,7 @@ static inline bool account_with(struct ledger *l, const char *name, struct money
     struct err e = {0};
     struct org_id org;
     char key[LEDGER_KEY_MAX];
-    if (ledger_account_create(l, name, &org, &e) < 0 || ledger_key_create(l, org, NULL, 0, key, &e) < 0 ||
+    if (ledger_account_create(l, name, &org, &e) < 0 || ledger_key_create(l, org, NULL, 0, NULL, key, &e) < 0 ||
         ledger_principal(l, str_of(key), who, &e) < 0 ||
         (credit.nano && ledger_grant_create(l, &(struct grant_new){.org = org, .amount = credit, .scope = "any", .funding = "paid", .priority = 50},
                                             NULL, &e) < 0)) {

@@ -14,7 +14,8 @@ static bool start(void)
         return false;
     struct err e;
     if (ledger_grant_create(l, &(struct grant_new){.org = who.org, .amount = {1000}, .scope = "any", .funding = "promotional", .priority = 60}, NULL,
-                            &e) < 0)
+                            &e) < 0 ||
+        ledger_key_set(l, who.public_id, &(struct key_limits){.models = "m,n", .budget = "0.00001/month"}, &e) < 0)
         return false;
     for (uint32_t i = 0; i < 10; i++) {
         char request[32];
@@ -106,6 +107,18 @@ static const struct {
     {"UPDATE event SET detail = 'nothing to see' WHERE id = 3", "event 3: it or one before it"},
     {"DELETE FROM event WHERE id = 2", "event 3: it or one before it"},
     {"DELETE FROM credit_grant WHERE id = 2", "account grant_pool:2: its grant is missing"},
+    {"UPDATE key_spend SET charged = charged + 1", "budget of key"},
+    {"UPDATE key_spend SET held = held - 1", "budget of key"},
+    {"UPDATE key_spend SET month = month - 1", "budget of key"},
+    {"DELETE FROM key_spend", "charged 0 held 0, its rows give"},
+    {"UPDATE key SET budget = -1", "it has none, or is missing"},
+    {"UPDATE key SET budget = budget + 1", "memory: key"},
+    {"UPDATE key SET budget_monthly = 0", "memory: key"},
+    {"UPDATE key SET scopes = 'usage'", "memory: key"},
+    {"UPDATE key SET scopes = 'everything'", "memory: key"},
+    {"UPDATE key SET models = ''", "memory: key"},
+    {"UPDATE key SET allow = '10.0.0.0/8'", "memory: key"},
+    {"UPDATE key SET revoked_us = 1", "memory: key"},
     {"DELETE FROM event WHERE id = 1", "event 2: it or one before it"},
 };
 

@@ -237,7 +237,9 @@ static bool prepare(void)
         sh = mmap(NULL, sizeof *sh, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     memset(sh, 0, sizeof *sh);
     struct ledger *l = open_at(dir_new());
-    bool ok = l && account_with(l, "acme", USD(1), &who) && price_now(l, "m", 1000000, 1000000);
+    struct err e;
+    bool ok = l && account_with(l, "acme", USD(1), &who) && price_now(l, "m", 1000000, 1000000) &&
+              ledger_key_set(l, who.public_id, &(struct key_limits){.budget = "0.50/month"}, &e) == 0; /* the audit says whether it stays exact */
     ledger_close(l);
     snprintf(shadow, sizeof shadow, "%s.shadow", test_dir);
     return ok && run("rm -rf %s.base && cp -a %s %s.base", test_dir, test_dir, test_dir);

@@ -14,7 +14,7 @@ static bool start(void)
 {
     struct err e;
     l = open_at(dir_new());
-    return l && ledger_account_create(l, "acme", &org, &e) == 0 && ledger_key_create(l, org, "laptop", 0, key, &e) == 0;
+    return l && ledger_account_create(l, "acme", &org, &e) == 0 && ledger_key_create(l, org, "laptop", 0, NULL, key, &e) == 0;
 }
 
 static void end(void)
@@ -93,7 +93,7 @@ TEST(the_same_words_for_every_refusal)
     struct err e[7] = {0};
     char other[LEDGER_KEY_MAX], wrong[LEDGER_KEY_MAX], unknown[LEDGER_KEY_MAX], old[LEDGER_KEY_MAX], late[LEDGER_KEY_MAX];
     struct err x;
-    CHECK(ledger_key_create(l, org, "late", clock_now_us() + 30000, late, &x) == 0 && ledger_key_create(l, org, NULL, 0, other, &x) == 0);
+    CHECK(ledger_key_create(l, org, "late", clock_now_us() + 30000, NULL, late, &x) == 0 && ledger_key_create(l, org, NULL, 0, NULL, other, &x) == 0);
     forge(wrong, key);
     memcpy(unknown, key, sizeof unknown);
     unknown[12] = unknown[12] == 'x' ? 'y' : 'x';

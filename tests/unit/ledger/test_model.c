@@ -18,7 +18,7 @@ static struct {
     uint64_t id;
 } holds[HOLDS];
 static int n_grants, n_holds;
-static int64_t rate_in, rate_out, charged_sum;
+static int64_t rate_in, rate_out, charged_sum, budget; /* budget: of the one key, in all; -1: none */
 
 static int64_t model_free(void)
 {
@@ -28,6 +28,15 @@ static int64_t model_free(void)
     for (int i = 0; i < n_holds; i++)
         sum -= holds[i].open ? holds[i].held : 0;
     return sum;
+}
+
+/* What a hold may still reserve: of the account's credit, and of the key's budget. */
+static bool model_may(int64_t want)
+{
+    int64_t held = 0;
+    for (int i = 0; i < n_holds; i++)
+        held += holds[i].open ? holds[i].held : 0;
+    return want <= model_free() && (budget < 0 || want <= budget - charged_sum - held);
 }
 
 static int64_t cost(int64_t rin, int64_t rout, uint32_t in, uint32_t out)
@@ -100,10 +109,10 @@ static bool do_hold(void)
     snprintf(request, sizeof request, "r%d", i);
     holds[i].in = dice(200), holds[i].out = dice(300), holds[i].rate_in = rate_in, holds[i].rate_out = rate_out;
     int64_t want = cost(rate_in, rate_out, holds[i].in, holds[i].out);
-    bool ok = want <= model_free();
+    bool ok = model_may(want), of_key = want <= model_free();
     struct hold_answer a = hold_now(l, &who, request, "m", holds[i].in, holds[i].out);
     holds[i].open = holds[i].exists = ok, holds[i].held = want, holds[i].id = a.hold.v;
-    return a.err.code == (ok ? ERR_OK : ERR_QUOTA) && (!ok || a.held.nano == want) && a.balance.nano == model_free();
+    return a.err.code == (ok ? ERR_OK : ERR_QUOTA) && (ok ? a.held.nano == want : a.of_key == of_key) && a.balance.nano == model_free();
 }
 
 static int some_open(void)
@@ -132,7 +141,7 @@ static bool do_more(void)
         return true;
     uint32_t more = dice(100);
     int64_t want = cost(holds[i].rate_in, holds[i].rate_out, holds[i].in, holds[i].out + more);
-    bool ok = want - holds[i].held <= model_free();
+    bool ok = model_may(want - holds[i].held);
     struct hold_answer a = more_now(l, (struct hold_id){holds[i].id}, more);
     if (ok)
         holds[i].out += more, holds[i].held = want;
@@ -171,6 +180,17 @@ static bool do_price(void)
     return price_now(l, "m", rate_in, rate_out);
 }
 
+/* The key's budget comes, changes and goes, also to less than was spent. */
+static bool do_budget(void)
+{
+    struct err e;
+    char text[MONEY_TEXT_MAX] = "none";
+    budget = dice(4) ? charged_sum / 2 + dice(4000) : -1;
+    if (budget >= 0)
+        money_text(text, (struct money){budget});
+    return ledger_key_set(l, who.public_id, &(struct key_limits){.budget = text}, &e) == 0;
+}
+
 /* A restart: open requests end as crash, for what was journaled. */
 static bool do_restart(void)
 {
@@ -197,7 +217,7 @@ static bool grants_equal(void)
 
 static bool course(uint64_t s, bool one_at_a_time)
 {
-    seed = s, at = 0, n_grants = n_holds = 0, charged_sum = 0;
+    seed = s, at = 0, n_grants = n_holds = 0, charged_sum = 0, budget = -1;
     memset(holds, 0, sizeof holds);
     l = open_at(dir_new());
     bool ok = l && account_with(l, "acme", USD(0), &who) && do_price();
@@ -210,7 +230,8 @@ static bool course(uint64_t s, bool one_at_a_time)
              : d < 60 ? do_step()
              : d < 90 ? do_finish()
              : d < 96 ? do_grant()
-             : d < 98 ? do_price()
+             : d < 97 ? do_price()
+             : d < 98 ? do_budget()
                       : do_restart();
         if (!ok)
             printf("course %llu: operation %d (%u) differs\n", (unsigned long long)s, i, d);

@@ -149,7 +149,7 @@ TEST(a_backup_is_a_ledger)
     char key[LEDGER_KEY_MAX];
     struct ledger *b = open_at(dir);                                                /* beside the living one: it is another store */
     CHECK(b && balance_now(b, &acme, NULL) == before + 16000 && audit_now(b) == 0); /* the open request ended there with what was journaled */
-    CHECK(ledger_key_create(b, acme.org, "new", 0, key, &e) == 0);
+    CHECK(ledger_key_create(b, acme.org, "new", 0, NULL, key, &e) == 0);
     ledger_close(b);
     CHECK(balance_now(l, &acme, NULL) == before && audit_now(l) == 0);
     end();
@@ -161,7 +161,7 @@ TEST(a_backup_keeps_the_keys)
     struct err e;
     struct org_id org;
     char key[LEDGER_KEY_MAX], dir[160];
-    CHECK(l && ledger_account_create(l, "acme", &org, &e) == 0 && ledger_key_create(l, org, NULL, 0, key, &e) == 0);
+    CHECK(l && ledger_account_create(l, "acme", &org, &e) == 0 && ledger_key_create(l, org, NULL, 0, NULL, key, &e) == 0);
     snprintf(dir, sizeof dir, "%s/backup", test_dir);
     CHECK(ledger_backup(l, dir, &e) == 0);
     struct ledger *b = open_at(dir);
