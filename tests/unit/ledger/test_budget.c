@@ -55,6 +55,7 @@ TEST(refused_in_words_that_name_key_and_mend)
     CHECK(a.err.code == ERR_OK && left() == 0);
     CHECK(hold_now(l, &who, "r2", "m", 0, 0).err.code == ERR_CONFLICT && left() == 0);
     CHECK(finish_now(l, a.hold, 0, 0, NULL) == 0 && left() == 10);
+    CHECK(hold_now(l, &who, "r2", "m", 0, 5).err.code == ERR_CONFLICT && left() == 10); /* what was reserved for it is given back */
     int64_t held;
     CHECK(balance_now(l, &who, &held) == 1000000000 - 20 && held == 0);
     end();
@@ -79,6 +80,15 @@ TEST(a_slice_is_refused_by_the_budget_and_the_hold_stays)
     CHECK(b.err.code == ERR_OK && b.held.nano == 100 && left() == 0);
     struct bill bill;
     CHECK(finish_now(l, a.hold, 10, 44, &bill) == 0 && bill.cost.nano == 98 && left() == 2);
+    end();
+}
+
+TEST(more_than_was_held_is_given_away_and_not_counted)
+{
+    CHECK(start("0.0000001"));
+    struct hold_answer a = hold_now(l, &who, "r", "m", 10, 5);
+    struct bill bill;
+    CHECK(a.err.code == ERR_OK && finish_now(l, a.hold, 10, 50, &bill) == 0 && bill.cost.nano == 20 && left() == 80);
     end();
 }
 
