@@ -77,6 +77,12 @@ def routes(files):
     return [(method, pattern.replace("*}", "}")) for method, pattern, access in rows if access != "PAGE"]
 
 
+def scopes(files):
+    """(method, pattern, scope) of each route that a key opens."""
+    rows = re.findall(r'^ROUTE\((\w+),\s*"([^"]+)",\s*(INFERENCE|EMBEDDINGS|MODELS|USAGE),', files["src/api/routes.def"], flags=re.M)
+    return [(method, pattern.replace("*}", "}"), scope.lower()) for method, pattern, scope in rows]
+
+
 def command_of(words, known):
     for n in (2, 1):
         if " ".join(words[:n]) in known:
@@ -178,6 +184,15 @@ def check_routes(files):
             yield f"docs/using/api.md: there is no {m.group(1)} {m.group(2)}"
 
 
+def check_scopes(files):
+    """The tables of api.md and keys.md say of each route the scope that it asks for."""
+    for page in ("docs/using/api.md", "docs/using/keys.md"):
+        rows = [line for line in files.get(page, "").splitlines() if line.startswith("|")]
+        for method, pattern, scope in scopes(files):
+            if not any(f"`{scope}`" in row for row in rows if re.search(rf"`{method} {re.escape(pattern)}[`?]", row)):
+                yield f"{page} does not say that {method} {pattern} asks for {scope}"
+
+
 def check_parameters(files):
     """Every parameter of a request stands in parameters.md."""
     page = files.get("docs/using/parameters.md", "")
@@ -260,6 +275,7 @@ def check_dependencies(files):
 
 CHECKS = [f for name, f in sorted(globals().items()) if name.startswith("check_")]
 
+
 # ---- the checks, checked ----
 
 PLANTED = [
@@ -273,6 +289,7 @@ PLANTED = [
     (check_settings, "src/cli/settings.def", '\nSETTING("colour", "", "x")\n'),
     (check_routes, "src/api/routes.def", '\nROUTE(GET, "/v1/secret", MODELS, route_secret)\n'),
     (check_routes, "docs/using/api.md", "`POST /v1/nothing`"),
+    (check_scopes, "src/api/routes.def", '\nROUTE(GET, "/v1/models", USAGE, route_models)\n'),
     (check_parameters, "src/api/params.def", '\nPARAM(zeal, "zeal", CHAT, INT, 0, 1, "", HONOURED, "x")\n'),
     (check_errors, "src/base/err.def", '\nERR(TEAPOT, 400, 2, "invalid_request_error", "teapot", false)\n'),
     (check_errors, "docs/extra.md", "503 `too_tired`"),
