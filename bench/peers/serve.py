@@ -159,7 +159,7 @@ def prefix(o, keys):
         if "before" in what:
             load(o, s, keys[0], "--users", "1", "--requests", "1", "--prefix", "1024", "--prompt", "8", "--output", "1")
         own = ["--own-prefix"] if what.startswith("32") else []
-        r = load(o, s, keys[0], "--users", "32", "--requests", "32", "--prefix", "1024", "--prompt", "64", "--output", "16", *own)[0]
+        r = load(o, s, keys[0], "--users", "32", "--requests", "32", "--prefix", "1024", "--prompt", str(o.own), "--output", "16", *own)[0]
         s.end()
         ttft[what] = r
         record(o, "prefix", what, r)
@@ -206,6 +206,7 @@ def main():
     p.add_argument("--requests", type=int, default=32)
     p.add_argument("--rate", type=float, default=4.0, help="arrivals a second; more than the server can do keeps 16 chats running")
     p.add_argument("--long-rate", type=float, default=0.3)
+    p.add_argument("--own", type=int, default=64, help="prefix: tokens of a chat's own text")
     p.add_argument("--slots", type=int, default=16)
     p.add_argument("--threads", type=int, default=os.cpu_count())
     o = p.parse_args()
