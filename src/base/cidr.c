@@ -35,9 +35,9 @@ static bool mask(struct cidr *c)
     bool any = false;
     for (unsigned i = 0; i < sizeof c->addr; i++) {
         unsigned keep = c->bits > i * 8 ? c->bits - i * 8 : 0;
-        uint8_t m = keep >= 8 ? 0xff : (uint8_t)(0xff00u >> keep);
+        uint8_t m = (uint8_t)(keep >= 8 ? 0xffu : 0xff00u >> keep);
         any |= (c->addr[i] & ~m) != 0;
-        c->addr[i] &= m;
+        c->addr[i] = (uint8_t)(c->addr[i] & m);
     }
     return any;
 }
