@@ -58,6 +58,7 @@ void route_admin(struct http *r, void *app);
 
 /* models.c: the model of this name that the caller may use; NULL: ERR_NO_MODEL, in the same words for one that there is and one that is not. */
 const struct backend_model *model_for(struct api *a, const struct principal *who, struct str name, struct err *e);
+bool model_allowed(struct api *a, const struct principal *who, const struct backend_model *m); /* the key's list has it, or there is none */
 
 /* errors.c */
 void errors_body(struct buf *out, const struct err *e, const char *request_id);

@@ -40,7 +40,7 @@ static int find_model(struct call *c, const struct params *p, struct err *e)
     size_t n = 0;
     for (size_t i = 0; i < b->n_models(b->self); i++) {
         const struct backend_model *m = b->model_at(b->self, i);
-        if (ledger_key_model(c->api->ledger, c->who.key, str_of(m->alias)))
+        if (model_allowed(c->api, &c->who, m))
             only = m->alias, n++;
     }
     if (n != 1)

@@ -230,11 +230,16 @@ int limits_load(struct key *k, struct stmt *s, int col, struct err *e)
 
 /* ---- asked for each request ---- */
 
+bool key_all_models(const struct key *k)
+{
+    return !k->lists || !k->lists->models[0];
+}
+
 bool ledger_key_model(struct ledger *l, struct key_id id, struct str model)
 {
     mutex_lock(&l->lock);
     const struct key *k = key_by_id(l, id.v);
-    bool may = k && (!k->lists || !k->lists->models[0] || in_list(k->lists->models, model));
+    bool may = k && (key_all_models(k) || in_list(k->lists->models, model));
     mutex_unlock(&l->lock);
     return may;
 }

@@ -53,6 +53,7 @@ struct principal {
     struct project_id project;
     struct key_id     key;
     unsigned          scopes;                       /* of enum key_scope */
+    bool              all_models;                   /* the key has no list of models: ledger_key_model need not be asked */
     char              public_id[LEDGER_PUBLIC_ID + 1]; /* the key's */
     char              org_name[LEDGER_NAME_MAX];
     uint8_t           kv_salt[16]; /* secret of the tenant, for the prefix cache */

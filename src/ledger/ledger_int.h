@@ -247,6 +247,7 @@ int key_secret(struct ledger *l, struct err *e) MUST_USE;         /* reads or ma
 void key_salt(const struct ledger *l, int64_t org, uint8_t out[16]);
 
 /* key_limits.c: what people write, what is kept. budget.c: a key's budget, held and spent */
+bool key_all_models(const struct key *k); /* it has no list of models. Lock held */
 struct limits {
     unsigned scopes;
     int64_t budget;

@@ -94,7 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
     static struct api api = {.backend = {.model_find = find}};
     static const enum endpoint all[] = {EP_COMPLETIONS, EP_EMBEDDINGS, EP_TOKENIZE, EP_DETOKENIZE};
-    struct call c = {.api = &api};
+    struct call c = {.api = &api, .who = {.all_models = true}};
     struct json *body = NULL;
     struct buf ignored;
     struct err e = {0};

@@ -50,7 +50,7 @@ static void check_request(const struct call_request *q, const struct json *messa
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
     static struct api api = {.backend = {.model_find = find}};
-    struct call c = {.api = &api};
+    struct call c = {.api = &api, .who = {.all_models = true}};
     struct json *body = NULL;
     struct prompt_in in;
     struct buf ignored;
