@@ -138,7 +138,8 @@ int ledger_principal(struct ledger *l, struct str text, struct principal *out, s
         const struct key *k = map_get(&l->keys, id, &v) ? v.ptr : NULL;
         good = const_eq(&hmac, k ? &k->hmac : &nobody, sizeof hmac) && k && !k->revoked_us && (!k->expires_us || k->expires_us > clock_now_us());
         if (good) {
-            *out = (struct principal){.org = {k->org->id}, .project = {k->project}, .key = {k->id}, .scopes = k->scopes, .all_models = key_all_models(k)};
+            *out = (struct principal){.org = {k->org->id}, .project = {k->project}, .key = {k->id}, .scopes = k->scopes};
+            out->all_models = key_all_models(k);
             memcpy(out->public_id, k->public_id, sizeof out->public_id);
             memcpy(out->org_name, k->org->name, sizeof out->org_name);
             memcpy(out->kv_salt, k->org->kv_salt, sizeof out->kv_salt);
