@@ -1,28 +1,14 @@
 // Money stops work: exactly as many requests as the credit pays for, and no balance below zero.
-import http from "node:http";
-import { check, cli, client, metric, nano, request, run, same, startFake, test, until } from "./harness.mjs";
+import { check, cli, client, metric, nano, openChat, request, run, same, startFake, test, until } from "./harness.mjs";
 
 const content = "x".repeat(100); // the fake's vocabulary is bytes, its template the bare content: 100 tokens
 const body = (model, more) => ({ model, messages: [{ role: "user", content }], ...more });
 const balance = async (server) => (await request(server, "GET", "/v1/sluice/balance")).body;
 
-// Sends a request and resolves with its status as soon as there is one; an admitted one of the model `hold` has none until it is closed.
-function open(server, what) {
-  const state = { status: null, error: null };
-  const r = http.request(server.url + "/v1/chat/completions", { method: "POST", agent: false, headers: { authorization: `Bearer ${server.key}`, "content-type": "application/json" } }, (res) => {
-    let text = "";
-    res.on("data", (d) => { text += d; }).on("error", () => {}).on("end", () => { state.error = JSON.parse(text).error; state.status = res.statusCode; });
-  });
-  r.on("error", () => {});
-  r.end(JSON.stringify(what));
-  state.close = () => r.destroy();
-  return state;
-}
-
 test("1,000 parallel requests of known cost on money for ten: ten admitted", async () => {
   // 100 tokens at 5 and 50 at 10 per million: 0.001 each; ten of them are 0.01
   const server = await startFake("0.01", "5", "10");
-  const all = Array.from({ length: 1000 }, () => open(server, body("hold", { max_tokens: 50 })));
+  const all = Array.from({ length: 1000 }, () => openChat(server, server.key, body("hold", { max_tokens: 50 })));
   await until("990 are refused", () => all.filter((r) => r.status !== null).length >= 990, 60000);
   await until("ten run", async () => (await metric(server, "sluice_engine_running")) === 10);
   const refused = all.filter((r) => r.status !== null);
@@ -100,7 +86,7 @@ test("a stream goes on without a stall while credit is there, and a plain answer
 test("a client that leaves while its hold is asked for costs nothing", async () => {
   const server = await startFake("1", "1", "1");
   for (let i = 0; i < 200; i++) {
-    const r = open(server, body("hold", { max_tokens: 10 }));
+    const r = openChat(server, server.key, body("hold", { max_tokens: 10 }));
     if (i % 2) await new Promise((done) => setTimeout(done, i % 7));
     r.close();
   }
@@ -128,7 +114,7 @@ test("credit that comes while a stream runs is used", async () => {
 test("several answers and prompts are one hold and one row: held is every token that may come, billed is every one that came", async () => {
   const server = await startFake("1", "5", "10"), openai = client(server);
   const row = async (id) => JSON.parse((await cli(["usage", "--group", "request", "--json"], { data: server.data })).out).find((r) => r.request === id);
-  const waiting = open(server, body("hold", { max_tokens: 50, n: 4 }));
+  const waiting = openChat(server, server.key, body("hold", { max_tokens: 50, n: 4 }));
   await until("four run", async () => (await metric(server, "sluice_engine_running")) === 4);
   same((await balance(server)).held, "0.0025", "100 prompt tokens at 5 and 4 x 50 at 10 per million");
   waiting.close();

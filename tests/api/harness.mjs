@@ -139,6 +139,19 @@ export function request(server, method, where, { body, headers, key = server.key
   });
 }
 
+// Sends a chat request and tells its status as soon as there is one; an admitted one of the model `hold` has none until it is closed.
+export function openChat(server, key, body) {
+  const state = { status: null, error: null };
+  const r = http.request(server.url + "/v1/chat/completions", { method: "POST", agent: false, headers: { authorization: `Bearer ${key}`, "content-type": "application/json" } }, (res) => {
+    let text = "";
+    res.on("data", (d) => { text += d; }).on("error", () => {}).on("end", () => { state.error = JSON.parse(text).error; state.status = res.statusCode; });
+  });
+  r.on("error", () => {});
+  r.end(JSON.stringify(body));
+  state.close = () => r.destroy();
+  return state;
+}
+
 export const metric = async (server, name) => Number((await request(server, "GET", "/metrics")).body.match(new RegExp(`^${name.replace(/[{}"]/g, "\\$&")} (\\d+)$`, "m"))[1]);
 export async function until(what, fn, ms = 30000) {
   const end = Date.now() + ms;

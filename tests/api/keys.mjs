@@ -1,6 +1,6 @@
 // What a key may do, over HTTP: its models, the addresses that it is used from, its budget; and the commands that say so.
 import http from "node:http";
-import { check, cli, client, folder, metric, nano, request, run, same, start, startFake, test, until } from "./harness.mjs";
+import { check, cli, client, folder, metric, nano, openChat, request, run, same, start, startFake, test, until } from "./harness.mjs";
 import { bodyOf, endpoints, startTiny, words } from "./tables.mjs";
 
 const ok = async (data, ...args) => {
@@ -87,22 +87,10 @@ test("over IPv6 too", async () => {
 
 const content = "x".repeat(100), body = (model, more) => ({ model, messages: [{ role: "user", content }], ...more });
 
-function open(server, key, what) {
-  const state = { status: null, error: null };
-  const r = http.request(server.url + "/v1/chat/completions", { method: "POST", agent: false, headers: { authorization: `Bearer ${key}`, "content-type": "application/json" } }, (res) => {
-    let text = "";
-    res.on("data", (d) => { text += d; }).on("error", () => {}).on("end", () => { state.error = JSON.parse(text).error; state.status = res.statusCode; });
-  });
-  r.on("error", () => {});
-  r.end(JSON.stringify(what));
-  state.close = () => r.destroy();
-  return state;
-}
-
 test("1,000 parallel requests on a key's budget for ten: ten admitted, and the account's other key goes on", async () => {
   const server = await startFake("1", "5", "10"); // 100 tokens at 5 and 50 at 10 per million: 0.001 each
   const key = await create(server.data, "--budget", "0.01/month");
-  const all = Array.from({ length: 1000 }, () => open(server, key, body("hold", { max_tokens: 50 })));
+  const all = Array.from({ length: 1000 }, () => openChat(server, key, body("hold", { max_tokens: 50 })));
   await until("990 are refused", () => all.filter((r) => r.status !== null).length >= 990, 60000);
   await until("ten run", async () => (await metric(server, "sluice_engine_running")) === 10);
   const refused = all.filter((r) => r.status !== null);
