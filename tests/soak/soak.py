@@ -41,10 +41,12 @@ LOADED, LOADS, UNLOADS = "sluice_models_loaded", "sluice_model_loads_total", "sl
 COLUMNS = ["time_s", "life", "life_s", "quiet", "rss_kb", "heap_kb", "store_kb", "kv_kb", "descriptors", "threads", "requests", "delivered", "billed", "connections", "loads", "unloads", *GAUGES]
 RICH, POOR = ["acme", "globex", "initech"], "pauper"
 FAULTS_SHOWN = 60
+VICTIM_PATIENCE_S = 30  # a machine that does other work starts an answer late
 REST_PATIENCE_S = 4  # before a rest clients wait so long for their answers, then they leave
 # Name: options of tools/tinymodel.c. One has a context that its conversations pass, one computes long enough to be killed in the middle.
+LONG = "tiny/wide"
 MADE = {"tiny/llama": ["arch=llama", "ctx=1024"], "tiny/short": ["arch=qwen2", "seed=2", "ctx=256"],
-        "tiny/wide": ["arch=qwen2", "embd=256", "layers=4", "ff=512", "ctx=2048", "type=q4_k"], "tiny/qwen3": ["arch=qwen3", "embd=128", "ctx=1024", "type=q4_0"],
+        LONG: ["arch=qwen2", "embd=256", "layers=4", "ff=512", "ctx=2048", "type=q4_k"], "tiny/qwen3": ["arch=qwen3", "embd=128", "ctx=1024", "type=q4_0"],
         "tiny/window": ["arch=mistral3", "embd=128", "ctx=1024", "type=bf16"], "tiny/smol": ["arch=smollm3", "embd=128", "layers=4", "ctx=1024"],
         "tiny/split": ["arch=llama", "embd=128", "ctx=1024", "type=q5_1", "parts=3"]}
 
@@ -116,13 +118,13 @@ class Soak:
             await self.going.wait()
             self.active += 1
             try:
-                await self.one_request(rnd)
+                await self.one_request(self.order(rnd))
             finally:
                 self.active -= 1
             await asyncio.sleep(rnd.expovariate(1 / self.a.think))
 
-    async def one_request(self, rnd):
-        order, life = self.order(rnd), self.server.life
+    async def one_request(self, order):
+        life = self.server.life
         try:
             answer = await client.exchange(self.server.port, order)
         except TimeoutError as e:
@@ -223,16 +225,17 @@ class Soak:
 
     # ---- the end of a life ----
 
-    async def streams_run(self):
-        """Until answers are on their way: a fast engine has none at many a moment, and the kill shall cut some."""
-        for _ in range(500):
-            if sum(e.order.stream and e.data.count(b"data:") in range(2, 20) for e in client.running) >= 3:
-                return
+    async def victims(self):
+        """Until long answers are on their way: a fast engine has ended the others before their last piece is read, and the kill shall cut some."""
+        long = [traffic.endless(LONG, self.keys[RICH[0]]) for _ in range(4)]
+        tasks = [asyncio.ensure_future(self.one_request(o)) for o in long]
+        end = time.monotonic() + VICTIM_PATIENCE_S
+        while time.monotonic() < end and not any(e.order in long and e.data.count(b"data:") > 1 for e in client.running):
             await asyncio.sleep(0.01)
+        return tasks
 
     async def end_life(self, killed):
-        if killed:
-            await self.streams_run()
+        victims = await self.victims() if killed else []
         self.dying = True
         if killed:
             self.server.kill()
@@ -242,6 +245,7 @@ class Soak:
         self.going.clear()
         while self.active:
             await asyncio.sleep(0.05)
+        await asyncio.gather(*victims)
         counted = journal.counted(self.data) if killed else {}
         if killed:
             self.server.start()  # bills what was open

@@ -86,6 +86,13 @@ def well_formed(rnd, model, key, poor, endpoints):
                  leave_at=rnd.choice([0, 1, 200, 400, 900, 3000, 20000]))
 
 
+def endless(model, key):
+    """A stream as long as the model's context: of a random model's tokens the end is drawn hardly ever."""
+    path = "/v1/chat/completions"
+    body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "Tell me a story."}], "temperature": 1}
+    return Order(http(path, key, json.dumps(body).encode()), {200, 503}, path, None, True)
+
+
 def malformed(rnd, model, key):
     """A request that must be refused with a 4xx, or left unanswered when it is not one."""
     good = json.dumps({"model": model, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}).encode()

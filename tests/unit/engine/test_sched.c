@@ -372,7 +372,7 @@ static double newcomer_ahead(bool busy)
     model.closed = false;
     JOB_WAIT(&jobs[17], jobs[17].n_tokens >= 150);
     model.closed = true;
-    double ahead = tokens_of(1, 17) - tokens_of(17, 33);
+    double ahead = (double)tokens_of(1, 17) - tokens_of(17, 33);
     model.closed = false;
     return ahead;
 }
