@@ -58,6 +58,11 @@ static int integer(const struct json *args, const char *name, int64_t min, int64
     return 0;
 }
 
+static bool given(const struct json *args, const char *name)
+{
+    return json_type(json_get(args, name)) != JSON_NULL;
+}
+
 static int account(struct ledger *l, const struct json *args, struct org_id *out, struct err *e)
 {
     const char *name;
@@ -171,18 +176,25 @@ static int grant_create(struct ledger *l, const struct json *args, struct buf *o
 {
     struct grant_new g = {0};
     struct grant_id id;
+    struct money cash, list;
     int64_t priority;
     int rc;
     if ((rc = account(l, args, &g.org, e)) < 0 || (rc = money(args, "amount", (struct money){0}, true, &g.amount, e)) < 0 ||
         (rc = text(args, "scope", false, &g.scope, e)) < 0 || (rc = text(args, "funding", false, &g.funding, e)) < 0 ||
         (rc = text(args, "reference", false, &g.reference, e)) < 0 || (rc = date(args, "expires", &g.expires_us, e)) < 0 ||
-        (rc = date(args, "effective", &g.effective_us, e)) < 0 || (rc = integer(args, "priority", 0, 1000, 50, &priority, e)) < 0)
+        (rc = date(args, "effective", &g.effective_us, e)) < 0 || (rc = integer(args, "priority", 0, 1000, 50, &priority, e)) < 0 ||
+        (rc = text(args, "models", false, &g.models, e)) < 0 || (rc = text(args, "counterparty", false, &g.counterparty, e)) < 0 ||
+        (rc = text(args, "instrument", false, &g.instrument, e)) < 0 || (rc = text(args, "actor", false, &g.actor, e)) < 0 ||
+        (rc = money(args, "cash_received", (struct money){0}, false, &cash, e)) < 0 ||
+        (rc = money(args, "list_value", (struct money){0}, false, &list, e)) < 0)
         return rc;
     if (!g.amount.nano)
         return err_param(e, ERR_BAD_VALUE, "amount", "amount is zero; a grant gives something");
     g.scope = g.scope ? g.scope : "any";
     g.funding = g.funding ? g.funding : "paid";
     g.priority = (int)priority;
+    g.cash_received = given(args, "cash_received") ? &cash : NULL;
+    g.list_value = given(args, "list_value") ? &list : NULL;
     if ((rc = ledger_grant_create(l, &g, &id, e)) < 0)
         return rc;
     reply_id(out, "grant", id.v);
@@ -194,6 +206,15 @@ static int grant_list(struct ledger *l, const struct json *args, struct buf *out
     const char *name;
     int rc = text(args, "account", false, &name, e);
     return rc < 0 ? rc : ledger_report_grants(l, name, out, e);
+}
+
+static int grant_show(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    int64_t id;
+    int rc = integer(args, "grant", 1, INT64_MAX, 0, &id, e);
+    if (rc == 0 && !id)
+        rc = err_param(e, ERR_BAD_REQUEST, "grant", "grant is missing");
+    return rc < 0 ? rc : ledger_report_grant(l, (struct grant_id){id}, out, e);
 }
 
 /* Cached input costs as much as input, cache writes too, and reasoning as much as output, unless said otherwise. */
@@ -314,7 +335,7 @@ static int call(struct work *w, struct err *e)
 
 struct json *query_args(struct http *r)
 {
-    static const char *const names[] = {"account", "model", "since", "until", "group", "limit", "request"};
+    static const char *const names[] = {"account", "model", "since", "until", "group", "limit", "request", "grant"};
     struct buf b;
     struct jw w;
     struct str v;

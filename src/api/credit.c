@@ -36,7 +36,8 @@ void credit_hold(struct call *c)
                          .revision = c->q.model->source,
                          .digest = c->q.model->digest,
                          .input = input < UINT32_MAX ? (uint32_t)input : UINT32_MAX,
-                         .output = c->asked};
+                         .output = c->asked,
+                         .scope = c->q.kind == SEQ_EMBED ? "embeddings" : "inference"};
     ledger_hold(c->api->ledger, &q, call_held, c);
 }
 

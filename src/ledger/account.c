@@ -1,4 +1,4 @@
-/* Accounts as their owners know them: organisations, each with one project and a pool for each scope. */
+/* Accounts as their owners know them: organisations, each with one project. */
 #include "ledger/ledger_int.h"
 
 #include "base/mem.h"
@@ -38,21 +38,6 @@ static int insert_named(struct ledger *l, struct sql sql, int64_t org, const cha
     return rc;
 }
 
-static int pools_insert(struct ledger *l, struct org *o, struct err *e)
-{
-    int rc = 0;
-    for (int i = 0; i < SCOPE_COUNT && rc == 0; i++) {
-        struct stmt *s;
-        rc = stmt_get(&s, l->db, SQL("INSERT INTO pool (org_id, scope, currency) VALUES (?1, ?2, ?3)"), e);
-        if (rc < 0)
-            break;
-        stmt_i64(s, 1, o->id), stmt_text(s, 2, scope_names[i]), stmt_text(s, 3, l->currency);
-        rc = stmt_run(s, e);
-        o->pool[i].id = db_last_id(l->db);
-    }
-    return rc;
-}
-
 static int create_call(struct ledger *l, void *arg, struct err *e)
 {
     struct account_args *a = arg;
@@ -62,8 +47,6 @@ static int create_call(struct ledger *l, void *arg, struct err *e)
     int rc = insert_named(l, SQL("INSERT INTO organisation (name, created_us) VALUES (?1, ?2)"), 0, a->name, &o->id, e);
     if (rc == 0)
         rc = insert_named(l, SQL("INSERT INTO project (name, created_us, org_id) VALUES (?1, ?2, ?3)"), o->id, "default", &o->project, e);
-    if (rc == 0)
-        rc = pools_insert(l, o, e);
     if (rc == 0)
         rc = event_note(l, "account.create", a->name, "", e);
     if (rc < 0)
@@ -108,7 +91,7 @@ int ledger_account_find(struct ledger *l, const char *name, struct org_id *out, 
                        name ? name : "NAME");
 }
 
-/* What the account may still spend on inference, and what open requests hold of it. */
+/* What the account may still spend, each grant on what it is for, and what open requests hold of it. */
 int ledger_balance(struct ledger *l, struct org_id org, struct money *free_out, struct money *held, struct err *e)
 {
     mutex_lock(&l->lock);

@@ -1,5 +1,5 @@
-/* The audit: recomputes everything from the rows, in one snapshot, and lists what differs. Each query returns one line a difference; amounts
- * in them are nano-units. What SQL cannot say (rounding, the hash chain, the journal, the numbers in memory) is checked below. */
+/* The audit: recomputes everything from the rows, in one snapshot, and lists what differs. What SQL can say is in audit.def; what it cannot
+ * (rounding, the hash chain, the journal, the numbers in memory) is checked below. */
 #include "ledger/ledger_int.h"
 
 #include "base/log.h"
@@ -24,85 +24,9 @@ struct audit {
 #define FUNDING(g) "instr('promotional goodwill investment paid', " g ".funding)"
 
 static const struct sql queries[] = {
-    SQL("SELECT 'store: ' || quick_check FROM pragma_quick_check WHERE quick_check <> 'ok' LIMIT 20"),
-    SQL("SELECT 'entries: all entries sum to ' || sum(amount) || ' instead of 0' FROM entry HAVING sum(amount) <> 0"),
-    SQL("SELECT 'transaction ' || t.id || ': its ' || count(e.line) || ' entries sum to ' || coalesce(sum(e.amount), 0) || ' instead of 0' "
-        "FROM txn t LEFT JOIN entry e ON e.txn_id = t.id GROUP BY t.id HAVING count(e.line) < 2 OR sum(e.amount) <> 0"),
-    SQL("SELECT 'entry ' || e.txn_id || '/' || e.line || ': its transaction or account is missing' FROM entry e LEFT JOIN txn t ON t.id = e.txn_id "
-        "LEFT JOIN account a ON a.id = e.account_id WHERE t.id IS NULL OR a.id IS NULL"),
-    SQL("SELECT 'account ' || a.code || ': balance ' || a.balance || ', its entries sum to ' || coalesce(x.s, 0) FROM account a "
-        "LEFT JOIN (SELECT account_id, sum(amount) AS s FROM entry GROUP BY account_id) x ON x.account_id = a.id WHERE a.balance <> coalesce(x.s, "
-        "0)"),
-    SQL("SELECT 'account ' || a.code || ': its grant is missing' FROM account a LEFT JOIN credit_grant g ON g.account_id = a.id "
-        "WHERE a.code LIKE 'grant_pool:%' AND g.id IS NULL"),
-    SQL("SELECT 'grant ' || g.id || ': remaining ' || g.remaining || ', its entries leave ' || -coalesce(x.s, 0) FROM credit_grant g "
-        "LEFT JOIN (SELECT account_id, sum(amount) AS s FROM entry GROUP BY account_id) x ON x.account_id = g.account_id WHERE g.remaining <> "
-        "-coalesce(x.s, 0)"),
-    SQL("SELECT 'grant ' || g.id || ': amount ' || g.amount || ', booked ' || coalesce(x.s, 0) FROM credit_grant g "
-        "LEFT JOIN (SELECT t.grant_id, -sum(e.amount) AS s FROM txn t JOIN entry e ON e.txn_id = t.id JOIN credit_grant k ON k.id = t.grant_id "
-        "AND k.account_id = e.account_id WHERE t.kind = 'grant' GROUP BY t.grant_id) x ON x.grant_id = g.id WHERE g.amount <> coalesce(x.s, 0)"),
-    SQL("SELECT 'pool ' || p.id || ' (' || p.scope || '): balance ' || p.balance || ', its live grants have ' || coalesce(x.s, 0) FROM pool p "
-        "LEFT JOIN (SELECT pool_id, sum(remaining) AS s FROM credit_grant WHERE state = 1 GROUP BY pool_id) x ON x.pool_id = p.id WHERE p.balance <> "
-        "coalesce(x.s, 0)"),
-    SQL("SELECT 'grant ' || g.id || ': its pool belongs to another account, scope or currency' FROM credit_grant g LEFT JOIN pool p ON p.id = "
-        "g.pool_id "
-        "WHERE p.id IS NULL OR p.org_id <> g.org_id OR p.scope <> g.scope OR p.currency <> g.currency"),
-    SQL("SELECT 'pool ' || p.id || ' (' || p.scope || '): held ' || p.held || ', its open holds sum to ' || coalesce(x.s, 0) FROM pool p LEFT JOIN ("
-        "SELECT org_id, scope, sum(s) AS s FROM (SELECT org_id, scope, sum(amount_scope) AS s FROM hold WHERE state = 0 GROUP BY org_id, scope "
-        "UNION ALL SELECT org_id, 'any', sum(amount_any) FROM hold WHERE state = 0 GROUP BY org_id) GROUP BY org_id, scope) x "
-        "ON x.org_id = p.org_id AND x.scope = p.scope WHERE p.held <> coalesce(x.s, 0)"),
-    SQL("SELECT 'hold ' || h.id || ' (' || h.request || '): finished, but it has no usage row' FROM hold h LEFT JOIN usage u ON u.hold_id = h.id "
-        "WHERE h.state = 1 AND u.id IS NULL"),
-    SQL("SELECT 'usage ' || u.id || ' (' || u.request || '): its hold is missing, open or of another request' FROM usage u LEFT JOIN hold h ON h.id "
-        "= u.hold_id "
-        "WHERE h.id IS NULL OR h.state <> 1 OR h.request <> u.request OR h.org_id <> u.org_id OR h.project_id <> u.project_id OR h.key_id <> "
-        "u.key_id "
-        "OR h.model_id <> u.model_id OR h.price_id <> u.price_id"),
-    SQL("SELECT 'usage ' || u.id || ' (' || u.request || '): names an account, project, key, price or model that is missing' FROM usage u "
-        "LEFT JOIN organisation o ON o.id = u.org_id LEFT JOIN project j ON j.id = u.project_id LEFT JOIN key k ON k.id = u.key_id "
-        "LEFT JOIN price p ON p.id = u.price_id LEFT JOIN model m ON m.id = u.model_id "
-        "WHERE o.id IS NULL OR j.id IS NULL OR k.id IS NULL OR p.id IS NULL OR m.id IS NULL OR m.alias <> p.model"),
-    SQL("SELECT 'usage ' || u.id || ' (' || u.request || '): charged ' || u.charged || ', its lines sum to ' || coalesce(x.s, 0) FROM usage u "
-        "LEFT JOIN (SELECT usage_id, sum(amount) AS s FROM usage_line GROUP BY usage_id) x ON x.usage_id = u.id WHERE u.charged <> coalesce(x.s, 0)"),
-    SQL("SELECT 'usage line ' || n.usage_id || '/' || n.grant_id || ': its row, grant or transaction is missing or is another one''s' FROM "
-        "usage_line n "
-        "LEFT JOIN usage u ON u.id = n.usage_id LEFT JOIN credit_grant g ON g.id = n.grant_id LEFT JOIN txn t ON t.id = n.txn_id "
-        "WHERE u.id IS NULL OR g.id IS NULL OR t.id IS NULL OR t.kind <> 'usage' OR t.grant_id <> n.grant_id OR t.price_id <> u.price_id OR g.org_id "
-        "<> u.org_id "
-        "OR t.org_id <> u.org_id OR n.usage_id NOT BETWEEN t.first_usage AND t.last_usage"),
-    SQL("SELECT 'usage line ' || n.usage_id || '/' || n.grant_id || ': the grant is for ' || g.scope || ', the request is ' || h.scope FROM "
-        "usage_line "
-        "n JOIN usage u ON u.id = n.usage_id JOIN hold h ON h.id = u.hold_id JOIN credit_grant g ON g.id = n.grant_id "
-        "WHERE g.scope <> 'any' AND g.scope <> h.scope"),
-    /* What a grant has left only falls: one that was used up stays so. */
-    SQL("SELECT 'usage line ' || b.usage_id || '/' || b.grant_id || ': it paid although grant ' || a.grant_id || ', which comes before it, has ' || "
-        "g.remaining || ' left' FROM usage_line a JOIN usage_line b ON b.usage_id = a.usage_id AND b.grant_id <> a.grant_id "
-        "JOIN credit_grant g ON g.id = a.grant_id JOIN credit_grant k ON k.id = b.grant_id WHERE g.scope = k.scope AND g.remaining > 0 AND "
-        "(g.priority, " EXPIRY("g") ", " FUNDING("g") ", g.id) < (k.priority, " EXPIRY("k") ", " FUNDING("k") ", k.id)"),
-    SQL("SELECT 'transaction ' || t.id || ': it moves ' || coalesce(e.amount, 0) || ' of ' || t.n_usage || ' rows ' || t.first_usage || ' to ' || "
-        "t.last_usage || "
-        "', its lines are ' || coalesce(x.s, 0) || ' of ' || coalesce(x.n, 0) || ' rows' FROM txn t JOIN credit_grant g ON g.id = t.grant_id "
-        "LEFT JOIN entry e ON e.txn_id = t.id AND e.account_id = g.account_id LEFT JOIN (SELECT txn_id, sum(amount) AS s, count(*) AS n, "
-        "min(usage_id) AS a, "
-        "max(usage_id) AS z FROM usage_line GROUP BY txn_id) x ON x.txn_id = t.id WHERE t.kind = 'usage' AND (coalesce(e.amount, 0) <> coalesce(x.s, "
-        "0) "
-        "OR t.n_usage <> coalesce(x.n, 0) OR t.first_usage <> x.a OR t.last_usage <> x.z)"),
-    SQL("SELECT 'transaction ' || t.id || ': its grant is missing' FROM txn t LEFT JOIN credit_grant g ON g.id = t.grant_id WHERE g.id IS NULL"),
-    SQL("SELECT 'budget of key ' || k.public_id || ', ' || x.month || ': charged ' || sum(x.has) || ' held ' || sum(x.holds) || ', its rows give ' "
-        "|| "
-        "sum(x.charged) || ' and ' || sum(x.held) FROM (SELECT key_id, month, charged AS has, held AS holds, 0 AS charged, 0 AS held FROM key_spend "
-        "UNION ALL SELECT h.key_id, " MONTH_OF("h.created_us") ", 0, 0, coalesce(u.charged, 0), CASE h.state WHEN 0 THEN h.amount_scope + "
-                                                               "h.amount_any ELSE 0 END FROM hold h JOIN key b ON b.id = h.key_id AND b.budget >= 0 "
-                                                               "LEFT JOIN usage u ON u.hold_id = h.id) x "
-                                                               "LEFT JOIN key k ON k.id = x.key_id GROUP BY x.key_id, x.month HAVING sum(x.has) <> "
-                                                               "sum(x.charged) OR sum(x.holds) <> sum(x.held)"),
-    SQL("SELECT 'budget of key ' || s.key_id || ': it has none, or is missing, and something is counted for it' FROM key_spend s "
-        "LEFT JOIN key k ON k.id = s.key_id WHERE k.id IS NULL OR k.budget < 0"),
-    SQL("SELECT 'rows: ' || name || ' has ' || n || ' rows and its last is ' || z FROM (SELECT 'usage' AS name, count(*) AS n, coalesce(max(id), 0) "
-        "AS z FROM usage "
-        "UNION ALL SELECT 'event', count(*), coalesce(max(id), 0) FROM event UNION ALL SELECT 'credit_grant', count(*), coalesce(max(id), 0) FROM "
-        "credit_grant) "
-        "WHERE n <> z"),
+#define AUDIT(...) SQL(__VA_ARGS__),
+#include "ledger/audit.def"
+#undef AUDIT
 };
 
 static void differ(struct audit *a, const char *fmt, ...) PRINTF(2, 3);
@@ -249,21 +173,48 @@ static int on_hold_max(struct audit *a, struct stmt *s, struct err *e)
 
 /* ---- the numbers in memory, on the ledger thread ---- */
 
-static int memory_pool(struct audit *a, struct org *o, int scope, struct err *e)
+static int memory_grant(struct audit *a, const struct grant *g, struct err *e)
 {
     struct stmt *s;
     bool row;
-    struct pool *p = &o->pool[scope];
-    int rc = stmt_get(&s, a->l->db, SQL("SELECT balance, held FROM pool WHERE id = ?1"), e);
+    int rc = stmt_get(&s, a->l->db, SQL("SELECT remaining, held, adjusted, state, models, expires_us FROM credit_grant WHERE id = ?1"), e);
     if (rc < 0)
         return rc;
-    stmt_i64(s, 1, p->id);
+    stmt_i64(s, 1, g->id);
     rc = stmt_step(s, &row, e);
-    if (rc == 0 && (!row || stmt_col_i64(s, 0) != p->balance || stmt_col_i64(s, 1) != p->held))
-        differ(a, "memory: pool %lld of %s: balance %lld held %lld, the store has %lld and %lld", (long long)p->id, o->name, (long long)p->balance,
-               (long long)p->held, row ? (long long)stmt_col_i64(s, 0) : 0, row ? (long long)stmt_col_i64(s, 1) : 0);
+    if (rc == 0 &&
+        (!row || stmt_col_i64(s, 0) != g->remaining || stmt_col_i64(s, 1) != g->held || stmt_col_i64(s, 2) != g->adjusted ||
+         stmt_col_i64(s, 3) != (int64_t)g->state || !str_eqz(stmt_col_str(s, 4), g->models ? g->models : "") || stmt_col_i64(s, 5) != g->expires_us))
+        differ(a, "memory: grant %lld of %s: %lld left, %lld held, %s: not what the store has", (long long)g->id, g->org->name,
+               (long long)g->remaining, (long long)g->held, grant_state_names[g->state]);
     stmt_put(s);
     return rc;
+}
+
+/* What the owner is told is the sum of the grants. */
+static void memory_org(struct audit *a, const struct org *o)
+{
+    struct org sum = {0};
+    for (size_t i = 0; i < a->l->grants.n; i++) {
+        struct grant g = *a->l->grants.p[i];
+        if (g.org == o)
+            g.org = &sum, grant_view(&g);
+    }
+    mutex_lock(&a->l->lock);
+    int64_t free = o->free, held = o->held;
+    for (size_t it = 0;;) { /* finished, not yet in the store */
+        struct str k;
+        union map_value v;
+        if (!map_next(&a->l->holds, &it, &k, &v))
+            break;
+        const struct hold *h = v.ptr;
+        if (h->org == o && h->finished)
+            held += h->amount_scope + h->amount_any, free -= h->amount_scope + h->amount_any - h->charged;
+    }
+    mutex_unlock(&a->l->lock);
+    if (free != sum.free || held != sum.held)
+        differ(a, "memory: account %s: %lld free and %lld held, its grants give %lld and %lld", o->name, (long long)free, (long long)held,
+               (long long)sum.free, (long long)sum.held);
 }
 
 /* Whether the key is in the store as it is obeyed; its budget's figure too. */
@@ -296,9 +247,10 @@ static int memory(struct ledger *l, void *arg, struct err *e)
     struct str k;
     union map_value v;
     int rc = 0;
-    while (rc == 0 && map_next(&l->orgs_by_id, &it, &k, &v))
-        for (int i = 0; i < SCOPE_COUNT && rc == 0; i++)
-            rc = memory_pool(arg, v.ptr, i, e);
+    for (size_t i = 0; i < l->grants.n && rc == 0; i++)
+        rc = memory_grant(arg, l->grants.p[i], e);
+    while (map_next(&l->orgs_by_id, &it, &k, &v))
+        memory_org(arg, v.ptr);
     for (it = 0; rc == 0 && map_next(&l->keys_by_id, &it, &k, &v);)
         rc = memory_key(arg, v.ptr, e);
     return rc;

@@ -28,28 +28,29 @@ static int entries_add(struct ledger *l, int64_t txn, int64_t debit, int64_t cre
     return rc < 0 ? rc : entry_add(l, txn, 1, credit, -amount, e);
 }
 
-static int txn_add(struct ledger *l, int64_t id, const char *kind, const struct grant *g, const struct posting *p, struct err *e)
+static int txn_add(struct ledger *l, int64_t id, const struct movement *m, const struct posting *p, struct err *e)
 {
     struct stmt *s;
     int rc = stmt_get(&s, l->db,
-                      SQL("INSERT INTO txn (id, kind, org_id, grant_id, price_id, first_usage, last_usage, n_usage, created_us) "
-                          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
+                      SQL("INSERT INTO txn (id, kind, org_id, grant_id, price_id, first_usage, last_usage, n_usage, created_us, operation_id) "
+                          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"),
                       e);
     if (rc < 0)
         return rc;
-    stmt_i64(s, 1, id), stmt_text(s, 2, kind), stmt_i64(s, 3, g->org->id), stmt_i64(s, 4, g->id);
+    stmt_i64(s, 1, id), stmt_text(s, 2, m->kind), stmt_i64(s, 3, m->grant->org->id), stmt_i64(s, 4, m->grant->id);
     if (p)
         stmt_i64(s, 5, p->price), stmt_i64(s, 6, p->first), stmt_i64(s, 7, p->last), stmt_i64(s, 8, p->n);
-    stmt_i64(s, 9, l->now_us);
+    stmt_i64(s, 9, l->now_us), stmt_i64(s, 10, m->operation);
     return stmt_run(s, e);
 }
 
-/* A transaction that moves amount of a grant: debit one account, credit the other. */
-int batch_txn(struct ledger *l, const char *kind, const struct grant *g, int64_t debit, int64_t credit, int64_t amount, struct err *e)
+int batch_txn(struct ledger *l, const struct movement *m, int64_t *txn, struct err *e)
 {
     int64_t id = l->next_txn++;
-    int rc = txn_add(l, id, kind, g, NULL, e);
-    return rc < 0 ? rc : entries_add(l, id, debit, credit, amount, e);
+    if (txn)
+        *txn = id;
+    int rc = txn_add(l, id, m, NULL, e);
+    return rc < 0 ? rc : entries_add(l, id, m->debit, m->credit, m->amount, e);
 }
 
 int batch_post(struct ledger *l, struct grant *g, int64_t price, int64_t usage, int64_t amount, int64_t *txn, struct err *e)
@@ -72,14 +73,8 @@ int batch_post(struct ledger *l, struct grant *g, int64_t price, int64_t usage, 
 
 static int posting_write(struct ledger *l, const struct posting *p, struct err *e)
 {
-    int rc = txn_add(l, p->txn, "usage", p->grant, p, e);
-    if (rc == 0)
-        rc = entries_add(l, p->txn, p->grant->account, l->revenue_account, p->amount, e);
-    struct stmt *s;
-    if (rc < 0 || (rc = stmt_get(&s, l->db, SQL("UPDATE credit_grant SET remaining = remaining - ?2 WHERE id = ?1"), e)) < 0)
-        return rc;
-    stmt_i64(s, 1, p->grant->id), stmt_i64(s, 2, p->amount);
-    return stmt_run(s, e);
+    int rc = txn_add(l, p->txn, &(struct movement){.kind = "usage", .grant = p->grant}, p, e);
+    return rc < 0 ? rc : entries_add(l, p->txn, p->grant->account, l->revenue_account, p->amount, e);
 }
 
 int batch_end(struct ledger *l, enum db_sync sync, struct err *e)
@@ -92,6 +87,6 @@ int batch_end(struct ledger *l, enum db_sync sync, struct err *e)
     }
     l->postings.n = 0;
     if (rc == 0)
-        rc = pool_flush(l, e);
+        rc = grant_flush(l, e);
     return rc == 0 ? db_commit(l->db, sync, e) : rc;
 }

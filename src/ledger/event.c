@@ -17,10 +17,9 @@ void event_hash(struct sha256 *out, const struct sha256 *before, int64_t at, str
 }
 
 /* Adds an event in the open batch. No secrets in detail. */
-int event_note(struct ledger *l, const char *action, const char *object, const char *detail, struct err *e)
+int event_by(struct ledger *l, const char *actor, const char *action, const char *object, const char *detail, struct err *e)
 {
     struct sha256 hash;
-    const char *actor = "admin";
     event_hash(&hash, &l->chain, l->now_us, str_of(actor), str_of(action), str_of(object), str_of(detail));
     struct stmt *s;
     int rc = stmt_get(&s, l->db, SQL("INSERT INTO event (id, at_us, actor, action, object, detail, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"), e);
@@ -33,4 +32,9 @@ int event_note(struct ledger *l, const char *action, const char *object, const c
     l->next_event++;
     l->chain = hash;
     return 0;
+}
+
+int event_note(struct ledger *l, const char *action, const char *object, const char *detail, struct err *e)
+{
+    return event_by(l, "admin", action, object, detail, e);
 }

@@ -1,13 +1,14 @@
-/* Grants: compute credit. Each is a liability account (grant_pool:ID) that use and expiry debit.
+/* Grants: compute credit. Each is a liability account (grant_pool:ID) that use, expiry and what people do to it debit.
  *
- * Order of consumption: scope match (the request's own scope before "any"), priority, earliest expiry, promotional before goodwill before
- * investment before paid, id. It is decided at capture.
+ * Order of consumption: scope match (a grant for named models before one for all, one for the request's own scope before "any"), priority,
+ * earliest expiry, promotional before goodwill before investment before paid, id. A hold reserves in this order; a capture takes in this order
+ * of what no other hold reserves.
  *
- * A grant that expires while a hold is open: what the hold reserved stays good. At its expiry a grant loses what no open hold reserves of its
- * pool; the rest lingers, may still be captured, and is expired as soon as the holds that reserve it end. */
+ * A grant that is over (expired, voided) while holds are open: at that moment it loses what no open hold reserves of it. The rest stays good
+ * for the holds that reserved it before, for them alone, and goes as each of them ends. A state never goes back, so that a clock that does
+ * brings nothing to life. */
 #include "ledger/ledger_int.h"
 
-#include "base/clock.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -15,18 +16,43 @@
 
 const char *const scope_names[SCOPE_COUNT] = {"any", "inference", "training", "embeddings"};
 const char *const funding_names[FUNDING_COUNT] = {"promotional", "goodwill", "investment", "paid"};
+const char *const grant_state_names[GRANT_STATES] = {"waits", "live", "expired", "expires", "voided", "is voided", "unapproved"};
 
+/* What the owner's balance counts: nothing computes training yet. */
 static bool seen_by_owner(enum scope s)
 {
-    return s == SCOPE_ANY || s == SCOPE_INFERENCE;
+    return s != SCOPE_TRAINING;
 }
 
-/* Which of two grants of an account pays first: x when less than 0. *rule is what decides it. */
+/* Adds the grant to what its owner sees. At start: nobody else looks yet. */
+void grant_view(const struct grant *g)
+{
+    if ((g->state != GRANT_LIVE && g->state != GRANT_EXPIRES && g->state != GRANT_IS_VOIDED) || !seen_by_owner(g->scope))
+        return;
+    g->org->free += g->remaining - g->held;
+    g->org->held += g->held;
+}
+
+void grant_free(struct grant *g)
+{
+    if (g)
+        mem_free(g->models);
+    mem_free(g);
+}
+
+/* ---- which pays ---- */
+
+bool grant_suits(const struct grant *g, enum scope scope, const char *model)
+{
+    return (g->scope == SCOPE_ANY || g->scope == scope) && (!g->models || list_has(g->models, str_of(model)));
+}
+
+/* Which of two grants that suit a request pays first: x when less than 0. *rule is what decides it. */
 int grant_compare(const struct grant *x, const struct grant *y, enum grant_rule *rule)
 {
-    const int64_t a[] = {x->scope == SCOPE_ANY, x->priority, x->expires_us ? x->expires_us : INT64_MAX, (int64_t)x->funding, x->id};
-    const int64_t b[] = {y->scope == SCOPE_ANY, y->priority, y->expires_us ? y->expires_us : INT64_MAX, (int64_t)y->funding, y->id};
-    int i = RULE_SCOPE;
+    const int64_t a[] = {!x->models, x->scope == SCOPE_ANY, x->priority, x->expires_us ? x->expires_us : INT64_MAX, (int64_t)x->funding, x->id};
+    const int64_t b[] = {!y->models, y->scope == SCOPE_ANY, y->priority, y->expires_us ? y->expires_us : INT64_MAX, (int64_t)y->funding, y->id};
+    int i = RULE_MODELS;
     while (i < RULE_ID && a[i] == b[i])
         i++;
     *rule = (enum grant_rule)i;
@@ -39,22 +65,64 @@ static int in_order(const void *a, const void *b)
     return grant_compare(*(struct grant *const *)a, *(struct grant *const *)b, &rule);
 }
 
-void grant_sort(struct org *o)
+static bool is_over(const struct grant *g)
 {
-    if (o->grants.n > 1)
-        qsort(o->grants.p, o->grants.n, sizeof *o->grants.p, in_order);
+    return g->state == GRANT_EXPIRED || g->state == GRANT_VOIDED;
 }
 
-void grant_next_due(struct ledger *l)
+/* Puts the organisation's grants in order and leaves out those that are over; used ones stay, for what may come back to them. */
+void grant_sort(struct org *o)
 {
-    l->next_due_us = INT64_MAX;
-    for (size_t i = 0; i < l->grants.n; i++) {
-        const struct grant *g = l->grants.p[i];
-        int64_t due = g->state == GRANT_WAITS ? g->effective_us : g->state == GRANT_LIVE && g->expires_us ? g->expires_us : INT64_MAX;
-        if (due > l->now_us && due < l->next_due_us)
-            l->next_due_us = due;
-    }
+    size_t n = 0;
+    for (size_t i = 0; i < o->grants.n; i++)
+        if (!is_over(o->grants.p[i]))
+            o->grants.p[n++] = o->grants.p[i];
+    o->grants.n = n;
+    if (n > 1)
+        qsort(o->grants.p, n, sizeof *o->grants.p, in_order);
 }
+
+/* What a capture may take of g, once its own reservation is given back: of one that is over only what it had reserved. */
+static int64_t takes_of(const struct grant *g, const struct hold *h)
+{
+    if (g->state == GRANT_LIVE)
+        return grant_suits(g, h->scope, h->model->alias) ? g->remaining - g->held : 0;
+    return g->state == GRANT_EXPIRES || g->state == GRANT_IS_VOIDED ? reserve_of(&h->parts, g) : 0;
+}
+
+static int line_add(struct ledger *l, struct grant *g, int64_t price, int64_t usage, int64_t amount, struct err *e)
+{
+    struct stmt *s;
+    int64_t txn;
+    int rc = batch_post(l, g, price, usage, amount, &txn, e);
+    if (rc < 0 || (rc = stmt_get(&s, l->db, SQL("INSERT INTO usage_line (usage_id, grant_id, amount, txn_id) VALUES (?1, ?2, ?3, ?4)"), e)) < 0)
+        return rc;
+    stmt_i64(s, 1, usage), stmt_i64(s, 2, g->id), stmt_i64(s, 3, amount), stmt_i64(s, 4, txn);
+    return stmt_run(s, e);
+}
+
+/* Takes what the hold is charged from grants, for a usage row, and gives back what it reserved. Never short: it has reserved as much. */
+int grant_charge(struct ledger *l, const struct hold *h, int64_t usage, struct err *e)
+{
+    int64_t left = h->charged;
+    for (size_t i = 0; i < h->parts.n; i++)
+        grant_change(l, h->parts.p[i].grant, 0, -h->parts.p[i].amount);
+    for (size_t i = 0; i < h->org->grants.n && left; i++) {
+        struct grant *g = h->org->grants.p[i];
+        int64_t most = takes_of(g, h), n = left < most ? left : most;
+        if (!n)
+            continue;
+        int rc = line_add(l, g, h->price->id, usage, n, e);
+        if (rc < 0)
+            return rc;
+        grant_change(l, g, -n, 0);
+        left -= n;
+    }
+    return left ? err_set(e, ERR_DB, "ledger: the grants of %s do not cover hold %llu; run `sluice audit`", h->org->name, (unsigned long long)h->id)
+                : 0;
+}
+
+/* ---- beginning and end ---- */
 
 /* The id of an account of the provider's chart, made at its first use. */
 int account_get(struct ledger *l, const char *code, const char *class, int64_t org, int64_t *id, struct err *e)
@@ -77,260 +145,103 @@ int account_get(struct ledger *l, const char *code, const char *class, int64_t o
     return rc;
 }
 
-/* ---- consumption ---- */
-
-/* Takes amount from the organisation's grants of one scope for a usage row. Never short while pools equal the sum of their grants. */
-int grant_charge(struct ledger *l, struct org *o, enum scope scope, int64_t amount, int64_t price, int64_t usage, struct err *e)
-{
-    for (size_t i = 0; i < o->grants.n && amount; i++) {
-        struct grant *g = o->grants.p[i];
-        int64_t take = amount < g->remaining ? amount : g->remaining, txn;
-        if (g->scope != scope || g->state != GRANT_LIVE || !take)
-            continue;
-        struct stmt *s;
-        int rc = batch_post(l, g, price, usage, take, &txn, e);
-        if (rc < 0 || (rc = stmt_get(&s, l->db, SQL("INSERT INTO usage_line (usage_id, grant_id, amount, txn_id) VALUES (?1, ?2, ?3, ?4)"), e)) < 0)
-            return rc;
-        stmt_i64(s, 1, usage), stmt_i64(s, 2, g->id), stmt_i64(s, 3, take), stmt_i64(s, 4, txn);
-        if ((rc = stmt_run(s, e)) < 0)
-            return rc;
-        g->remaining -= take;
-        amount -= take;
-    }
-    return amount ? err_set(e, ERR_DB, "ledger: the grants of %s are short of their pool; run `sluice audit`", o->name) : 0;
-}
-
-/* ---- beginning and expiry ---- */
-
-static int state_set(struct ledger *l, struct grant *g, enum grant_state state, int64_t less, struct err *e)
+int grant_state_set(struct ledger *l, struct grant *g, enum grant_state state, struct err *e)
 {
     struct stmt *s;
-    int rc = stmt_get(&s, l->db, SQL("UPDATE credit_grant SET state = ?2, remaining = remaining - ?3 WHERE id = ?1"), e);
+    if (g->state == state)
+        return 0;
+    int rc = stmt_get(&s, l->db, SQL("UPDATE credit_grant SET state = ?2 WHERE id = ?1"), e);
     if (rc < 0)
         return rc;
-    stmt_i64(s, 1, g->id), stmt_i64(s, 2, (int64_t)state), stmt_i64(s, 3, less);
-    if ((rc = stmt_run(s, e)) < 0)
-        return rc;
-    g->state = state;
-    g->remaining -= less;
-    return 0;
+    stmt_i64(s, 1, g->id), stmt_i64(s, 2, (int64_t)state);
+    if ((rc = stmt_run(s, e)) == 0)
+        g->state = state;
+    return rc;
 }
 
-static void funding_account(enum funding f, bool expiry, char *code, size_t cap, const char **class)
+/* What leaves a grant unused: breakage:FUNDING when it expires, void:FUNDING when somebody voids it. Paid credit that expires is earned; that
+ * which is voided is owed to who paid it; of other funding nothing was ever received, and its cost goes back. */
+static int end_account(struct ledger *l, enum funding f, bool expiry, int64_t *id, struct err *e)
 {
-    bool paid = f == FUNDING_PAID;
-    *class = paid ? (expiry ? "revenue" : "asset") : "contra_revenue";
-    ASSERT(paid ? str_fmt(code, cap, "%s", expiry ? "breakage" : "cash") : str_fmt(code, cap, "contra_revenue:%s", funding_names[f]));
-}
-
-static int expire_one(struct ledger *l, struct grant *g, struct err *e)
-{
-    struct pool *p = &g->org->pool[g->scope];
-    int64_t free = p->balance - p->held, less = g->remaining < free ? g->remaining : free, account;
     char code[64];
-    const char *class;
+    const char *class = f != FUNDING_PAID ? "contra_revenue" : expiry ? "revenue" : "liability";
+    ASSERT(str_fmt(code, sizeof code, "%s:%s", expiry ? "breakage" : "void", funding_names[f]));
+    return account_get(l, code, class, 0, id, e);
+}
+
+/* Takes from a grant that is over what no open hold reserves of it; the state says whether that is all. */
+int grant_end(struct ledger *l, struct grant *g, bool expiry, struct err *e)
+{
+    int64_t less = g->remaining - g->held, account;
+    bool counted = g->state != GRANT_WAITS; /* in the owner's balance */
     int rc = 0;
     if (less) {
-        funding_account(g->funding, true, code, sizeof code, &class);
-        if ((rc = account_get(l, code, class, 0, &account, e)) < 0 || (rc = batch_txn(l, "expire", g, g->account, account, less, e)) < 0)
+        if ((rc = end_account(l, g->funding, expiry, &account, e)) < 0 ||
+            (rc = batch_txn(l, &(struct movement){expiry ? "expire" : "void", g, g->account, account, less, expiry ? 0 : g->void_id}, NULL, e)) < 0)
             return rc;
-        pool_change(l, p, -less, 0);
-        if (seen_by_owner(g->scope))
+        grant_change(l, g, -less, 0);
+        if (counted && seen_by_owner(g->scope))
             org_view(l, g->org, -less, 0);
     }
-    return state_set(l, g, g->remaining == less ? GRANT_EXPIRED : GRANT_LIVE, less, e);
+    bool open = g->held > 0;
+    g->org->lingering |= open;
+    return grant_state_set(l, g, expiry ? (open ? GRANT_EXPIRES : GRANT_EXPIRED) : (open ? GRANT_IS_VOIDED : GRANT_VOIDED), e);
 }
 
-/* Expires what it can of the organisation's grants that are past their time. */
-int grant_expire(struct ledger *l, struct org *o, struct err *e)
+/* Takes what it can of the organisation's grants that are over: a hold has ended that reserved of them. */
+int grant_settle(struct ledger *l, struct org *o, struct err *e)
 {
     int rc = 0;
     o->lingering = false;
     for (size_t i = 0; i < o->grants.n && rc == 0; i++) {
         struct grant *g = o->grants.p[i];
-        if (g->state != GRANT_LIVE || !g->expires_us || g->expires_us > l->now_us)
-            continue;
-        rc = expire_one(l, g, e);
-        o->lingering |= g->state == GRANT_LIVE;
+        if (g->state == GRANT_EXPIRES || g->state == GRANT_IS_VOIDED)
+            rc = grant_end(l, g, g->state == GRANT_EXPIRES, e);
     }
     return rc;
 }
 
 static int begin(struct ledger *l, struct grant *g, struct err *e)
 {
-    int rc = state_set(l, g, GRANT_LIVE, 0, e);
-    if (rc < 0)
-        return rc;
-    pool_change(l, &g->org->pool[g->scope], g->remaining, 0);
-    if (seen_by_owner(g->scope))
+    int rc = grant_state_set(l, g, GRANT_LIVE, e);
+    if (rc == 0 && seen_by_owner(g->scope))
         org_view(l, g->org, g->remaining, 0);
-    return 0;
+    return rc;
 }
 
-/* Begins and expires what is due, in the batch that is open. */
+/* When the grant's state changes next by itself; INT64_MAX: never. */
+static int64_t due_at(const struct grant *g)
+{
+    int64_t expires = g->expires_us ? g->expires_us : INT64_MAX;
+    if (g->state == GRANT_WAITS)
+        return g->effective_us < expires ? g->effective_us : expires;
+    return g->state == GRANT_LIVE || g->state == GRANT_UNAPPROVED ? expires : INT64_MAX;
+}
+
+static int due_one(struct ledger *l, struct grant *g, struct err *e)
+{
+    int rc = 0;
+    bool over = g->expires_us && g->expires_us <= l->now_us;
+    if (g->state == GRANT_WAITS && !over && g->effective_us <= l->now_us)
+        rc = begin(l, g, e);
+    else if (g->state == GRANT_UNAPPROVED && over)
+        rc = grant_state_set(l, g, GRANT_EXPIRED, e);
+    else if ((g->state == GRANT_WAITS || g->state == GRANT_LIVE) && over)
+        rc = grant_end(l, g, true, e);
+    return rc;
+}
+
+/* Begins and expires what is due, in the batch that is open, and says when to look again. */
 int grant_due(struct ledger *l, struct err *e)
 {
     int rc = 0;
+    int64_t next = INT64_MAX;
     for (size_t i = 0; i < l->grants.n && rc == 0; i++) {
         struct grant *g = l->grants.p[i];
-        if (g->state == GRANT_WAITS && g->effective_us <= l->now_us)
-            rc = begin(l, g, e);
-        if (rc == 0 && g->state == GRANT_LIVE && g->expires_us && g->expires_us <= l->now_us)
-            rc = grant_expire(l, g->org, e);
+        if (due_at(g) <= l->now_us)
+            rc = due_one(l, g, e);
+        next = due_at(g) < next ? due_at(g) : next;
     }
-    grant_next_due(l);
-    return rc;
-}
-
-/* ---- a new grant ---- */
-
-struct create_args {
-    const struct grant_new *in;
-    enum scope scope;
-    enum funding funding;
-    int64_t id;
-};
-
-/* The same reference again: the first grant, if it says the same. */
-static int replay(struct ledger *l, struct create_args *a, bool *found, struct err *e)
-{
-    struct stmt *s;
-    *found = false;
-    if (!a->in->reference)
-        return 0;
-    int rc = stmt_get(&s, l->db, SQL("SELECT id, org_id, amount FROM credit_grant WHERE reference = ?1"), e);
-    if (rc < 0)
-        return rc;
-    stmt_text(s, 1, a->in->reference);
-    if ((rc = stmt_step(s, found, e)) == 0 && *found) {
-        a->id = stmt_col_i64(s, 0);
-        if (stmt_col_i64(s, 1) != a->in->org.v || stmt_col_i64(s, 2) != a->in->amount.nano)
-            rc = err_set(e, ERR_CONFLICT, "ledger: reference '%.64s' is already grant %lld with another account or amount; use a new reference",
-                         a->in->reference, (long long)a->id);
-    }
-    stmt_put(s);
-    return rc;
-}
-
-static int insert(struct ledger *l, const struct create_args *a, struct grant *g, struct err *e)
-{
-    struct stmt *s;
-    int rc = stmt_get(&s, l->db,
-                      SQL("INSERT INTO credit_grant (id, org_id, pool_id, account_id, scope, funding, priority, amount, remaining, currency, "
-                          "effective_us, expires_us, state, reference, created_us) "
-                          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, 0, ?12, ?13)"),
-                      e);
-    if (rc < 0)
-        return rc;
-    stmt_i64(s, 1, g->id), stmt_i64(s, 2, g->org->id), stmt_i64(s, 3, g->org->pool[g->scope].id), stmt_i64(s, 4, g->account);
-    stmt_text(s, 5, scope_names[g->scope]), stmt_text(s, 6, funding_names[g->funding]), stmt_i64(s, 7, g->priority), stmt_i64(s, 8, g->amount);
-    stmt_text(s, 9, l->currency), stmt_i64(s, 10, g->effective_us), stmt_i64(s, 11, g->expires_us), stmt_text(s, 12, a->in->reference);
-    stmt_i64(s, 13, l->now_us);
-    return stmt_run(s, e);
-}
-
-static int book(struct ledger *l, const struct create_args *a, struct grant *g, struct err *e)
-{
-    char code[64];
-    const char *class;
-    int64_t from;
-    int rc;
-    ASSERT(str_fmt(code, sizeof code, "grant_pool:%lld", (long long)g->id));
-    if ((rc = account_get(l, code, "liability", g->org->id, &g->account, e)) < 0 || (rc = insert(l, a, g, e)) < 0)
-        return rc;
-    funding_account(g->funding, false, code, sizeof code, &class);
-    if ((rc = account_get(l, code, class, 0, &from, e)) < 0)
-        return rc;
-    return batch_txn(l, "grant", g, from, g->account, g->amount, e);
-}
-
-static int note(struct ledger *l, const struct grant *g, const char *reference, struct err *e)
-{
-    char object[32], detail[320], amount[MONEY_TEXT_MAX];
-    money_text(amount, (struct money){g->amount});
-    ASSERT(str_fmt(object, sizeof object, "grant %lld", (long long)g->id));
-    (void)str_fmt(detail, sizeof detail, "%s %s scope %s funding %s priority %d reference %.64s", amount, l->currency, scope_names[g->scope],
-                  funding_names[g->funding], g->priority, reference ? reference : "-");
-    return event_note(l, "grant.create", object, detail, e);
-}
-
-/* No account's balance can pass the sum of all grants, so it must fit. */
-static bool sum_fits(const struct ledger *l, int64_t sum)
-{
-    for (size_t i = 0; i < l->grants.n; i++)
-        if (!ck_add(sum, l->grants.p[i]->amount, &sum))
-            return false;
-    return true;
-}
-
-static int create_call(struct ledger *l, void *arg, struct err *e)
-{
-    struct create_args *a = arg;
-    bool found;
-    int rc = replay(l, a, &found, e);
-    if (rc < 0 || found)
-        return rc;
-    struct org *o = org_find(l, a->in->org.v);
-    if (!o)
-        return err_set(e, ERR_NOT_FOUND, "ledger: there is no account %lld; see `sluice account list`", (long long)a->in->org.v);
-    if (!sum_fits(l, a->in->amount.nano))
-        return err_param(e, ERR_BAD_VALUE, "amount", "ledger: with this grant all grants of the store would pass %lld %s; make it smaller",
-                         (long long)(INT64_MAX / MONEY_NANO), l->currency);
-    if (!vec_reserve(&l->grants, l->grants.n + 1) || !vec_reserve(&o->grants, o->grants.n + 1))
-        return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a grant");
-    struct grant *g = mem_new(sizeof *g);
-    if (!g)
-        return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a grant");
-    *g = (struct grant){.id = (int64_t)l->grants.n + 1,
-                        .org = o,
-                        .scope = a->scope,
-                        .funding = a->funding,
-                        .priority = a->in->priority,
-                        .posting = -1,
-                        .amount = a->in->amount.nano,
-                        .remaining = a->in->amount.nano,
-                        .expires_us = a->in->expires_us,
-                        .effective_us = a->in->effective_us ? a->in->effective_us : l->now_us};
-    if ((rc = book(l, a, g, e)) < 0 || (rc = note(l, g, a->in->reference, e)) < 0) {
-        mem_free(g);
-        return rc;
-    }
-    (void)vec_push(&l->grants, g);
-    (void)vec_push(&o->grants, g);
-    grant_sort(o);
-    a->id = g->id;
-    return grant_due(l, e);
-}
-
-static bool name_index(const char *const *names, int n, const char *name, int *out)
-{
-    for (*out = 0; *out < n; ++*out)
-        if (strcmp(names[*out], name) == 0)
-            return true;
-    return false;
-}
-
-/* Books the grant and, when it is effective, puts it into its pool. */
-int ledger_grant_create(struct ledger *l, const struct grant_new *in, struct grant_id *out, struct err *e)
-{
-    struct create_args a = {.in = in};
-    int scope, funding;
-    if (in->amount.nano <= 0)
-        return err_param(e, ERR_BAD_VALUE, "amount", "ledger: a grant is more than 0");
-    if (!name_index(scope_names, SCOPE_COUNT, in->scope ? in->scope : "any", &scope))
-        return err_param(e, ERR_BAD_VALUE, "scope", "ledger: scope '%.32s' is unknown; use any, inference, training or embeddings", in->scope);
-    if (!name_index(funding_names, FUNDING_COUNT, in->funding ? in->funding : "paid", &funding))
-        return err_param(e, ERR_BAD_VALUE, "funding", "ledger: funding '%.32s' is unknown; use paid, promotional, investment or goodwill",
-                         in->funding);
-    if (in->priority < 0 || in->priority > 1000)
-        return err_param(e, ERR_BAD_VALUE, "priority", "ledger: a priority is 0 (first) to 1000");
-    if (in->reference && (!*in->reference || strlen(in->reference) >= LEDGER_NAME_MAX))
-        return err_param(e, ERR_BAD_VALUE, "reference", "ledger: a reference has 1 to %d bytes", LEDGER_NAME_MAX - 1);
-    if (in->expires_us && in->expires_us <= (in->effective_us ? in->effective_us : clock_now_us()))
-        return err_param(e, ERR_BAD_VALUE, "expires", "ledger: the grant would expire before it begins");
-    a.scope = (enum scope)scope, a.funding = (enum funding)funding;
-    int rc = queue_call(l, create_call, &a, e);
-    if (rc == 0 && out)
-        out->v = a.id;
+    l->next_due_us = next;
     return rc;
 }

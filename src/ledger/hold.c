@@ -19,6 +19,12 @@ void hold_drop(struct ledger *l, struct hold *h)
     mutex_lock(&l->lock);
     map_del(&l->holds, ID_KEY(h->id), NULL);
     mutex_unlock(&l->lock);
+    hold_free(h);
+}
+
+void hold_free(struct hold *h)
+{
+    vec_deinit(&h->parts);
     mem_free(h);
 }
 
@@ -30,7 +36,8 @@ void hold_put(struct buf *b, const struct hold *h, enum journal_type t)
         r.input = h->input, r.output = h->output, r.amount_scope = h->amount_scope, r.amount_any = h->amount_any;
     if (t == JOURNAL_HOLD) {
         r.org = h->org->id, r.project = h->project, r.key = h->key, r.price = h->price->id, r.created_us = h->created_us;
-        r.digest = h->model->digest, r.request = str_of(h->request), r.model = str_of(h->model->alias), r.revision = str_of(h->model->revision);
+        r.scope = h->scope == SCOPE_INFERENCE ? 0 : (uint8_t)h->scope, r.digest = h->model->digest, r.request = str_of(h->request),
+        r.model = str_of(h->model->alias), r.revision = str_of(h->model->revision);
     }
     if (t == JOURNAL_FINISH) {
         r.counts = h->fin.counts, r.reason = h->fin.reason, r.stream = h->fin.stream, r.status = h->fin.status;
@@ -83,72 +90,101 @@ int model_find(struct ledger *l, const char *alias, const char *revision, const 
 
 /* ---- placing, on the ledger thread in a batch ---- */
 
-static void refuse_quota(struct ledger *l, struct op *op, const struct org *o, int64_t want, uint32_t input, uint32_t output, const char *model)
+/* What the account has for other things is told too, or the owner could not understand the refusal. */
+static void refuse_quota(struct ledger *l, struct op *op, const struct hold *h, int64_t want)
 {
-    char have[MONEY_TEXT_MAX], cost[MONEY_TEXT_MAX];
+    char have[MONEY_TEXT_MAX], all[MONEY_TEXT_MAX], cost[MONEY_TEXT_MAX], beside[160] = "";
+    int64_t free = reserve_free(h);
     mutex_lock(&l->lock);
-    op->answer.balance.nano = o->free;
+    op->answer.balance.nano = h->org->free;
     mutex_unlock(&l->lock);
-    money_text(have, op->answer.balance);
+    money_text(have, (struct money){free});
+    money_text(all, op->answer.balance);
     money_text(cost, (struct money){want});
-    err_set(
-        &op->answer.err, ERR_QUOTA,
-        "ledger: account %s has %s %s left to spend, and this request may cost %s %s more (%u prompt and %u output tokens of %.100s); ask for fewer "
-        "tokens, or add credit: sluice grant create %s AMOUNT",
-        o->name, have, l->currency, cost, l->currency, input, output, model, o->name);
+    if (free < op->answer.balance.nano)
+        (void)str_fmt(beside, sizeof beside, " on %s with this model (%s in all, but grants are for their scope and models)", scope_names[h->scope],
+                      all);
+    err_set(&op->answer.err, ERR_QUOTA,
+            "ledger: account %s has %s %s left to spend%s, and this request may cost %s %s more (%u prompt and %u output tokens of %.100s); ask for "
+            "fewer "
+            "tokens, or add credit: sluice grant create %s AMOUNT",
+            h->org->name, have, l->currency, beside, cost, l->currency, op->kind == OP_MORE ? 0 : op->input, op->output, h->model->alias,
+            h->org->name);
+}
+
+/* The text of what the hold reserves; it lives in b. */
+static int reserved(struct buf *b, const struct hold *h, struct err *e)
+{
+    buf_init(b, 0);
+    reserve_text(b, &h->parts);
+    return b->failed ? err_set(e, ERR_NO_MEMORY, "ledger: no memory for a hold") : 0;
 }
 
 /* Inserts the row; *fresh is false when the request id was used before. */
-static int insert(struct ledger *l, const struct hold *h, bool *fresh, struct err *e)
+static int insert_row(struct ledger *l, const struct hold *h, const char *parts, bool *fresh, struct err *e)
 {
     struct stmt *s;
     int rc = stmt_get(&s, l->db,
                       SQL("INSERT INTO hold (id, request, org_id, project_id, key_id, model_id, price_id, input, output, amount_scope, amount_any, "
-                          "node_id, created_us, expires_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
-                          "ON CONFLICT (request) DO NOTHING"),
+                          "node_id, created_us, expires_us, scope, reserved) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, "
+                          "?15, ?16) ON CONFLICT (request) DO NOTHING"),
                       e);
     if (rc < 0)
         return rc;
     stmt_i64(s, 1, (int64_t)h->id), stmt_text(s, 2, h->request), stmt_i64(s, 3, h->org->id), stmt_i64(s, 4, h->project), stmt_i64(s, 5, h->key);
     stmt_i64(s, 6, h->model->id), stmt_i64(s, 7, h->price->id), stmt_i64(s, 8, h->input), stmt_i64(s, 9, h->output);
     stmt_i64(s, 10, h->amount_scope), stmt_i64(s, 11, h->amount_any), stmt_i64(s, 12, l->node_id), stmt_i64(s, 13, h->created_us);
-    stmt_i64(s, 14, h->expires_us);
+    stmt_i64(s, 14, h->expires_us), stmt_text(s, 15, scope_names[h->scope]), stmt_text(s, 16, parts);
     rc = stmt_run(s, e);
     *fresh = db_changes(l->db) == 1;
     return rc;
 }
 
-/* Reserves want of the account's credit and of the key's budget: both or none. */
-static int reserve(struct ledger *l, struct op *op, const struct hold *h, int64_t want, int64_t *scope, int64_t *any, bool *ok, struct err *e)
+static int insert(struct ledger *l, const struct hold *h, bool *fresh, struct err *e)
 {
-    int rc = pool_place(l, h->org, want, scope, any, ok, e);
+    struct buf text;
+    int rc = reserved(&text, h, e);
+    if (rc == 0)
+        rc = insert_row(l, h, text.data, fresh, e);
+    buf_deinit(&text);
+    return rc;
+}
+
+/* Reserves want of the account's credit and of the key's budget: both or none. */
+static int reserve(struct ledger *l, struct op *op, const struct hold *h, int64_t want, struct parts *parts, bool *ok, struct err *e)
+{
+    int rc = reserve_place(l, h, want, parts, ok, e);
+    if (rc == -ERR_NO_MEMORY) {
+        *ok = false;
+        op->answer.err = *e;
+        return 0;
+    }
     if (rc < 0)
         return rc;
     if (!*ok) {
-        bool more = op->kind == OP_MORE;
-        refuse_quota(l, op, h->org, want, more ? 0 : op->input, op->output, h->model->alias);
+        refuse_quota(l, op, h, want);
         return 0;
     }
     if ((rc = budget_take(l, h->key, h->created_us, want, op->replay, ok, e)) < 0 || *ok)
         return rc;
-    pool_change(l, &h->org->pool[SCOPE_INFERENCE], 0, -*scope);
-    pool_change(l, &h->org->pool[SCOPE_ANY], 0, -*any);
+    reserve_undo(l, parts);
     budget_refuse(l, op, h->key, want);
     return 0;
 }
 
 /* Gives back what reserve took. */
-static int unreserve(struct ledger *l, const struct hold *h, int64_t scope, int64_t any, struct err *e)
+static int unreserve(struct ledger *l, const struct hold *h, struct parts *parts, struct err *e)
 {
-    pool_change(l, &h->org->pool[SCOPE_INFERENCE], 0, -scope);
-    pool_change(l, &h->org->pool[SCOPE_ANY], 0, -any);
+    int64_t scope, any;
+    reserve_sums(parts, &scope, &any);
+    reserve_undo(l, parts);
     return budget_settle(l, h->key, h->created_us, scope + any, 0, e);
 }
 
 /* Forgets a hold that was not placed after all. */
 static int undo(struct ledger *l, struct hold *h, struct err *e)
 {
-    int rc = unreserve(l, h, h->amount_scope, h->amount_any, e);
+    int rc = unreserve(l, h, &h->parts, e);
     hold_drop(l, h);
     return rc;
 }
@@ -156,13 +192,14 @@ static int undo(struct ledger *l, struct hold *h, struct err *e)
 /* Reserves, inserts, remembers. Fills op->answer and, when granted, op->hold. */
 static int place(struct ledger *l, struct op *op, struct hold *h, int64_t want, struct err *e)
 {
-    bool ok, fresh;
+    bool ok, fresh = false;
     union map_value v = {.ptr = h};
-    int rc = model_find(l, op->model, op->revision, &op->digest, &h->model, e);
-    if (rc < 0 || (rc = reserve(l, op, h, want, &h->amount_scope, &h->amount_any, &ok, e)) < 0 || !ok) {
-        mem_free(h);
+    int rc = reserve(l, op, h, want, &h->parts, &ok, e);
+    if (rc < 0 || !ok) {
+        hold_free(h);
         return rc;
     }
+    reserve_sums(&h->parts, &h->amount_scope, &h->amount_any);
     mutex_lock(&l->lock);
     bool kept = map_set(&l->holds, ID_KEY(h->id), v);
     mutex_unlock(&l->lock);
@@ -196,9 +233,15 @@ int hold_replay(struct ledger *l, struct op *op, uint64_t id, const struct price
                        .expires_us = l->now_us + l->hold_life_us,
                        .org = org_find(l, op->who.org.v),
                        .price = p,
+                       .scope = op->scope,
                        .input = op->input,
                        .output = op->output};
     memcpy(h->request, op->request, sizeof h->request);
+    int rc = model_find(l, op->model, op->revision, &op->digest, &h->model, e);
+    if (rc < 0) {
+        hold_free(h);
+        return rc;
+    }
     return place(l, op, h, want, e);
 }
 
@@ -218,23 +261,27 @@ int hold_place(struct ledger *l, struct op *op, struct err *e)
         return 0;
     }
     op->answer.price.v = p->id;
-    if (!price_most(p, op->input, op->output, &want)) {
-        refuse_quota(l, op, o, INT64_MAX, op->input, op->output, op->model);
-        return 0;
-    }
+    if (!price_most(p, op->input, op->output, &want))
+        want = INT64_MAX; /* nobody has as much */
     return hold_replay(l, op, (uint64_t)l->next_hold++, p, l->now_us, want, e);
 }
 
 static int grow_row(struct ledger *l, const struct hold *h, struct err *e)
 {
     struct stmt *s;
-    int rc =
-        stmt_get(&s, l->db, SQL("UPDATE hold SET output = ?2, amount_scope = ?3, amount_any = ?4, expires_us = ?5 WHERE id = ?1 AND state = 0"), e);
-    if (rc < 0)
-        return rc;
-    stmt_i64(s, 1, (int64_t)h->id), stmt_i64(s, 2, h->output), stmt_i64(s, 3, h->amount_scope), stmt_i64(s, 4, h->amount_any);
-    stmt_i64(s, 5, h->expires_us);
-    return stmt_run(s, e);
+    struct buf text;
+    int rc = reserved(&text, h, e);
+    if (rc == 0)
+        rc = stmt_get(
+            &s, l->db,
+            SQL("UPDATE hold SET output = ?2, amount_scope = ?3, amount_any = ?4, expires_us = ?5, reserved = ?6 WHERE id = ?1 AND state = 0"), e);
+    if (rc == 0) {
+        stmt_i64(s, 1, (int64_t)h->id), stmt_i64(s, 2, h->output), stmt_i64(s, 3, h->amount_scope), stmt_i64(s, 4, h->amount_any);
+        stmt_i64(s, 5, h->expires_us), stmt_text(s, 6, text.data);
+        rc = stmt_run(s, e);
+    }
+    buf_deinit(&text);
+    return rc;
 }
 
 /* More output tokens for an open hold. The whole amount is computed anew from the total, so that slices never round apart. */
@@ -251,27 +298,35 @@ int hold_grow(struct ledger *l, struct op *op, struct err *e)
     }
     uint32_t output;
     int64_t most, scope, any, have = h->amount_scope + h->amount_any;
+    struct parts more;
     bool ok;
     op->answer.price.v = h->price->id;
     op->answer.held.nano = have;
     if (!ck_add(h->output, op->output, &output) || !price_most(h->price, h->input, output, &most)) {
-        refuse_quota(l, op, h->org, INT64_MAX, 0, op->output, h->model->alias);
+        refuse_quota(l, op, h, INT64_MAX);
         return 0;
     }
-    int rc = reserve(l, op, h, most - have, &scope, &any, &ok, e);
+    int rc = reserve(l, op, h, most - have, &more, &ok, e);
     if (rc < 0 || !ok)
         return rc;
+    if (!vec_reserve(&h->parts, h->parts.n + more.n)) {
+        err_set(&op->answer.err, ERR_NO_MEMORY, "ledger: no memory for a hold; try again later");
+        return unreserve(l, h, &more, e);
+    }
+    reserve_sums(&more, &scope, &any);
     mutex_lock(&l->lock);
     open = !h->finished;
     if (open) {
+        reserve_join(&h->parts, &more);
         h->output = output, h->amount_scope += scope, h->amount_any += any, h->expires_us = l->now_us + l->hold_life_us;
         h->org->free -= most - have, h->org->held += most - have;
     }
     mutex_unlock(&l->lock);
     if (!open) { /* finished meanwhile: its charge was cut to what it had */
         err_set(&op->answer.err, ERR_NOT_FOUND, "ledger: hold %llu was finished", (unsigned long long)h->id);
-        return unreserve(l, h, scope, any, e);
+        return unreserve(l, h, &more, e);
     }
+    vec_deinit(&more);
     op->hold = h;
     op->answer.held.nano = most;
     return grow_row(l, h, e);
@@ -334,6 +389,13 @@ static bool copy(char *to, size_t cap, const char *from)
     return true;
 }
 
+static bool scope_of(const char *name, enum scope *out)
+{
+    bool embeddings = name && strcmp(name, scope_names[SCOPE_EMBEDDINGS]) == 0;
+    *out = embeddings ? SCOPE_EMBEDDINGS : SCOPE_INFERENCE;
+    return embeddings || !name || strcmp(name, scope_names[SCOPE_INFERENCE]) == 0;
+}
+
 /* Strings of q are copied. The answer is posted after the commit that holds; only when memory is short is it given before the call returns. */
 void ledger_hold(struct ledger *l, const struct hold_req *q, hold_fn fn, void *arg)
 {
@@ -343,8 +405,10 @@ void ledger_hold(struct ledger *l, const struct hold_req *q, hold_fn fn, void *a
         return;
     }
     op->who = q->who, op->input = q->input, op->output = q->output, op->digest = q->digest;
-    if (!q->request || !*q->request || !copy(op->request, sizeof op->request, q->request) || !copy(op->model, sizeof op->model, q->model) ||
-        !copy(op->revision, sizeof op->revision, q->revision))
+    if (!scope_of(q->scope, &op->scope))
+        refuse(op, ERR_BAD_VALUE, "the scope of a request is inference or embeddings");
+    else if (!q->request || !*q->request || !copy(op->request, sizeof op->request, q->request) || !copy(op->model, sizeof op->model, q->model) ||
+             !copy(op->revision, sizeof op->revision, q->revision))
         refuse(op, ERR_BAD_VALUE, "the request id, the model's name or its revision is empty or too long");
     else if (queue_full(l))
         refuse(op, ERR_BUSY, "too many requests wait for a hold; try again later");

@@ -50,6 +50,8 @@ static void put_hold(struct buf *b, const struct journal_rec *r)
     buf_add(b, &r->digest, sizeof r->digest);
     put_u16(b, (uint16_t)r->request.n), put_u16(b, (uint16_t)r->model.n), put_u16(b, (uint16_t)r->revision.n);
     buf_add(b, r->request.p, r->request.n), buf_add(b, r->model.p, r->model.n), buf_add(b, r->revision.p, r->revision.n);
+    if (r->scope)
+        buf_char(b, (char)r->scope);
 }
 
 static void put_finish(struct buf *b, const struct journal_rec *r)
@@ -173,7 +175,9 @@ static void get_hold(struct reader *r, struct journal_rec *o)
     memcpy(&o->digest, get(r, sizeof o->digest), sizeof o->digest);
     uint16_t request = get_u16(r), model = get_u16(r), revision = get_u16(r);
     o->request = get_str(r, request), o->model = get_str(r, model), o->revision = get_str(r, revision);
-    r->bad |= request >= LEDGER_REQUEST_MAX || model >= LEDGER_MODEL_MAX || revision >= LEDGER_REVISION_MAX || !amounts_ok(o);
+    o->scope = !r->bad && r->at < r->n ? get_u8(r) : 0;
+    r->bad |=
+        o->scope >= JOURNAL_SCOPES || request >= LEDGER_REQUEST_MAX || model >= LEDGER_MODEL_MAX || revision >= LEDGER_REVISION_MAX || !amounts_ok(o);
 }
 
 static void get_finish(struct reader *r, struct journal_rec *o)

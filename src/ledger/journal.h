@@ -7,7 +7,7 @@
  *   header    0 magic "SLJRNL\x00\x01"   8 u64 number   16 i64 created_us   24 u32 0   28 u32 CRC-32 of bytes 0 to 27        (32 bytes)
  *   record    0 u32 CRC-32 of the rest of the record   4 u16 n   6 u8 type   7 u8 low byte of the segment's number   8 payload (n bytes)
  *   1 HOLD    u64 hold, i64 org, project, key, price, u32 input, output, i64 amount_scope, amount_any, created_us, 32 bytes digest,
- *             u16 length of request, model, revision, then their bytes
+ *             u16 length of request, model, revision, then their bytes; then, unless it is inference, u8 scope (enum scope)
  *   2 MORE    u64 hold, u32 output, 0, i64 amount_scope, amount_any       cumulative
  *   3 STEP    u64 hold, u32 input, cache_read, cache_write, output, reasoning, accepted_draft       cumulative
  *   4 FINISH  as STEP, then u8 reason, u8 stream, u16 status, u32 0, i64 start_us, first_us, end_us
@@ -18,7 +18,7 @@
 #include "base/thread.h"
 #include "ledger/ledger.h"
 
-enum { JOURNAL_SEGMENT_BYTES = 8 << 20, JOURNAL_SYNC_MS = 100, JOURNAL_PAYLOAD_MAX = 2048 };
+enum { JOURNAL_SEGMENT_BYTES = 8 << 20, JOURNAL_SYNC_MS = 100, JOURNAL_PAYLOAD_MAX = 2048, JOURNAL_SCOPES = 4 };
 enum { LEDGER_REQUEST_MAX = 128, LEDGER_MODEL_MAX = 256, LEDGER_REVISION_MAX = 512 }; /* bytes with the final NUL */
 
 enum journal_type { JOURNAL_HOLD = 1, JOURNAL_MORE, JOURNAL_STEP, JOURNAL_FINISH };
@@ -32,6 +32,7 @@ struct journal_rec {
     int64_t amount_scope, amount_any, created_us;
     struct sha256 digest;
     struct str request, model, revision;
+    uint8_t scope; /* of enum scope; 0: inference */
     struct usage_counts counts;
     enum finish_reason reason;
     bool stream;

@@ -63,7 +63,7 @@ static int read_scopes(unsigned *out, struct str rest, struct err *e)
     return 0;
 }
 
-static bool in_list(const char *list, struct str name)
+bool list_has(const char *list, struct str name)
 {
     struct str rest = str_of(list), word;
     while (next(&rest, &word))
@@ -78,8 +78,8 @@ static bool append(char list[KEY_LIST_MAX + 1], struct str word)
     return str_fmt(list + n, KEY_LIST_MAX + 1 - n, "%s%.*s", n ? "," : "", (int)word.n, word.p);
 }
 
-/* Each must have a price: a name that is written wrong would lock the key out without a word. */
-static int read_models(struct ledger *l, char out[KEY_LIST_MAX + 1], struct str rest, struct err *e)
+/* Each must have a price: a name that is written wrong would lock the key out, or the credit in, without a word. */
+int list_models(struct ledger *l, char out[KEY_LIST_MAX + 1], struct str rest, const char *else_what, struct err *e)
 {
     struct str word;
     char name[LEDGER_MODEL_MAX];
@@ -89,9 +89,9 @@ static int read_models(struct ledger *l, char out[KEY_LIST_MAX + 1], struct str 
         if (!word.n)
             return err_param(e, ERR_BAD_VALUE, "models", "ledger: the list of models has an empty name; write a,b or all");
         if (!str_fmt(name, sizeof name, "%.*s", (int)word.n, word.p) || !price_find(l, name))
-            return err_param(e, ERR_BAD_VALUE, "models",
-                             "ledger: no model %.*s has a price here, so no key can use it; see `sluice price list`, or write all", shown, word.p);
-        if (!in_list(out, word) && !append(out, word))
+            return err_param(e, ERR_BAD_VALUE, "models", "ledger: no model %.*s has a price here, so %s; see `sluice price list`, or write all",
+                             shown, word.p, else_what);
+        if (!list_has(out, word) && !append(out, word))
             return err_param(e, ERR_BAD_VALUE, "models", "ledger: the list of models has more than %d bytes; name fewer", KEY_LIST_MAX);
     }
     return 0;
@@ -139,7 +139,7 @@ int limits_change(struct ledger *l, struct limits *to, const struct key_limits *
     if (rc == 0 && in->models && is(in->models, "all"))
         to->lists.models[0] = 0;
     else if (rc == 0 && in->models)
-        rc = read_models(l, to->lists.models, str_of(in->models), e);
+        rc = list_models(l, to->lists.models, str_of(in->models), "no key can use it", e);
     if (rc == 0 && in->allow && is(in->allow, "all"))
         to->lists.n_allow = 0;
     else if (rc == 0 && in->allow)
@@ -239,7 +239,7 @@ bool ledger_key_model(struct ledger *l, struct key_id id, struct str model)
 {
     mutex_lock(&l->lock);
     const struct key *k = key_by_id(l, id.v);
-    bool may = k && (key_all_models(k) || in_list(k->lists->models, model));
+    bool may = k && (key_all_models(k) || list_has(k->lists->models, model));
     mutex_unlock(&l->lock);
     return may;
 }

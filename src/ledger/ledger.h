@@ -82,6 +82,7 @@ struct hold_req {
     const char      *revision; /* "repository@revision:file" or "" */
     struct sha256    digest;   /* of the blob */
     uint32_t         input, output; /* the most that may be computed before ledger_hold_more or ledger_finish */
+    const char      *scope;    /* what is computed: "inference" (NULL), "embeddings" */
 };
 struct hold_answer {
     struct err     err; /* ERR_OK, ERR_QUOTA (balance and estimate in the text), ERR_NO_PRICE, ERR_CONFLICT (request id used), ERR_DB */
@@ -133,11 +134,16 @@ int ledger_key_revoke(struct ledger *l, const char *public_id, struct err *e) MU
 struct grant_new {
     struct org_id org;
     struct money  amount;
-    const char   *scope;    /* "any", "inference" (training, embeddings later) */
+    const char   *scope;    /* "any", "inference", "embeddings", "training" (which nothing spends yet) */
     const char   *funding;  /* "paid", "promotional", "investment", "goodwill" */
     int           priority; /* 0 first, default 50 */
     int64_t       effective_us, expires_us; /* 0: now; 0: never */
     const char   *reference; /* idempotency: the same reference twice is one grant; NULL: none */
+    const char   *models;    /* aliases that have a price, "guide,stories": for these alone; NULL or "all": every model */
+    const struct money *cash_received; /* NULL: of paid credit its amount, else 0 */
+    const struct money *list_value;    /* at list prices; NULL: its amount */
+    const char   *counterparty, *instrument; /* who gave something for it, and by which document; NULL: none */
+    const char   *actor;     /* who does it; NULL: "admin" */
 };
 int ledger_grant_create(struct ledger *l, const struct grant_new *g, struct grant_id *out, struct err *e) MUST_USE;
 struct price_new {
@@ -161,6 +167,8 @@ struct usage_filter {
 int ledger_report_accounts(struct ledger *l, struct buf *out, struct err *e) MUST_USE;
 int ledger_report_keys(struct ledger *l, const char *account, struct buf *out, struct err *e) MUST_USE;
 int ledger_report_grants(struct ledger *l, const char *account, struct buf *out, struct err *e) MUST_USE;
+/* One grant as an object: all that is known of it, and "history": what was done to it beside use, oldest first. */
+int ledger_report_grant(struct ledger *l, struct grant_id id, struct buf *out, struct err *e) MUST_USE;
 int ledger_report_prices(struct ledger *l, struct buf *out, struct err *e) MUST_USE;
 int ledger_report_usage(struct ledger *l, const struct usage_filter *f, struct buf *out, struct err *e) MUST_USE;
 

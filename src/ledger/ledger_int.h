@@ -1,6 +1,6 @@
 /* Inside the ledger. What each thread may touch:
  *
- *   ledger thread   the store's writer, pools, grants, models, the batch, the id counters; it alone changes the maps
+ *   ledger thread   the store's writer, grants, models, the batch, the id counters; it alone changes the maps
  *   lock            guards the maps (keys, orgs, prices, holds), an org's free and held, a hold's counts and finish, and the queue; a reader
  *                   on the ledger thread needs it only for what other threads change
  *   any thread      queues an op, or changes a hold's counts under the lock and appends to the journal after leaving it
@@ -8,8 +8,8 @@
  * Lock order: journal.sync_lock, journal.lock, lock. A queued op is owned by the ledger thread until its answer is posted.
  *
  * A batch is one transaction of the store: holds and finishes in the order in which they were queued, then the postings. Its money is kept
- * twice: pool and grant rows in the store, and the same numbers here, which only say how a hold is split between two pools and which grants
- * pay; whether a hold is granted is decided by the guarded UPDATE alone. */
+ * twice: grant rows in the store, and the same numbers here, which only say how a hold is split between grants and which of them pay; whether
+ * a hold is granted is decided by the guarded UPDATE alone. */
 #pragma once
 #include "base/buf.h"
 #include "base/cidr.h"
@@ -34,38 +34,43 @@ enum {
 enum scope { SCOPE_ANY, SCOPE_INFERENCE, SCOPE_TRAINING, SCOPE_EMBEDDINGS, SCOPE_COUNT };
 enum meter { METER_INPUT, METER_CACHE_READ, METER_CACHE_WRITE, METER_OUTPUT, METER_REASONING, METER_COUNT };
 enum funding { FUNDING_PROMOTIONAL, FUNDING_GOODWILL, FUNDING_INVESTMENT, FUNDING_PAID, FUNDING_COUNT }; /* the order of consumption */
-enum grant_rule { RULE_SCOPE, RULE_PRIORITY, RULE_EXPIRY, RULE_FUNDING, RULE_ID }; /* of that order, the first that tells two grants apart */
-enum grant_state { GRANT_WAITS, GRANT_LIVE, GRANT_EXPIRED };
-extern const char *const scope_names[SCOPE_COUNT], *const meter_names[METER_COUNT], *const funding_names[FUNDING_COUNT],
-                                                                                        *const reason_names[FINISH_CRASH + 1];
+enum grant_rule { RULE_MODELS, RULE_SCOPE, RULE_PRIORITY, RULE_EXPIRY, RULE_FUNDING, RULE_ID }; /* the first that tells two grants apart */
+/* EXPIRES and IS_VOIDED: it is over for new holds, and ends with the last hold that reserves of it. */
+enum grant_state { GRANT_WAITS, GRANT_LIVE, GRANT_EXPIRED, GRANT_EXPIRES, GRANT_VOIDED, GRANT_IS_VOIDED, GRANT_UNAPPROVED, GRANT_STATES };
+extern const char *const scope_names[SCOPE_COUNT], *const meter_names[METER_COUNT], *const funding_names[FUNDING_COUNT];
+extern const char *const grant_state_names[GRANT_STATES], *const reason_names[FINISH_CRASH + 1];
 extern const struct migration ledger_migrations[];
 extern const size_t ledger_n_migrations;
 
-struct pool {
-    int64_t id, balance, held;
-    int64_t d_balance, d_held; /* not yet in the store */
-    bool dirty;
-    struct pool *next_dirty;
-};
-
+/* remaining and held are those of the row and what grant_change added, which the next take or flush of the batch writes. */
 struct grant {
-    int64_t id, account, amount, remaining, effective_us, expires_us;
+    int64_t id, parent, account, amount, adjusted, remaining, held, effective_us, expires_us, void_id;
+    int64_t d_remaining, d_held; /* not yet in the store */
+    bool dirty;
+    struct grant *next_dirty;
     struct org *org;
     enum scope scope;
     enum funding funding;
     enum grant_state state;
     int priority;
-    int posting; /* the first of this batch's postings from this grant, or -1 */
+    int posting;  /* the first of this batch's postings from this grant, or -1 */
+    char *models; /* "a,b"; NULL: every model */
 };
+
+/* What one hold reserves, in the order of consumption. Ledger thread. */
+struct part {
+    struct grant *grant;
+    int64_t amount;
+};
+struct parts VEC(struct part);
 
 struct org {
     int64_t id, project;
     char name[LEDGER_NAME_MAX];
     uint8_t kv_salt[16];
-    struct pool pool[SCOPE_COUNT];
-    struct VEC(struct grant *) grants; /* in the order of consumption */
-    bool lingering;                    /* a grant has expired and open holds still reserve of it */
-    int64_t free, held;                /* for inference: what the owner sees; under lock */
+    struct VEC(struct grant *) grants; /* of which a hold may reserve or has reserved, in the order of consumption */
+    bool lingering;                    /* a grant is over and open holds still reserve of it */
+    int64_t free, held;                /* what the owner sees; under lock */
 };
 
 struct key_lists {
@@ -106,6 +111,8 @@ struct hold {
     struct org *org;
     const struct price *price;
     const struct model *model;
+    enum scope scope;
+    struct parts parts; /* amount_scope + amount_any of them: of grants for a scope, of grants for any use */
     uint32_t input, output;
     struct usage_counts counts; /* journaled */
     bool finished;
@@ -127,6 +134,7 @@ struct op {
     /* HOLD */
     bool replay; /* was granted before and is in the journal: no budget refuses it */
     struct principal who;
+    enum scope scope;
     uint32_t input;
     struct sha256 digest;
     char request[LEDGER_REQUEST_MAX], model[LEDGER_MODEL_MAX], revision[LEDGER_REVISION_MAX];
@@ -170,7 +178,7 @@ struct ledger {
     struct VEC(struct grant *) grants;
 
     int64_t next_hold, next_usage, next_txn, next_event;
-    struct pool *dirty;
+    struct grant *dirty;
     int64_t next_due_us; /* the next grant to begin or to expire */
     int64_t next_sweep_us;
     atomic_size_t segment_bytes; /* of the journal: rotate past it */
@@ -202,15 +210,28 @@ void queue_answer(struct op *op);
 
 /* batch.c: one transaction of the store */
 int batch_begin(struct ledger *l, struct err *e) MUST_USE;
-int batch_end(struct ledger *l, enum db_sync sync, struct err *e) MUST_USE; /* postings, pools, commit */
+int batch_end(struct ledger *l, enum db_sync sync, struct err *e) MUST_USE; /* postings, grants, commit */
 /* Adds amount, taken from the grant for the usage row, to this batch's posting of (grant, price); *txn names it. */
 int batch_post(struct ledger *l, struct grant *g, int64_t price, int64_t usage, int64_t amount, int64_t *txn, struct err *e) MUST_USE;
-int batch_txn(struct ledger *l, const char *kind, const struct grant *g, int64_t debit, int64_t credit, int64_t amount, struct err *e) MUST_USE;
+/* A transaction that moves amount of a grant: debit one account, credit the other. operation: who did it; 0: nobody. */
+struct movement {
+    const char *kind;
+    const struct grant *grant;
+    int64_t debit, credit, amount, operation;
+};
+int batch_txn(struct ledger *l, const struct movement *m, int64_t *txn, struct err *e) MUST_USE; /* txn may be NULL */
 
-/* pool.c */
-int pool_flush(struct ledger *l, struct err *e) MUST_USE; /* writes what pool_change left */
-void pool_change(struct ledger *l, struct pool *p, int64_t d_balance, int64_t d_held);
-int pool_place(struct ledger *l, struct org *o, int64_t amount, int64_t *scope, int64_t *any, bool *ok, struct err *e) MUST_USE;
+/* reserve.c: what open holds reserve of grants */
+int grant_flush(struct ledger *l, struct err *e) MUST_USE; /* writes what grant_change left */
+void grant_change(struct ledger *l, struct grant *g, int64_t d_remaining, int64_t d_held);
+int reserve_place(struct ledger *l, const struct hold *h, int64_t amount, struct parts *out, bool *ok, struct err *e) MUST_USE;
+void reserve_undo(struct ledger *l, struct parts *parts); /* gives back and empties */
+void reserve_join(struct parts *to, const struct parts *more); /* adds a slice; the caller has made room */
+void reserve_sums(const struct parts *parts, int64_t *scope, int64_t *any);
+int64_t reserve_of(const struct parts *parts, const struct grant *g);
+void reserve_text(struct buf *out, const struct parts *parts);
+int reserve_read(struct ledger *l, struct parts *out, struct str text, struct err *e) MUST_USE; /* what reserve_text wrote */
+int64_t reserve_free(const struct hold *h); /* what its scope and model may still reserve */
 void org_view(struct ledger *l, struct org *o, int64_t d_free, int64_t d_held);
 
 /* hold.c, meter.c */
@@ -219,6 +240,7 @@ int hold_replay(struct ledger *l, struct op *op, uint64_t id, const struct price
 int hold_grow(struct ledger *l, struct op *op, struct err *e) MUST_USE;
 struct hold *hold_find(struct ledger *l, uint64_t id); /* under lock */
 void hold_drop(struct ledger *l, struct hold *h);
+void hold_free(struct hold *h); /* one that is in no map */
 void hold_put(struct buf *b, const struct hold *h, enum journal_type t);
 void hold_sweep(struct ledger *l);
 int model_find(struct ledger *l, const char *alias, const char *revision, const struct sha256 *digest, const struct model **out,
@@ -234,12 +256,20 @@ int64_t price_list(const int64_t rate[METER_COUNT], const struct usage_counts *c
 
 /* grant.c */
 int account_get(struct ledger *l, const char *code, const char *class, int64_t org, int64_t *id, struct err *e) MUST_USE;
-int grant_charge(struct ledger *l, struct org *o, enum scope s, int64_t amount, int64_t price, int64_t usage, struct err *e) MUST_USE;
+int grant_charge(struct ledger *l, const struct hold *h, int64_t usage, struct err *e) MUST_USE;
 int grant_due(struct ledger *l, struct err *e) MUST_USE; /* begins and expires what is due */
-int grant_expire(struct ledger *l, struct org *o, struct err *e) MUST_USE;
+int grant_state_set(struct ledger *l, struct grant *g, enum grant_state state, struct err *e) MUST_USE;
+int grant_end(struct ledger *l, struct grant *g, bool expiry, struct err *e) MUST_USE; /* expiry; else it is voided, by g->void_id */
+int grant_settle(struct ledger *l, struct org *o, struct err *e) MUST_USE;
 int grant_compare(const struct grant *x, const struct grant *y, enum grant_rule *rule);
+bool grant_suits(const struct grant *g, enum scope scope, const char *model);
+bool grant_fits(struct ledger *l, int64_t more); /* whether all credit ever given, and more, is still an amount */
 void grant_sort(struct org *o);
-void grant_next_due(struct ledger *l);
+void grant_view(const struct grant *g);
+void grant_free(struct grant *g);
+
+/* grant_new.c */
+int grant_book(struct ledger *l, struct grant *g, int64_t cash, int64_t operation, struct err *e) MUST_USE;
 
 /* key.c */
 bool key_shape(struct str key, struct str *bare, struct str *id); /* length, characters and CRC; bare: without hf_ */
@@ -255,6 +285,9 @@ struct limits {
     struct key_lists lists;
 };
 void limits_of(struct limits *out, const struct key *k);
+bool list_has(const char *list, struct str word); /* "a,b" */
+/* A list of models as people write it; of one without a price the error says what follows from that: else_what. */
+int list_models(struct ledger *l, char out[KEY_LIST_MAX + 1], struct str text, const char *else_what, struct err *e) MUST_USE;
 /* Changes what `in` names. Ledger thread: it asks for prices. */
 int limits_change(struct ledger *l, struct limits *to, const struct key_limits *in, struct err *e) MUST_USE;
 void limits_texts(const struct limits *x, char text[2][KEY_LIST_MAX + 1]); /* scopes; networks, "" when all */
@@ -274,8 +307,18 @@ int budget_take(struct ledger *l, int64_t key, int64_t created_us, int64_t n, bo
 int budget_settle(struct ledger *l, int64_t key, int64_t created_us, int64_t held, int64_t charged, struct err *e) MUST_USE;
 void budget_refuse(struct ledger *l, struct op *op, int64_t key, int64_t want);
 
+/* SQL: what came back to grant g: refunds, and adjustments that added. */
+#define CAME_BACK(g)                                                                                                                                 \
+    "SELECT coalesce((SELECT sum(r.amount) FROM refund_line r WHERE r.grant_id = " g ".id), 0) + coalesce((SELECT -sum(e.amount) FROM txn x "        \
+    "JOIN entry e ON e.txn_id = x.id AND e.account_id = " g ".account_id AND e.amount < 0 WHERE x.kind = 'adjust' AND x.grant_id = " g ".id), 0)"
+/* SQL: whether another hold of its account was open when usage row u was posted by transaction t, and might have reserved what u left. */
+#define OPEN_BESIDE(u, t)                                                                                                                            \
+    "SELECT 1 FROM hold o LEFT JOIN usage y ON y.hold_id = o.id WHERE o.org_id = " u ".org_id AND o.id <> " u ".hold_id AND o.created_us <= " t     \
+    ".created_us AND (y.id IS NULL OR y.id > " u ".id)"
+
 /* event.c */
-int event_note(struct ledger *l, const char *action, const char *object, const char *detail, struct err *e) MUST_USE;
+int event_note(struct ledger *l, const char *action, const char *object, const char *detail, struct err *e) MUST_USE; /* by "admin" */
+int event_by(struct ledger *l, const char *actor, const char *action, const char *object, const char *detail, struct err *e) MUST_USE;
 void event_hash(struct sha256 *out, const struct sha256 *before, int64_t at, struct str actor, struct str action, struct str object,
                 struct str detail);
 

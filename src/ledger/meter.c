@@ -127,22 +127,7 @@ static int mark(struct ledger *l, const struct hold *h, bool *was_open, struct e
     return rc;
 }
 
-/* The pool of the request's own scope pays first: what the hold reserved of it and what is free in it by now (a grant may have come since);
- * the rest is covered by what the hold reserved of "any". */
-static int charge(struct ledger *l, const struct hold *h, int64_t usage, struct err *e)
-{
-    const struct pool *own = &h->org->pool[SCOPE_INFERENCE];
-    int64_t most = own->balance - own->held + h->amount_scope;
-    int64_t scope = h->charged < most ? h->charged : most, any = h->charged - scope;
-    int rc = scope ? grant_charge(l, h->org, SCOPE_INFERENCE, scope, h->price->id, usage, e) : 0;
-    if (rc == 0 && any)
-        rc = grant_charge(l, h->org, SCOPE_ANY, any, h->price->id, usage, e);
-    pool_change(l, &h->org->pool[SCOPE_INFERENCE], -scope, -h->amount_scope);
-    pool_change(l, &h->org->pool[SCOPE_ANY], -any, -h->amount_any);
-    return rc;
-}
-
-/* Captures and releases a closed hold: its usage row, the grants that pay, its pools. The hold is freed after the commit. */
+/* Captures and releases a closed hold: its usage row, the grants that pay. The hold is freed after the commit. */
 int meter_finish(struct ledger *l, struct hold *h, struct err *e)
 {
     bool was_open;
@@ -150,11 +135,11 @@ int meter_finish(struct ledger *l, struct hold *h, struct err *e)
     if (rc == 0 && was_open) {
         int64_t id = l->next_usage++;
         if ((rc = row_insert(l, h, id, e)) == 0)
-            rc = charge(l, h, id, e);
+            rc = grant_charge(l, h, id, e);
         if (rc == 0)
             rc = budget_settle(l, h->key, h->created_us, h->amount_scope + h->amount_any, h->charged, e);
         if (rc == 0 && h->org->lingering)
-            rc = grant_expire(l, h->org, e);
+            rc = grant_settle(l, h->org, e);
     }
     if (!vec_push(&l->ended, h) && rc == 0)
         rc = err_set(e, ERR_NO_MEMORY, "ledger: no memory to finish a request");

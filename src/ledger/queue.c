@@ -153,6 +153,8 @@ static int run_work(struct ledger *l, struct op *first, const struct op *end, st
     if (rc < 0)
         return rc;
     rc = batch_begin(l, e);
+    if (rc == 0 && l->now_us >= l->next_due_us)
+        rc = grant_due(l, e); /* what expired a moment ago is not spent */
     for (struct op *op = first; op != end && rc == 0; op = op->next)
         rc = apply(l, op, e);
     if (rc == 0)

@@ -215,11 +215,17 @@ static int on_grant(struct receipt *r, struct stmt *s, struct err *e)
                               .posted_us = stmt_col_i64(s, 10),
                               .n_usage = stmt_col_i64(s, 11),
                               .txn_amount = stmt_col_i64(s, 14),
-                              .txn_sum = stmt_col_i64(s, 15)};
+                              .txn_sum = stmt_col_i64(s, 15),
+                              .came_back = stmt_col_i64(s, 16)};
+    struct str models = stmt_col_str(s, 17);
+    if (models.n && !(p.g.models = arena_str(&r->mem, models.p, models.n)))
+        return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a receipt");
     if (!p.known)
         differ(r, "grant %lld: it paid, and it is missing or another account's", (long long)p.g.id);
     else if (p.g.scope != SCOPE_ANY && strcmp(scope_names[p.g.scope], r->scope) != 0)
         differ(r, "grant %lld: its scope is %s, the request's is %.32s", (long long)p.g.id, scope_names[p.g.scope], r->scope);
+    if (p.known && !grant_suits(&p.g, p.g.scope, r->alias))
+        differ(r, "grant %lld: it is for %.100s, the request is one of %.100s", (long long)p.g.id, p.g.models, r->alias);
     check_transaction(r, &p, stmt_col_i64(s, 9), stmt_col_i64(s, 12), stmt_col_i64(s, 13));
     return vec_push(&r->grants, p) ? 0 : err_set(e, ERR_NO_MEMORY, "ledger: no memory for a receipt");
 }
@@ -230,20 +236,37 @@ static int in_order(const void *a, const void *b)
     return grant_compare(&((const struct receipt_grant *)a)->g, &((const struct receipt_grant *)b)->g, &rule);
 }
 
-/* A grant pays once those before it have nothing left; from "any" also while others hold what is left of the request's own scope. */
-static void check_order(struct receipt *r)
+static int open_beside(struct receipt *r, struct ledger *l, int64_t txn, bool *out, struct err *e)
+{
+    struct stmt *s;
+    int rc = stmt_get(&s, l->reader, SQL("SELECT 1 FROM usage u JOIN txn t ON t.id = ?2 WHERE u.id = ?1 AND EXISTS (" OPEN_BESIDE("u", "t") ")"), e);
+    if (rc < 0)
+        return rc;
+    stmt_i64(s, 1, r->id), stmt_i64(s, 2, txn);
+    rc = stmt_step(s, out, e);
+    stmt_put(s);
+    return rc;
+}
+
+/* A grant pays once those before it have nothing left, but for what came back later, and for what others held then. */
+static int check_order(struct receipt *r, struct ledger *l, struct err *e)
 {
     int64_t sum = 0;
-    for (size_t i = 0; i < r->grants.n; i++) {
-        const struct grant *g = &r->grants.p[i].g, *next = i + 1 < r->grants.n ? &r->grants.p[i + 1].g : NULL;
-        if (!ck_add(sum, r->grants.p[i].amount, &sum))
+    int rc = 0;
+    for (size_t i = 0; i < r->grants.n && rc == 0; i++) {
+        const struct receipt_grant *p = &r->grants.p[i], *next = i + 1 < r->grants.n ? p + 1 : NULL;
+        bool others = true;
+        if (!ck_add(sum, p->amount, &sum))
             sum = INT64_MAX;
-        if (next && next->scope == g->scope && g->remaining)
-            differ(r, "grant %lld: it paid although grant %lld, which comes before it, has %s left", (long long)next->id, (long long)g->id,
-                   amount(g->remaining).text);
+        if (next && p->g.remaining > p->came_back)
+            rc = open_beside(r, l, next->txn, &others, e);
+        if (!others)
+            differ(r, "grant %lld: it paid although grant %lld, which comes before it, has %s left", (long long)next->g.id, (long long)p->g.id,
+                   amount(p->g.remaining).text);
     }
     if (sum != r->charged)
         differ(r, "charged: %s is stored, the grants paid %s", amount(r->charged).text, amount(sum).text);
+    return rc;
 }
 
 static int read_grants(struct receipt *r, struct ledger *l, struct err *e)
@@ -256,8 +279,9 @@ static int read_grants(struct receipt *r, struct ledger *l, struct err *e)
                           "(SELECT count(*) FROM usage_line x WHERE x.usage_id BETWEEN t.first_usage AND t.last_usage AND x.txn_id = n.txn_id), "
                           "(SELECT sum(amount) FROM usage_line x WHERE x.usage_id BETWEEN t.first_usage AND t.last_usage AND x.txn_id = n.txn_id), "
                           "(SELECT sum(amount) FROM entry e WHERE e.txn_id = n.txn_id AND e.account_id = g.account_id), "
-                          "(SELECT sum(amount) FROM entry e WHERE e.txn_id = n.txn_id) FROM usage_line n "
-                          "LEFT JOIN credit_grant g ON g.id = n.grant_id LEFT JOIN txn t ON t.id = n.txn_id WHERE n.usage_id = ?1"),
+                          "(SELECT sum(amount) FROM entry e WHERE e.txn_id = n.txn_id), (" CAME_BACK(
+                              "g") "), g.models FROM usage_line n "
+                                   "LEFT JOIN credit_grant g ON g.id = n.grant_id LEFT JOIN txn t ON t.id = n.txn_id WHERE n.usage_id = ?1"),
                       e);
     if (rc < 0)
         return rc;
@@ -266,8 +290,7 @@ static int read_grants(struct receipt *r, struct ledger *l, struct err *e)
         return rc;
     if (r->grants.n > 1)
         qsort(r->grants.p, r->grants.n, sizeof *r->grants.p, in_order);
-    check_order(r);
-    return 0;
+    return check_order(r, l, e);
 }
 
 static int on_entry(struct receipt *r, struct stmt *s, struct err *e)

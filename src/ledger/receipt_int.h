@@ -14,9 +14,10 @@ struct receipt_meter {
 
 /* One grant that paid, and the transaction that took it. */
 struct receipt_grant {
-    struct grant g; /* id, scope, priority, expires_us, funding, remaining */
+    struct grant g; /* id, scope, models, priority, expires_us, funding, remaining */
     bool known;     /* its row is there, with a scope and a funding that there is */
     int64_t amount;
+    int64_t came_back; /* to the grant, of whatever: refunds, and adjustments that added */
     int64_t txn, posted_us, n_usage;
     int64_t txn_amount; /* of all the requests that the transaction sums */
     int64_t txn_sum;    /* of its entries */

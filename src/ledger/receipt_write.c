@@ -92,6 +92,7 @@ static void why(char *out, size_t cap, const struct grant *before, const struct 
     (void)grant_compare(before, g, &rule);
     long long b = before->id;
     switch (rule) {
+    case RULE_MODELS: (void)str_fmt(out, cap, "models: every one after named ones (grant %lld)", b); break;
     case RULE_SCOPE: (void)str_fmt(out, cap, "scope: %s after %s (grant %lld)", scope_names[g->scope], scope_names[before->scope], b); break;
     case RULE_PRIORITY: (void)str_fmt(out, cap, "priority: %d after %d (grant %lld, used up)", g->priority, before->priority, b); break;
     case RULE_EXPIRY: (void)str_fmt(out, cap, "expiry: later than grant %lld (used up)", b); break;
@@ -111,7 +112,8 @@ static void put_grants(struct jw *w, const struct receipt *r)
         why(text, sizeof text, i ? &p[-1].g : NULL, &p->g);
         jw_obj(w);
         put_i64(w, "order", (int64_t)i + 1), put_i64(w, "grant", p->g.id), put_money(w, "paid", p->amount);
-        put_text(w, "scope", p->known ? scope_names[p->g.scope] : ""), put_i64(w, "priority", p->g.priority), put_time(w, "expires", p->g.expires_us);
+        put_text(w, "scope", p->known ? scope_names[p->g.scope] : ""), put_text(w, "models", p->g.models ? p->g.models : "all");
+        put_i64(w, "priority", p->g.priority), put_time(w, "expires", p->g.expires_us);
         put_text(w, "funding", p->known ? funding_names[p->g.funding] : ""), put_i64(w, "transaction", p->txn);
         put_text(w, "why", text);
         jw_obj_end(w);

@@ -55,7 +55,8 @@ static int place(struct recovery *v, const struct journal_rec *r, struct err *e)
     struct op *op = mem_new(sizeof *op);
     if (!op)
         return err_set(e, ERR_NO_MEMORY, "ledger: no memory to recover");
-    op->kind = OP_HOLD, op->replay = true, op->l = l, op->digest = r->digest, op->input = r->input, op->output = r->output;
+    op->kind = OP_HOLD, op->replay = true, op->l = l, op->scope = r->scope ? (enum scope)r->scope : SCOPE_INFERENCE, op->digest = r->digest,
+    op->input = r->input, op->output = r->output;
     op->who = (struct principal){.org = {r->org}, .project = {r->project}, .key = {r->key}};
     copy(op->request, r->request), copy(op->model, r->model), copy(op->revision, r->revision);
     if ((int64_t)r->hold >= l->next_hold)

@@ -106,19 +106,22 @@ static void account_row(struct ledger *l, struct jw *w, struct stmt *s)
     put_time(w, "created", stmt_col_i64(s, 7));
 }
 
-/* balance: free to spend on inference; held: reserved by open requests; granted: all grants ever. */
+/* What the owner's balance counts, as grant_view has it. */
+#define SPENDABLE "g.state IN (1, 3, 5) AND g.scope <> 'training'"
+
+/* balance: free to spend; held: reserved by open requests; granted: all grants ever, as they were adjusted. */
 int ledger_report_accounts(struct ledger *l, struct buf *out, struct err *e)
 {
     struct stmt *s;
-    int rc =
-        reader_get(l,
-                   SQL("SELECT o.name, o.id, (SELECT sum(balance - held) FROM pool p WHERE p.org_id = o.id AND scope IN ('any', 'inference')), "
-                       "(SELECT sum(held) FROM pool p WHERE p.org_id = o.id AND scope IN ('any', 'inference')), "
-                       "(SELECT coalesce(sum(amount), 0) FROM credit_grant g WHERE g.org_id = o.id), "
-                       "(SELECT coalesce(sum(charged), 0) FROM usage u WHERE u.org_id = o.id), "
-                       "(SELECT count(*) FROM key k JOIN project p ON p.id = k.project_id WHERE p.org_id = o.id AND k.revoked_us = 0), o.created_us "
-                       "FROM organisation o ORDER BY o.name"),
-                   &s, e);
+    int rc = reader_get(
+        l,
+        SQL("SELECT o.name, o.id, (SELECT coalesce(sum(remaining - held), 0) FROM credit_grant g WHERE g.org_id = o.id AND " SPENDABLE "), "
+            "(SELECT coalesce(sum(held), 0) FROM credit_grant g WHERE g.org_id = o.id AND " SPENDABLE "), "
+            "(SELECT coalesce(sum(amount + adjusted), 0) FROM credit_grant g WHERE g.org_id = o.id AND approved_us <> 0), "
+            "(SELECT coalesce(sum(charged), 0) FROM usage u WHERE u.org_id = o.id), "
+            "(SELECT count(*) FROM key k JOIN project p ON p.id = k.project_id WHERE p.org_id = o.id AND k.revoked_us = 0), o.created_us "
+            "FROM organisation o ORDER BY o.name"),
+        &s, e);
     return rc < 0 ? rc : reader_rows(l, s, account_row, out, e);
 }
 
@@ -186,17 +189,22 @@ int ledger_report_keys(struct ledger *l, const char *account, struct buf *out, s
 
 /* ---- grants ---- */
 
+static const char *state_name(int64_t state, int64_t remaining)
+{
+    if (state == GRANT_LIVE && remaining == 0)
+        return "used";
+    return state >= 0 && state < GRANT_STATES ? grant_state_names[state] : "unknown";
+}
+
 static void grant_row(struct ledger *l, struct jw *w, struct stmt *s)
 {
-    int64_t state = stmt_col_i64(s, 9);
-    static const char *names[] = {"waits", "live", "expired"};
     put_i64(w, "id", stmt_col_i64(s, 0));
     put_str(w, "account", s, 1);
-    put_money(w, "amount", stmt_col_i64(s, 2)), put_money(w, "remaining", stmt_col_i64(s, 3));
+    put_money(w, "amount", stmt_col_i64(s, 2)), put_money(w, "remaining", stmt_col_i64(s, 3)), put_money(w, "held", stmt_col_i64(s, 12));
     jw_key(w, "currency"), jw_str(w, l->currency);
-    put_str(w, "scope", s, 4), put_str(w, "funding", s, 5);
+    put_str(w, "scope", s, 4), put_list(w, "models", s, 13), put_str(w, "funding", s, 5);
     put_i64(w, "priority", stmt_col_i64(s, 6));
-    jw_key(w, "state"), jw_str(w, state == GRANT_LIVE && stmt_col_i64(s, 3) == 0 ? "used" : names[state < 0 || state > 2 ? 2 : state]);
+    jw_key(w, "state"), jw_str(w, state_name(stmt_col_i64(s, 9), stmt_col_i64(s, 3)));
     put_time(w, "effective", stmt_col_i64(s, 7)), put_time(w, "expires", stmt_col_i64(s, 8));
     put_str(w, "reference", s, 10);
     put_time(w, "created", stmt_col_i64(s, 11));
@@ -210,12 +218,98 @@ int ledger_report_grants(struct ledger *l, const char *account, struct buf *out,
         rc = reader_get(
             l,
             SQL("SELECT g.id, o.name, g.amount, g.remaining, g.scope, g.funding, g.priority, g.effective_us, g.expires_us, g.state, g.reference, "
-                "g.created_us FROM credit_grant g JOIN organisation o ON o.id = g.org_id WHERE ?1 IS NULL OR o.name = ?1 ORDER BY g.id"),
+                "g.created_us, g.held, g.models FROM credit_grant g JOIN organisation o ON o.id = g.org_id WHERE ?1 IS NULL OR o.name = ?1 ORDER BY "
+                "g.id"),
             &s, e);
     if (rc < 0)
         return rc;
     stmt_text(s, 1, account);
     return reader_rows(l, s, grant_row, out, e);
+}
+
+static void history_row(struct ledger *l, struct jw *w, struct stmt *s)
+{
+    (void)l;
+    put_i64(w, "transaction", stmt_col_i64(s, 0)), put_time(w, "at", stmt_col_i64(s, 1)), put_str(w, "kind", s, 2);
+    put_money(w, "amount", stmt_col_i64(s, 3)), put_str(w, "actor", s, 4), put_str(w, "reason", s, 5);
+}
+
+/* Usage transactions are left out: they may be millions; what they came to is "spent". */
+#define HISTORY_OF(g)                                                                                                                                \
+    "FROM txn t JOIN entry e ON e.txn_id = t.id AND e.account_id = " g ".account_id WHERE t.kind <> 'usage' AND t.grant_id IN (" g ".id, " g         \
+    ".parent_id)"
+
+static int history(struct ledger *l, struct grant_id id, struct buf *out, struct err *e)
+{
+    struct stmt *s;
+    int rc = stmt_get(&s, l->reader,
+                      SQL("SELECT t.id, t.created_us, t.kind, -e.amount, o.actor, o.reason FROM credit_grant g JOIN txn t ON t.grant_id IN (g.id, "
+                          "g.parent_id) AND t.kind <> 'usage' JOIN entry e ON e.txn_id = t.id AND e.account_id = g.account_id "
+                          "LEFT JOIN operation o ON o.id = t.operation_id WHERE g.id = ?1 ORDER BY t.id LIMIT 10000"),
+                      e);
+    if (rc < 0)
+        return rc;
+    stmt_i64(s, 1, id.v);
+    return rows(l, s, history_row, out, e);
+}
+
+static void put_grant(struct ledger *l, struct jw *w, struct stmt *s)
+{
+    grant_row(l, w, s);
+    put_money(w, "adjusted", stmt_col_i64(s, 14)), put_money(w, "spent", stmt_col_i64(s, 15));
+    put_money(w, "cash_received", stmt_col_i64(s, 16)), put_money(w, "list_value", stmt_col_i64(s, 17));
+    put_str(w, "counterparty", s, 18), put_str(w, "instrument", s, 19);
+    put_str(w, "created_by", s, 20), put_time(w, "approved", stmt_col_i64(s, 21)), put_str(w, "approved_by", s, 22);
+    jw_key(w, "transferred_from");
+    if (stmt_col_i64(s, 23))
+        jw_i64(w, stmt_col_i64(s, 23));
+    else
+        jw_null(w);
+}
+
+static int grant_object(struct ledger *l, struct grant_id id, struct buf *out, struct err *e)
+{
+    struct stmt *s;
+    struct jw w;
+    bool row;
+    int rc = stmt_get(&s, l->reader,
+                      SQL("SELECT g.id, o.name, g.amount, g.remaining, g.scope, g.funding, g.priority, g.effective_us, g.expires_us, g.state, "
+                          "g.reference, g.created_us, g.held, g.models, g.adjusted, (SELECT coalesce(sum(-e.amount), 0) " HISTORY_OF(
+                              "g") ") - g.remaining, g.cash_received, g.list_value, g.counterparty, g.instrument, g.created_by, g.approved_us, "
+                                   "g.approved_by, g.parent_id FROM credit_grant g JOIN organisation o ON o.id = g.org_id WHERE g.id = ?1"),
+                      e);
+    if (rc < 0)
+        return rc;
+    stmt_i64(s, 1, id.v);
+    rc = stmt_step(s, &row, e);
+    if (rc == 0 && !row)
+        rc = err_param(e, ERR_NOT_FOUND, "grant", "ledger: there is no grant %lld; see `sluice grant list`", (long long)id.v);
+    jw_init(&w, out);
+    jw_obj(&w);
+    if (rc == 0)
+        put_grant(l, &w, s);
+    stmt_put(s);
+    jw_key(&w, "history");
+    if (rc == 0)
+        rc = history(l, id, out, e);
+    w.comma = true;
+    jw_obj_end(&w);
+    return rc;
+}
+
+int ledger_report_grant(struct ledger *l, struct grant_id id, struct buf *out, struct err *e)
+{
+    int rc = queue_flush(l, e);
+    if (rc < 0)
+        return rc;
+    mutex_lock(&l->reader_lock);
+    rc = db_begin(l->reader, e); /* the object and its history are of one moment */
+    if (rc == 0) {
+        rc = grant_object(l, id, out, e);
+        db_rollback(l->reader);
+    }
+    mutex_unlock(&l->reader_lock);
+    return rc;
 }
 
 /* ---- prices ---- */

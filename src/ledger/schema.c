@@ -1,4 +1,5 @@
-/* The schema as migrations. schema.sql is turned into a C string by make (make/web.mk); a later change is a new line here, never an edit. */
+/* The schema as migrations. schema.sql and schema_3.sql are turned into C strings by make (make/ledger.mk); a later change is a new line
+ * here, never an edit. */
 #include "ledger/ledger_int.h"
 
 static const char version_1[] =
@@ -20,5 +21,9 @@ static const char version_2[] = "ALTER TABLE key ADD COLUMN models TEXT NOT NULL
                                 " PRIMARY KEY (key_id, month)"
                                 ") WITHOUT ROWID, STRICT;";
 
-const struct migration ledger_migrations[] = {{1, {version_1}}, {2, {version_2}}};
+static const char version_3[] =
+#include "ledger_schema_3.h"
+    ;
+
+const struct migration ledger_migrations[] = {{1, {version_1}}, {2, {version_2}}, {3, {version_3}}};
 const size_t ledger_n_migrations = sizeof ledger_migrations / sizeof *ledger_migrations;

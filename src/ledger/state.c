@@ -88,20 +88,6 @@ static int load_org(struct ledger *l, struct stmt *s, struct err *e)
     return rc;
 }
 
-static int load_pool(struct ledger *l, struct stmt *s, struct err *e)
-{
-    int scope;
-    struct org *o = org_find(l, stmt_col_i64(s, 1));
-    if (!o || !name_index(scope_names, SCOPE_COUNT, stmt_col_str(s, 2), &scope))
-        return damaged(e, "a pool belongs to no account");
-    o->pool[scope] = (struct pool){.id = stmt_col_i64(s, 0), .balance = stmt_col_i64(s, 3), .held = stmt_col_i64(s, 4)};
-    if (scope == SCOPE_ANY || scope == SCOPE_INFERENCE) {
-        o->free += o->pool[scope].balance - o->pool[scope].held;
-        o->held += o->pool[scope].held;
-    }
-    return 0;
-}
-
 static int load_key(struct ledger *l, struct stmt *s, struct err *e)
 {
     struct key *k = mem_new(sizeof *k);
@@ -192,13 +178,22 @@ static int load_grant(struct ledger *l, struct stmt *s, struct err *e)
                         .effective_us = stmt_col_i64(s, 8),
                         .expires_us = stmt_col_i64(s, 9),
                         .state = (enum grant_state)stmt_col_i64(s, 10),
+                        .held = stmt_col_i64(s, 11),
+                        .adjusted = stmt_col_i64(s, 12),
+                        .parent = stmt_col_i64(s, 13),
+                        .void_id = stmt_col_i64(s, 14),
                         .posting = -1};
+    struct str models = stmt_col_str(s, 15);
+    if (models.n && !(g->models = mem_str(models.p, models.n)))
+        return short_of_memory(e);
     if (!g->org || !name_index(scope_names, SCOPE_COUNT, stmt_col_str(s, 3), &scope) ||
         !name_index(funding_names, FUNDING_COUNT, stmt_col_str(s, 4), &funding))
         return damaged(e, "a grant belongs to no account");
     g->scope = (enum scope)scope, g->funding = (enum funding)funding;
     if (g->id != (int64_t)l->grants.n)
         return damaged(e, "a grant is missing");
+    grant_view(g);
+    g->org->lingering |= g->state == GRANT_EXPIRES || g->state == GRANT_IS_VOIDED;
     return vec_push(&g->org->grants, g) ? 0 : short_of_memory(e);
 }
 
@@ -208,6 +203,7 @@ static int load_hold(struct ledger *l, struct stmt *s, struct err *e)
     const struct model *m;
     union map_value p, v = {.ptr = h};
     struct sha256 digest;
+    int scope;
     if (!h)
         return short_of_memory(e);
     *h = (struct hold){.id = (uint64_t)stmt_col_i64(s, 0),
@@ -223,11 +219,13 @@ static int load_hold(struct ledger *l, struct stmt *s, struct err *e)
     int64_t price = stmt_col_i64(s, 5);
     struct str blob = stmt_col_blob(s, 14);
     char alias[LEDGER_MODEL_MAX], revision[LEDGER_REVISION_MAX];
-    bool ok = h->org && map_get(&l->prices_by_id, ID_KEY(price), &p) && copy(h->request, sizeof h->request, stmt_col_str(s, 1)) &&
-              copy(alias, sizeof alias, stmt_col_str(s, 12)) && copy(revision, sizeof revision, stmt_col_str(s, 13)) && blob.n == sizeof digest;
+    bool ok = h->org && name_index(scope_names, SCOPE_COUNT, stmt_col_str(s, 15), &scope) &&
+              reserve_read(l, &h->parts, stmt_col_str(s, 16), e) == 0 && map_get(&l->prices_by_id, ID_KEY(price), &p) &&
+              copy(h->request, sizeof h->request, stmt_col_str(s, 1)) && copy(alias, sizeof alias, stmt_col_str(s, 12)) &&
+              copy(revision, sizeof revision, stmt_col_str(s, 13)) && blob.n == sizeof digest;
     if (ok) {
         memcpy(&digest, blob.p, sizeof digest);
-        h->price = p.ptr;
+        h->price = p.ptr, h->scope = (enum scope)scope;
         ok = model_find(l, alias, revision, &digest, &m, e) == 0;
     }
     if (ok) {
@@ -235,8 +233,8 @@ static int load_hold(struct ledger *l, struct stmt *s, struct err *e)
         ok = map_set(&l->holds, ID_KEY(h->id), v);
     }
     if (!ok)
-        mem_free(h);
-    return ok ? 0 : damaged(e, "an open hold names no account, price or model");
+        hold_free(h);
+    return ok ? 0 : damaged(e, "an open hold names no account, price, model or grant");
 }
 
 /* ---- single values ---- */
@@ -318,18 +316,17 @@ static int load_rows(struct ledger *l, struct err *e)
         int (*fn)(struct ledger *, struct stmt *, struct err *);
     } parts[] = {
         {SQL("SELECT o.id, o.name, (SELECT min(p.id) FROM project p WHERE p.org_id = o.id) FROM organisation o"), load_org},
-        {SQL("SELECT id, org_id, scope, balance, held FROM pool"), load_pool},
         {SQL("SELECT k.id, k.public_id, k.project_id, p.org_id, k.hmac, k.expires_us, k.revoked_us, k.scopes, k.models, "
              "k.allow, k.budget, k.budget_monthly FROM key k JOIN project p ON p.id = k.project_id"),
          load_key},
         {SQL("SELECT id, model, version, tier FROM price ORDER BY version"), load_price},
         {SQL("SELECT price_id, meter, nano_per_million FROM price_rate WHERE from_tokens = 0"), load_rate},
         {SQL("SELECT id, alias, revision, digest FROM model"), load_model},
-        {SQL("SELECT id, org_id, account_id, scope, funding, priority, amount, remaining, effective_us, expires_us, state FROM credit_grant ORDER BY "
-             "id"),
+        {SQL("SELECT id, org_id, account_id, scope, funding, priority, amount, remaining, effective_us, expires_us, state, held, adjusted, "
+             "parent_id, void_id, models FROM credit_grant ORDER BY id"),
          load_grant},
         {SQL("SELECT h.id, h.request, h.org_id, h.project_id, h.key_id, h.price_id, h.input, h.output, h.amount_scope, h.amount_any, h.created_us, "
-             "h.expires_us, m.alias, m.revision, m.digest FROM hold h LEFT JOIN model m ON m.id = h.model_id WHERE h.state = 0"),
+             "h.expires_us, m.alias, m.revision, m.digest, h.scope, h.reserved FROM hold h LEFT JOIN model m ON m.id = h.model_id WHERE h.state = 0"),
          load_hold},
     };
     int rc = 0;
@@ -399,8 +396,10 @@ void state_free(struct ledger *l)
     for (it = 0; map_next(&l->keys_by_id, &it, &k, &v);)
         mem_free(((struct key *)v.ptr)->lists);
     map_deinit(&l->orgs_by_name), map_deinit(&l->prices), map_deinit(&l->keys_by_id);
+    for (it = 0; map_next(&l->holds, &it, &k, &v);)
+        vec_deinit(&((struct hold *)v.ptr)->parts);
     free_values(&l->orgs_by_id), free_values(&l->keys), free_values(&l->prices_by_id), free_values(&l->holds), free_values(&l->models);
     for (size_t i = 0; i < l->grants.n; i++)
-        mem_free(l->grants.p[i]);
+        grant_free(l->grants.p[i]);
     vec_deinit(&l->grants), vec_deinit(&l->postings), vec_deinit(&l->ended);
 }

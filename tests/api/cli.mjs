@@ -17,7 +17,7 @@ async function fails(args, code, pattern, options) {
   check(pattern.test(r.err), `sluice ${args.join(" ")} says: ${r.err}`);
 }
 const commands = ["serve", "run", "pull", "add", "list", "show", "rm", "probe", "account create", "account list", "key create", "key set", "key list", "key rotate", "key revoke", "grant create",
-  "grant list", "price set", "price list", "usage", "doctor", "backup", "restore", "audit", "bench roofline", "bench model", "bench serve", "cpu", "version", "help"];
+  "grant list", "grant show", "price set", "price list", "usage", "doctor", "backup", "restore", "audit", "bench roofline", "bench model", "bench serve", "cpu", "version", "help"];
 
 test("help lists every command, and each explains itself with an example", async () => {
   const list = await ok(["help"]), page = readFileSync(path.join(root, "docs/using/commands.md"), "utf8");
@@ -27,8 +27,8 @@ test("help lists every command, and each explains itself with an example", async
     check(new RegExp(`example: sluice ${c}`).test(help), `${c} has no example`);
     check(page.includes(`\`sluice ${c}`), `${c} is not in docs/using/commands.md`);
   }
-  for (const [, c] of page.matchAll(/^\| `sluice ([a-z]+(?: (?:create|list|rotate|revoke|set|roofline|model|serve))?)/gm)) check(commands.includes(c), `docs/using/commands.md has ${c}`);
-  for (const [, row, text] of page.matchAll(/^\| `sluice ([a-z]+(?: (?:create|list|rotate|revoke|set|roofline|model|serve))?)([^|]*)\|/gm))
+  for (const [, c] of page.matchAll(/^\| `sluice ([a-z]+(?: (?:create|list|show|rotate|revoke|set|roofline|model|serve))?)/gm)) check(commands.includes(c), `docs/using/commands.md has ${c}`);
+  for (const [, row, text] of page.matchAll(/^\| `sluice ([a-z]+(?: (?:create|list|show|rotate|revoke|set|roofline|model|serve))?)([^|]*)\|/gm))
     for (const [flag] of text.matchAll(/--[a-z-]+/g)) check((await ok([...row.split(" "), "--help"])).includes(` ${flag}`), `${row} has no ${flag}`);
   check(/account create[^]*account list/.test(await ok(["account", "--help"])), "a group explains its commands");
 });
@@ -81,11 +81,23 @@ test("accounts, keys, grants and prices without a server", async () => {
   await fails(["grant", "create", "acme", "-5"], 2, /./, { data });
   await fails(["grant", "create", "acme", "0"], 2, /zero/, { data });
   await fails(["grant", "create", "acme", "1", "--expires", "soon"], 2, /soon|date/, { data });
+  await fails(["grant", "create", "acme", "1", "--expires", "2020-01-01"], 2, /expired already/, { data });
+  await fails(["grant", "create", "acme", "1", "--effective", "2020-01-01"], 2, /begin in the past/, { data });
+  await fails(["grant", "create", "acme", "1", "--models", "none"], 2, /no model none has a price/, { data });
+  await fails(["grant", "create", "acme", "1", "--funding", "found"], 2, /funding 'found' is unknown/, { data });
+  await fails(["grant", "create", "acme", "9223372037"], 2, /too large/, { data });
+  await fails(["grant", "show", "2"], 4, /no grant 2/, { data });
   await ok(["price", "set", "m", "--input", "0.5", "--output", "1.5", "--cached-input", "0.1"], { data });
   const [account] = await json(["account", "list"], { data }), [price] = await json(["price", "list"], { data }), [grant] = await json(["grant", "list", "acme"], { data });
   same([account.account, account.balance, account.currency], ["acme", "12.34", "USD"]);
   same([price.model, price.input, price.output, price.cache_read], ["m", "0.50", "1.50", "0.10"]);
   same([grant.amount, grant.scope], ["12.34", "inference"]);
+  await ok(["grant", "create", "acme", "5", "--models", "m", "--effective", "2098-01-01", "--expires", "2099-01-01", "--priority", "7", "--cash", "4", "--list-value", "6", "--counterparty", "Acme Ltd", "--instrument", "order 1", "--actor", "ann"], { data });
+  const shown = await json(["grant", "show", "2"], { data });
+  same([shown.state, shown.models, shown.priority, shown.cash_received, shown.list_value, shown.counterparty, shown.instrument, shown.created_by, shown.spent, shown.remaining],
+    ["waits", "m", 7, "4.00", "6.00", "Acme Ltd", "order 1", "ann", "0.00", "5.00"]);
+  same(shown.history.map((h) => [h.kind, h.amount]), [["grant", "4.00"], ["grant", "1.00"]]);
+  check(/^history$/m.test(await ok(["grant", "show", "2"], { data })), "the history as a table");
   const [row] = await json(["key", "list", "acme"], { data });
   check(row.name === "laptop" && !JSON.stringify(row).includes(key.split("-")[3]), "no secret in the list");
   check(!readFileSync(path.join(data, "ledger.db")).includes(key.split("-")[3]), "no secret in the store");

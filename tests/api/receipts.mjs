@@ -39,7 +39,7 @@ function product(tokens, rate) {
   return rest > 500000n ? [exact, "up", low + 1n] : [exact, "down", low];
 }
 const fundings = ["promotional", "goodwill", "investment", "paid"], reasons = ["stop", "length", "budget", "cancel", "error", "crash"];
-const rank = (g) => [g.scope === "any" ? 1n : 0n, g.priority, g.expires_us || 2n ** 63n, BigInt(fundings.indexOf(g.funding)), g.id];
+const rank = (g) => [g.models ? 0n : 1n, g.scope === "any" ? 1n : 0n, g.priority, g.expires_us || 2n ** 63n, BigInt(fundings.indexOf(g.funding)), g.id];
 const before = (a, b) => { const x = rank(a), y = rank(b), i = x.findIndex((v, k) => v !== y[k]); return x[i] < y[i] ? -1 : 1; };
 
 // All but the words of "why".
@@ -64,7 +64,7 @@ function computed(data, id) {
     price: { version: Number(price.version), tier: price.tier, effective: iso(price.effective_us) }, meters, accepted_draft: Number(u.accepted_draft), list: money(list),
     hold: { placed: iso(h.created_us), input: Number(h.input), output: Number(h.output), scope: h.scope, of_scope: money(h.amount_scope), of_any: money(h.amount_any), amount: money(held) },
     charged: money(charged), waived: money(list - charged), released: money(held - charged),
-    grants: lines.map((n, i) => ({ order: i + 1, grant: Number(n.id), paid: money(n.paid), scope: n.scope, priority: Number(n.priority), expires: iso(n.expires_us), funding: n.funding, transaction: Number(n.txn) })),
+    grants: lines.map((n, i) => ({ order: i + 1, grant: Number(n.id), paid: money(n.paid), scope: n.scope, models: n.models || "all", priority: Number(n.priority), expires: iso(n.expires_us), funding: n.funding, transaction: Number(n.txn) })),
     transactions: lines.map((n) => {
       const all = rows(data, "SELECT amount FROM usage_line WHERE txn_id = ?", n.txn);
       return { transaction: Number(n.txn), posted: iso(one("SELECT created_us FROM txn WHERE id = ?", n.txn).created_us), grant: Number(n.id), requests: all.length, amount: money(all.reduce((s, x) => s + x.amount, 0n)), of_this: money(n.paid),

@@ -1,6 +1,7 @@
 """A second opinion on the ledger: recomputes every charge and balance straight from the SQLite file, with code that shares nothing with sluice.
 
 usage: second_audit.py LEDGER_DB ; prints differences, exits 1 when there is any. The server must be stopped."""
+import json
 import sqlite3
 import sys
 from fractions import Fraction
@@ -39,16 +40,70 @@ def differences(path):
         if h["n"] != h["state"]:
             yield f"hold {h['id']}: state {h['state']} with {h['n']} usage rows"
 
-    for g in rows("SELECT g.*, COALESCE((SELECT SUM(amount) FROM usage_line l WHERE l.grant_id = g.id), 0) AS used FROM credit_grant g"):
-        if g["state"] != 2 and g["remaining"] != g["amount"] - g["used"]:
-            yield f"grant {g['id']}: remaining {g['remaining']}, amount {g['amount']} less used {g['used']}"
-    for p in rows("SELECT p.*, COALESCE((SELECT SUM(remaining) FROM credit_grant g WHERE g.pool_id = p.id AND g.state = 1), 0) AS live FROM pool p"):
-        if p["balance"] != p["live"] or p["held"] < 0 or p["held"] > p["balance"]:
-            yield f"pool {p['id']}: balance {p['balance']}, live grants {p['live']}, held {p['held']}"
-    open_holds = rows("SELECT COUNT(*) AS n FROM hold WHERE state = 0")[0]["n"]
-    held = rows("SELECT COALESCE(SUM(held), 0) AS s FROM pool")[0]["s"]
-    if open_holds == 0 and held != 0:
-        yield f"nothing is open, yet {held} is held"
+    yield from grants(rows)
+
+
+# What a transaction of each kind does to the grant that it names, by the account on its other side.
+OTHER_SIDE = {
+    "grant": lambda g: {"cash", f"contra_revenue:{g['funding']}"},
+    "usage": lambda g: {"revenue:inference"},
+    "refund": lambda g: {"revenue:inference"},
+    "expire": lambda g: {f"breakage:{g['funding']}", f"contra_revenue:{g['funding']}"},
+    "void": lambda g: {f"void:{g['funding']}"},
+    "adjust": lambda g: {f"adjustment:{g['funding']}"},
+    "transfer": lambda g: set(),  # the grant that receives, below
+}
+PENDING, OVER, ENDING = 6, (2, 4), (3, 5)
+
+
+def grants(rows):
+    """Each grant's story, replayed from its transactions: what came, what went, what must be left, what open holds reserve of it."""
+    grant = {g["id"]: g for g in rows("SELECT * FROM credit_grant")}
+    of_account = {g["account_id"]: i for i, g in grant.items()}
+    code = {a["id"]: a["code"] for a in rows("SELECT id, code FROM account")}
+    entries, left, moved = {}, dict.fromkeys(grant, 0), {}
+    for e in rows("SELECT * FROM entry ORDER BY txn_id, line"):
+        entries.setdefault(e["txn_id"], []).append(e)
+    for t in rows("SELECT * FROM txn ORDER BY id"):
+        g = grant[t["grant_id"]]
+        for e in entries.get(t["id"], []):
+            mine = of_account.get(e["account_id"])
+            if mine is not None:
+                kind = "received" if t["kind"] == "transfer" and mine != t["grant_id"] else t["kind"]
+                left[mine] -= e["amount"]
+                moved[mine, kind] = moved.get((mine, kind), 0) - e["amount"]
+                if left[mine] < 0:
+                    yield f"grant {mine}: below nothing after transaction {t['id']}"
+            if mine != t["grant_id"]:
+                fits = grant[mine]["parent_id"] == t["grant_id"] if t["kind"] == "transfer" and mine else code[e["account_id"]] in OTHER_SIDE[t["kind"]](g)
+                if not fits:
+                    yield f"transaction {t['id']} ({t['kind']}): account {code[e['account_id']]} has no place in it"
+    held = dict.fromkeys(grant, 0)
+    for h in rows("SELECT * FROM hold WHERE state = 0"):
+        parts = json.loads(h["reserved"])
+        for i, n in parts:
+            held[i] += n
+            if grant[i]["org_id"] != h["org_id"] or grant[i]["scope"] not in ("any", h["scope"]):
+                yield f"hold {h['id']}: reserves of grant {i}, which is not for it"
+        if sum(n for _, n in parts) != h["amount_scope"] + h["amount_any"]:
+            yield f"hold {h['id']}: {h['amount_scope'] + h['amount_any']} in all, {parts} of grants"
+    used = {r["grant_id"]: r["s"] for r in rows("SELECT grant_id, SUM(amount) AS s FROM usage_line GROUP BY grant_id")}
+    back = {r["grant_id"]: r["s"] for r in rows("SELECT grant_id, SUM(amount) AS s FROM refund_line GROUP BY grant_id")}
+    for r in rows("SELECT r.usage_id, r.grant_id, SUM(r.amount) AS s, (SELECT amount FROM usage_line l WHERE l.usage_id = r.usage_id AND l.grant_id = r.grant_id) AS paid "
+                  "FROM refund_line r GROUP BY r.usage_id, r.grant_id"):
+        if r["paid"] is None or r["s"] > r["paid"]:
+            yield f"usage {r['usage_id']}: {r['s']} came back to grant {r['grant_id']}, which paid {r['paid']}"
+    for i, g in grant.items():
+        of = lambda kind: moved.get((i, kind), 0)
+        came, booked = of("received" if g["parent_id"] else "grant"), g["amount"] if g["approved_us"] else 0
+        if came != booked:
+            yield f"grant {i}: {came} came, {booked} was granted"
+        if of("adjust") != g["adjusted"] or -of("usage") != used.get(i, 0) or of("refund") != back.get(i, 0):
+            yield f"grant {i}: adjusted, used or refunded is not what its transactions say"
+        if left[i] != g["remaining"] or held[i] != g["held"] or not 0 <= g["held"] <= g["remaining"]:
+            yield f"grant {i}: {g['remaining']} left and {g['held']} held, its story leaves {left[i]} and {held[i]}"
+        if (g["state"] in OVER or g["state"] == PENDING) and g["remaining"] or g["state"] in ENDING and g["remaining"] != g["held"]:
+            yield f"grant {i}: state {g['state']} with {g['remaining']} left"
 
 
 if __name__ == "__main__":

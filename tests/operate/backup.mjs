@@ -123,7 +123,7 @@ test("a store whose books are wrong is not restored, whatever its checksums say"
   same((await ask(server, "a")).status, 200);
   await server.stop();
   await backup(home.data, to);
-  execFileSync("python3", ["-c", "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.execute('UPDATE pool SET balance = balance + 1000000000'); c.commit()", path.join(to, "ledger/ledger.db")]);
+  execFileSync("python3", ["-c", "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.execute('UPDATE account SET balance = balance + 1000000000'); c.commit()", path.join(to, "ledger/ledger.db")]);
   const digest = execFileSync("sha256sum", [path.join(to, "ledger/ledger.db")]).toString().slice(0, 64);
   const f = path.join(to, "MANIFEST"), text = readFileSync(f, "utf8");
   writeFileSync(f, text.replace(/^[0-9a-f]{64}(?= {2}ledger\/ledger\.db)/m, digest));

@@ -88,9 +88,9 @@ test("disk, store and audit", async () => {
   mkdirSync(path.join(data, "backup.stage"));
   await finds(data, "store", "warning", /was left by a backup/, /remove it/);
   rmSync(path.join(data, "backup.stage"), { recursive: true });
-  sql("UPDATE pool SET balance = balance + 1");
+  sql("UPDATE credit_grant SET adjusted = adjusted + 1");
   await finds(data, "audit", "fault", /difference/, /sluice audit lists/);
-  sql("UPDATE pool SET balance = balance - 1");
+  sql("UPDATE credit_grant SET adjusted = adjusted - 1");
   const version = execFileSync("python3", ["-c", "import sqlite3,sys; print(sqlite3.connect(sys.argv[1]).execute('PRAGMA user_version').fetchone()[0])", db]).toString().trim();
   sql("PRAGMA user_version = 999");
   await finds(data, "store", "fault", /version 999, this program knows/, /newer program/);

@@ -43,7 +43,8 @@ static int tamper(struct ledger *led, void *sql, struct err *e)
         "DROP TRIGGER IF EXISTS usage_keep; DROP TRIGGER IF EXISTS usage_stay; DROP TRIGGER IF EXISTS usage_line_keep; "
         "DROP TRIGGER IF EXISTS usage_line_stay; DROP TRIGGER IF EXISTS txn_keep; DROP TRIGGER IF EXISTS txn_stay; "
         "DROP TRIGGER IF EXISTS entry_keep; DROP TRIGGER IF EXISTS entry_stay; DROP TRIGGER IF EXISTS event_keep; "
-        "DROP TRIGGER IF EXISTS event_stay; PRAGMA defer_foreign_keys=1; PRAGMA ignore_check_constraints=1;"};
+        "DROP TRIGGER IF EXISTS event_stay; DROP TRIGGER IF EXISTS refund_line_keep; DROP TRIGGER IF EXISTS refund_line_stay; PRAGMA "
+        "defer_foreign_keys=1; PRAGMA ignore_check_constraints=1;"};
     int rc = db_exec(led->db, triggers, e);
     return rc < 0 ? rc : db_exec(led->db, (struct sql){sql}, e);
 }
@@ -75,10 +76,21 @@ static const struct {
     {"UPDATE account SET balance = balance - 1 WHERE code = 'revenue:inference'", "account revenue:inference: balance"},
     {"UPDATE credit_grant SET remaining = remaining + 1 WHERE id = 2", "grant 2: remaining"},
     {"UPDATE credit_grant SET amount = amount + 1 WHERE id = 2", "grant 2: amount 1001, booked 1000"},
-    {"UPDATE pool SET balance = balance + 7 WHERE scope = 'any'", "(any): balance"},
-    {"UPDATE pool SET held = held - 1 WHERE scope = 'any'", "(any): held"},
-    {"UPDATE pool SET held = held + 1 WHERE scope = 'any'", "memory: pool"},
-    {"UPDATE hold SET amount_any = 0 WHERE state = 0", "its open holds sum to 0"},
+    {"UPDATE credit_grant SET adjusted = 5 WHERE id = 2", "grant 2: adjusted by 5, its entries say 0"},
+    {"UPDATE credit_grant SET cash_received = 99 WHERE id = 1", "grant 1: cash 99, booked 100"},
+    {"UPDATE credit_grant SET approved_us = 0 WHERE id = 2", "grant 2: amount 1000, booked 1000"},
+    {"UPDATE credit_grant SET state = 2 WHERE id = 2", "grant 2: state 2 with"},
+    {"UPDATE credit_grant SET approved_by = 'Admin' WHERE id = 2", "grant 2: made and approved by admin"},
+    {"UPDATE credit_grant SET held = held - 1 WHERE id = 2", "grant 2: held 29, open holds reserve 30"},
+    {"UPDATE credit_grant SET held = held + 1 WHERE id = 2", "memory: grant 2"},
+    {"UPDATE credit_grant SET models = 'n' WHERE id = 2", "the grant is for n, the request is one of m"},
+    {"UPDATE hold SET amount_any = 0 WHERE state = 0", "reserves 0 for its scope and 0 for any use, its grants say 0 and 30"},
+    {"UPDATE hold SET reserved = '[]' WHERE state = 0", "held 30, open holds reserve 0"},
+    {"UPDATE hold SET reserved = '[[1,30]]' WHERE state = 0", "grant 1: held 0, open holds reserve 30"},
+    {"UPDATE txn SET operation_id = 3 WHERE id = 2", "transaction 2 (grant): the operation that made it is missing"},
+    {"UPDATE txn SET kind = 'void' WHERE id = 2", "transaction 2 (void): the operation that made it is missing"},
+    {"UPDATE txn SET kind = 'expire' WHERE id = 1", "what ended of grant 1 is in account cash"},
+    {"INSERT INTO refund_line VALUES (3, 1, 1, 100)", "refund of usage 1/1: 100 came back of"},
     {"UPDATE hold SET state = 1 WHERE request = 'open'", "(open): finished, but it has no usage row"},
     {"UPDATE hold SET state = 0 WHERE request = 'r4'", "its hold is missing, open or of another request"},
     {"DELETE FROM hold WHERE request = 'r4'", "its hold is missing"},
@@ -103,7 +115,6 @@ static const struct {
     {"DELETE FROM price_rate WHERE price_id = 1 AND meter = 'input'", "its counters and price give"},
     {"UPDATE txn SET n_usage = n_usage + 1 WHERE id = 4", "transaction 4: it moves"},
     {"UPDATE txn SET grant_id = 99 WHERE id = 1", "transaction 1: its grant is missing"},
-    {"UPDATE credit_grant SET pool_id = pool_id + 1 WHERE id = 2", "grant 2: its pool belongs to another"},
     {"UPDATE event SET detail = 'nothing to see' WHERE id = 3", "event 3: it or one before it"},
     {"DELETE FROM event WHERE id = 2", "event 3: it or one before it"},
     {"DELETE FROM credit_grant WHERE id = 2", "account grant_pool:2: its grant is missing"},

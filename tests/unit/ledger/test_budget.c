@@ -240,7 +240,7 @@ TEST(restart_and_rotation_keep_it_exact)
 static int lose(struct ledger *led, void *arg, struct err *e)
 {
     (void)arg;
-    return db_exec(led->db, SQL("DELETE FROM hold; UPDATE key_spend SET held = 0; UPDATE pool SET held = 0; UPDATE key SET budget = 5"), e);
+    return db_exec(led->db, SQL("DELETE FROM hold; UPDATE key_spend SET held = 0; UPDATE credit_grant SET held = 0; UPDATE key SET budget = 5"), e);
 }
 
 TEST(a_hold_that_only_the_journal_has_is_billed_whatever_the_budget)

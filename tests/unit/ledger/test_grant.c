@@ -126,17 +126,17 @@ TEST(what_a_hold_reserved_of_an_expired_grant_stays_good)
     int64_t at = clock_now_us() + 300000, old = grant(10, "any", "promotional", 50, 0, at), keep = grant(10, "any", "paid", 50, 0, 0);
     struct hold_answer a = hold_now(l, &who, "long", "m", 15, 0), b;
     CHECK(a.err.code == ERR_OK && expired_soon(at));
-    CHECK(left(old) == 5 && balance_now(l, &who, NULL) == 0 && audit_now(l) == 0); /* 5 were free and went; 15 are held */
-    b = hold_now(l, &who, "second", "m", 1, 0);
+    CHECK(left(old) == 10 && balance_now(l, &who, NULL) == 5 && audit_now(l) == 0); /* the hold has all of it, and 5 of the other */
+    b = hold_now(l, &who, "second", "m", 6, 0);
     CHECK(b.err.code == ERR_QUOTA);
     struct bill bill;
-    CHECK(finish_now(l, a.hold, 3, 0, &bill) == 0 && bill.cost.nano == 3); /* the old one pays 3; its last 2 go at once */
+    CHECK(finish_now(l, a.hold, 3, 0, &bill) == 0 && bill.cost.nano == 3); /* the old one pays 3; its last 7 go at once */
     CHECK(left(old) == 0 && left(keep) == 10 && balance_now(l, &who, NULL) == 10 && audit_now(l) == 0);
     CHECK(!spend(11) && spend(10) && audit_now(l) == 0);
     end();
 }
 
-TEST(an_expired_grant_with_a_late_priority_still_covers_its_hold)
+TEST(an_expired_grant_covers_its_hold_and_no_later_one)
 {
     CHECK(start());
     int64_t at = clock_now_us() + 300000, old = grant(10, "any", "paid", 90, 0, at), keep = grant(10, "any", "paid", 10, 0, 0);
@@ -145,8 +145,9 @@ TEST(an_expired_grant_with_a_late_priority_still_covers_its_hold)
     int64_t third = grant(10, "any", "paid", 20, 0, 0);
     b = hold_now(l, &who, "b", "m", 10, 0);
     CHECK(b.err.code == ERR_OK);
-    CHECK(finish_now(l, a.hold, 15, 0, NULL) == 0 && left(keep) == 0 && left(third) == 5 && left(old) == 5);
-    CHECK(finish_now(l, b.hold, 10, 0, NULL) == 0 && left(third) == 0 && left(old) == 0 && balance_now(l, &who, NULL) == 0);
+    CHECK(left(old) == 5 && hold_now(l, &who, "c", "m", 1, 0).err.code == ERR_QUOTA && audit_now(l) == 0);
+    CHECK(finish_now(l, b.hold, 10, 0, NULL) == 0 && left(third) == 0 && left(old) == 5);
+    CHECK(finish_now(l, a.hold, 15, 0, NULL) == 0 && left(keep) == 0 && left(old) == 0 && balance_now(l, &who, NULL) == 0);
     CHECK(audit_now(l) == 0);
     end();
 }

@@ -20,7 +20,11 @@ static int64_t cost(int64_t tokens, int64_t rate)
 static bool grant(const struct principal *who, int64_t nano, const char *scope, const char *funding, int priority, int64_t expires_us)
 {
     struct err e = {0};
-    if (ledger_grant_create(l, &(struct grant_new){who->org, {nano}, scope, funding, priority, 0, expires_us, NULL}, NULL, &e) == 0)
+    if (ledger_grant_create(
+            l,
+            &(struct grant_new){
+                .org = who->org, .amount = {nano}, .scope = scope, .funding = funding, .priority = priority, .expires_us = expires_us},
+            NULL, &e) == 0)
         return true;
     return printf("grant: %s\n", e.msg), false;
 }
