@@ -3,7 +3,7 @@
  *
  * engine.c: the API, the thread and its inbox. sched.c: who runs (admission, rows, pages). share.c: tenants and their shares. pace.c: how
  * long steps take. step.c: one step and its events. spec.c, ngram.c: speculation.
- * seq.c: one sequence. fork.c: several answers to one prompt. prefix.c: pages found again;
+ * seq.c: one sequence. fork.c: several answers to one prompt. prefix.c: pages found again; prefix_part.c: parts of them;
  * publish.c: by all tenants. score.c: log probabilities. embed.c: embeddings.
  * kv.c: pages. */
 #pragma once
@@ -211,12 +211,14 @@ struct prefix_page {         /* what the page of this id holds */
     uint64_t life;           /* how often this id was put into the index */
     uint32_t after;          /* pages in the index that come after this one */
     uint32_t chain;          /* id + 1 of the next one in the bucket */
+    uint32_t older, newer;   /* ids + 1 of its neighbours in the list of what comes after the same page (prefix_part.c) */
     bool known;              /* it is in the index */
 };
 struct prefix {
     struct kv_pool *pool;
     struct prefix_page *pages; /* (n_pages) */
     uint32_t *heads;         /* (mask + 1) ids + 1 */
+    uint32_t *followers;     /* (mask + 1) ids + 1: of what comes after a page, by a hash of that page, the newest */
     uint8_t public_salt[16]; /* of published pages; a random one, no tenant's */
     uint32_t mask;
     bool slides;             /* a page may be forgotten before what comes after it */
@@ -232,6 +234,21 @@ void prefix_give(struct seq *s, uint32_t before);
 void prefix_touch_before(struct prefix *x, uint32_t id);
 /* r is about to compute the page that s needs next. */
 bool prefix_shadows(const struct seq *r, const struct seq *s);
+uint32_t prefix_may_skip(const struct seq *s); /* positions that s may leave out: none whose result is wanted, so never the last */
+void prefix_found(struct seq *s, uint32_t was); /* s, which had `was` positions, now has n_kv without having computed them */
+
+/* prefix_part.c: the first tokens of a page that another sequence goes on from in its own way are copied. */
+enum {
+    PART_MIN = 8,    /* tokens: fewer are computed sooner than found */
+    PART_WAIT = 16,  /* tokens for which it is worth to wait a step */
+    PART_TRIED = 16, /* pages looked at, the newest of those that come after the same page */
+};
+void part_add(struct prefix *x, uint32_t id); /* page `id` has come into the index */
+void part_remove(struct prefix *x, uint32_t id);
+/* s begins a page: what of it others have computed is copied into one of its own, if memory for it is free. */
+void part_take(struct engine *g, struct seq *s);
+/* r is about to compute more of the page that s begins than can be copied now. */
+bool part_shadows(const struct engine *g, const struct seq *r, const struct seq *s);
 
 /* ngram.c: places in a sequence where its last tokens stood before. */
 enum { NGRAM_TABLES = 2, NGRAM_WINDOW = 1 << 16, NGRAM_MATCH_MAX = 32 };

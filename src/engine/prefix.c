@@ -46,6 +46,7 @@ static void forget(void *arg, uint32_t id)
     while (*at != id + 1)
         at = &x->pages[*at - 1].chain;
     *at = p->chain;
+    part_remove(x, id);
     if (b)
         b->after--;
     p->known = false;
@@ -64,8 +65,9 @@ int prefix_new(struct prefix **out, struct kv_pool *pool, bool slides, struct er
         x->mask = n - 1;
         x->pages = mem_pages(pool->n_pages * sizeof *x->pages);
         x->heads = mem_pages(n * sizeof *x->heads);
+        x->followers = mem_pages(n * sizeof *x->followers);
     }
-    if (!x || !x->pages || !x->heads) {
+    if (!x || !x->pages || !x->heads || !x->followers) {
         prefix_free(x);
         *out = NULL;
         return err_set(e, ERR_NO_MEMORY, "engine: no memory for the index of %u KV pages; lower kv-memory", pool->n_pages);
@@ -81,12 +83,13 @@ void prefix_free(struct prefix *x)
         return;
     mem_pages_free(x->pages, x->pool->n_pages * sizeof *x->pages);
     mem_pages_free(x->heads, ((size_t)x->mask + 1) * sizeof *x->heads);
+    mem_pages_free(x->followers, ((size_t)x->mask + 1) * sizeof *x->followers);
     mem_free(x);
 }
 
 uint64_t prefix_bytes(const struct prefix *x)
 {
-    return x ? x->pool->n_touched * (sizeof *x->pages + sizeof *x->heads) : 0;
+    return x ? x->pool->n_touched * (sizeof *x->pages + sizeof *x->heads + sizeof *x->followers) : 0;
 }
 
 /* What page i of s holds or will hold. */
@@ -125,8 +128,7 @@ static void *find_any(const struct prefix *x, const struct prefix_page *p)
     return page ? page : find(x, p);
 }
 
-/* Positions that s may leave out: none whose result is wanted, so never the last. */
-static uint32_t may_skip(const struct seq *s)
+uint32_t prefix_may_skip(const struct seq *s)
 {
     uint32_t n = (uint32_t)s->tokens.n - 1;
     if (s->prompt_logprobs && s->n_scored < s->n_prompt)
@@ -147,10 +149,17 @@ static void put_in(struct kv_pool *pool, struct seq *s, uint32_t i, void *page)
     s->pages.p[i] = page;
 }
 
+void prefix_found(struct seq *s, uint32_t was)
+{
+    seq_slide(s);
+    uint32_t from = was > s->n_paid ? was : s->n_paid;
+    s->n_found += s->n_kv > from ? s->n_kv - from : 0;
+}
+
 void prefix_take(struct seq *s)
 {
     const struct prefix *x = s->model->prefix;
-    const uint32_t was = s->n_kv, end = may_skip(s) / KV_PAGE;
+    const uint32_t was = s->n_kv, end = prefix_may_skip(s) / KV_PAGE;
     uint32_t i = was / KV_PAGE;
     if (!x || i >= end || !vec_reserve(&s->pages, end))
         return;
@@ -162,9 +171,7 @@ void prefix_take(struct seq *s)
         put_in(x->pool, s, i, page);
         s->n_kv = (i + 1) * KV_PAGE;
     }
-    seq_slide(s);
-    uint32_t from = was > s->n_paid ? was : s->n_paid;
-    s->n_found += s->n_kv > from ? s->n_kv - from : 0;
+    prefix_found(s, was);
 }
 
 void prefix_give(struct seq *s, uint32_t before)
@@ -183,6 +190,7 @@ void prefix_give(struct seq *s, uint32_t before)
         p.chain = *head;
         x->pages[id] = p;
         *head = id + 1;
+        part_add(x, id);
         if (p.before)
             x->pages[p.before - 1].after++;
         kv_page_keep(x->pool, s->pages.p[i], (uint8_t)(siphash(x->public_salt, p.salt, sizeof p.salt) % KV_OWNERS));
@@ -199,7 +207,7 @@ bool prefix_shadows(const struct seq *r, const struct seq *s)
 {
     const uint32_t i = s->n_kv / KV_PAGE, at = i * KV_PAGE, end = at + KV_PAGE;
     if (!s->model->prefix || r->model != s->model || r->state != ST_RUN || r->starved || r->priority < s->priority || r->reach != s->reach ||
-        r->n_kv / KV_PAGE != i || r->n_kv + r->rows <= s->n_kv || may_skip(s) < end || r->n_kv + seq_rows_ready(r) < end)
+        r->n_kv / KV_PAGE != i || r->n_kv + r->rows <= s->n_kv || prefix_may_skip(s) < end || r->n_kv + seq_rows_ready(r) < end)
         return false;
     return memcmp(r->tenant.kv_salt, s->tenant.kv_salt, sizeof r->tenant.kv_salt) == 0 && (i == 0 || r->pages.p[i - 1] == s->pages.p[i - 1]) &&
            memcmp(r->tokens.p + at, s->tokens.p + at, KV_PAGE * sizeof *r->tokens.p) == 0;

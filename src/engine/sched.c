@@ -308,11 +308,11 @@ static bool pages_secure(struct engine *g, struct seq *s)
     return true;
 }
 
-/* Another runner is about to compute the page that s needs next: s waits for it rather than compute the same. */
+/* Another runner is about to compute the page that s needs next, or much of it: s waits for it rather than compute the same. */
 static bool is_shadowed(const struct engine *g, const struct seq *s)
 {
     for (uint32_t i = 0; i < g->n_run; i++)
-        if (g->run[i] != s && prefix_shadows(g->run[i], s))
+        if (g->run[i] != s && (prefix_shadows(g->run[i], s) || part_shadows(g, g->run[i], s)))
             return true;
     return false;
 }
@@ -347,6 +347,7 @@ static bool rows_assign(struct engine *g, const struct engine_model *m, bool sha
             all = false;
             continue;
         }
+        part_take(g, s);
         uint32_t ready = seq_rows_ready(s);
         if (first && is_rushed(g, s, n_decode, left)) {
             rushed = s->share;
