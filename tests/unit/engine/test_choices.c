@@ -94,8 +94,7 @@ TEST(a_choice_that_ends_early_leaves_the_others)
     model.closed = true;
     struct seq_opts o = request(0, 7, 500);
     CHECK(start_choices(0, 4, o));
-    while (model.inside == 0)
-        ;
+    gate_wait(0);
     engine_stop(g, jobs[2].seq, SEQ_END_CANCEL); /* one that waits */
     gate_step(1);
     engine_stop(g, jobs[0].seq, SEQ_END_CANCEL); /* the one that leads, in its prefill */
@@ -112,10 +111,9 @@ TEST(a_choice_that_ends_early_leaves_the_others)
     }
     model.closed = true; /* an engine that ends, with choices that wait for their prompt */
     o = request(10, 8, 1500);
-    int inside = model.inside; /* before the start: the step may begin at once */
+    int stops = model.stops; /* before the start: the step may begin at once */
     CHECK(start_choices(10, 6, o));
-    while (model.inside == inside)
-        ;
+    gate_wait(stops);
     model.closed = false;
     engine_free(g);
     for (int i = 10; i < 16; i++)

@@ -147,8 +147,7 @@ TEST(cancel_in_each_state)
     model.closed = true;
     struct seq_opts o = request(0, 1000);
     CHECK(start(&o));
-    while (model.inside == 0)
-        ;
+    gate_wait(0);
     /* queued: ends while the step of another is still inside the model (as soon as that step ends) */
     o = request(1, 10);
     CHECK(start(&o));
@@ -171,10 +170,9 @@ TEST(cancel_in_each_state)
     CHECK(start(&o));
     JOB_WAIT(&jobs[2], jobs[2].n_paused == 1);
     model.closed = true;
-    int before = model.inside;
+    int before = model.inside, stops = model.stops;
     engine_allow(g, jobs[2].seq, 100);
-    while (model.inside == before)
-        ;
+    gate_wait(stops);
     engine_stop(g, jobs[2].seq, SEQ_END_CANCEL);
     engine_stop(g, jobs[2].seq, SEQ_END_BUDGET); /* the first reason stays */
     model.closed = false;
@@ -290,14 +288,13 @@ static uint32_t tokens_of(uint32_t from, uint32_t to)
 TEST(tenants_share_by_work)
 {
     CHECK(open_engine(100000, &(struct engine_opts){.kv_bytes = 4 << 20, .seqs_max = 8}));
-    model.delay_us = 300;
+    gate_close_at(0, 20);
     for (uint32_t i = 0; i < 40; i++) {
         struct seq_opts o = request(i, 20);
         o.max_tokens = 400;
         CHECK(start(&o));
     }
-    JOB_WAIT(&jobs[0], jobs[0].n_tokens >= 20);
-    model.closed = true;
+    gate_wait(0);
     struct seq_opts o = request(40, 20);
     o.tenant.id = 2;
     o.max_tokens = 100;
@@ -311,16 +308,14 @@ TEST(tenants_share_by_work)
     /* 16 answers each, weights 3 and 1, places for 8: 3 to 1 */
     CHECK(open_engine(100000, &(struct engine_opts){.kv_bytes = 4 << 20, .seqs_max = 8}));
     model.closed = true;
-    model.delay_us = 300;
     for (uint32_t i = 0; i < 32; i++) {
         o = request(i, 20);
         o.tenant = i < 16 ? (struct tenant){.id = 1, .weight = 3} : (struct tenant){.id = 2, .weight = 1};
         o.max_tokens = 3000;
         CHECK(start(&o));
     }
-    model.closed = false;
-    JOB_WAIT(&jobs[0], jobs[0].n_tokens >= 800);
-    model.closed = true;
+    gate_wait(0);
+    gate_run_until(0, 800);
     double heavy = tokens_of(0, 16), light = tokens_of(16, 32), ratio = heavy / light;
     model.closed = false;
     CHECK_MSG(ratio > 2.5 && ratio < 3.6, "%g to %g tokens: %g", heavy, light, ratio);
@@ -355,13 +350,16 @@ static double newcomer_ahead(bool busy)
 {
     struct seq_opts o = request(0, 20);
     o.max_tokens = busy ? 40000 : 3000;
+    if (busy)
+        gate_close_at(0, 3000);
     if (!start(&o))
         return -1;
-    JOB_WAIT(&jobs[0], jobs[0].n_tokens >= 3000);
-    if (!busy)
+    if (busy)
+        gate_wait(0);
+    else
         JOB_DONE(&jobs[0]);
     model.closed = true;
-    model.delay_us = 300;
+    int stops = model.stops;
     for (uint32_t i = 1; i < 33; i++) {
         o = request(i, 20);
         o.tenant.id = i < 17 ? 2 : 1;
@@ -369,9 +367,9 @@ static double newcomer_ahead(bool busy)
         if (!start(&o))
             return -1;
     }
-    model.closed = false;
-    JOB_WAIT(&jobs[17], jobs[17].n_tokens >= 150);
-    model.closed = true;
+    if (!busy)
+        gate_wait(stops);
+    gate_run_until(17, 150);
     double ahead = (double)tokens_of(1, 17) - tokens_of(17, 33);
     model.closed = false;
     return ahead;
@@ -385,7 +383,6 @@ TEST(idleness_is_not_saved_up)
         CHECK(open_engine(100000, &(struct engine_opts){.kv_bytes = 4 << 20, .seqs_max = 8}));
         double ahead = newcomer_ahead(busy), burst = busy ? SHARE_BURST : 0;
         engine_free(g);
-        model.delay_us = 0;
         CHECK_MSG(ahead > burst * 0.9 - 200 && ahead < burst * 1.1 + 200, "%s: %g tokens ahead", busy ? "busy" : "idle", ahead);
     }
 }
@@ -427,11 +424,12 @@ TEST(prefill_mixes_with_decode)
     o = request(1, 6400);
     o.tenant.id = 2;
     CHECK(start(&o));
+    gate_wait(0);
     gate_step(3);
     int together = 0;
     for (int i = 0; i < 50; i++) {
         gate_step(1);
-        together += model.seqs == 2 && model.rows > PACE_ROWS_MIN && model.rows <= 65; /* fewer when the machine is busy */
+        together += model.seqs == 2 && model.rows > PACE_ROWS_MIN && model.rows <= 65;
     }
     model.closed = false;
     CHECK_MSG(together == 50, "%d of 50 steps had both", together);
@@ -448,7 +446,8 @@ static double cpu_seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* Nothing to do, one paused that holds the memory, one that waits for it: the step thread sleeps. */
+/* Nothing to do, one paused that holds the memory, one that waits for it: the step thread sleeps. Of some short times the cheapest counts: in the
+ * others it came to rest, or a sanitizer's own thread had work. */
 TEST(idle_uses_no_cpu)
 {
     CHECK(open_engine(128, &(struct engine_opts){.kv_bytes = 2 * 4096}));
@@ -458,10 +457,14 @@ TEST(idle_uses_no_cpu)
     JOB_WAIT(&jobs[0], jobs[0].n_paused == 1);
     o = request(1, 100);
     CHECK(start(&o));
-    clock_sleep_ms(50);
-    double t0 = cpu_seconds();
-    clock_sleep_ms(400);
-    CHECK(cpu_seconds() - t0 < 0.01);
+    double least = 1;
+    for (int i = 0; i < 20 && least >= 0.01; i++) {
+        double t0 = cpu_seconds(), t;
+        clock_sleep_ms(400);
+        t = cpu_seconds() - t0;
+        least = t < least ? t : least;
+    }
+    CHECK_MSG(least < 0.01, "%g s of 0.4", least);
     CHECK(jobs[1].n_tokens == 0);
     engine_stop(g, jobs[0].seq, SEQ_END_CANCEL);
     JOB_DONE(&jobs[1]);
@@ -469,18 +472,31 @@ TEST(idle_uses_no_cpu)
     engine_free(g);
 }
 
+static void engine_free_it(void *arg)
+{
+    engine_free(arg);
+}
+
 TEST(engine_free_ends_everything)
 {
+    struct thread t;
     CHECK(open_engine(1000, &(struct engine_opts){.kv_bytes = 1 << 20, .seqs_max = 4}));
-    model.delay_us = 500;
+    gate_close_at(0, 4);
     for (uint32_t i = 0; i < 40; i++) {
         struct seq_opts o = request(i, 20);
         o.max_tokens = 0;
         o.allowance = i % 2 ? 3 : 100000;
         CHECK(start(&o));
     }
-    JOB_WAIT(&jobs[0], jobs[0].n_tokens > 3);
-    engine_free(g);
+    gate_wait(0);
+    CHECK(thread_start(&t, "free", engine_free_it, g));
+    for (bool quit = false; !quit; sched_yield()) { /* in the middle of a step */
+        mutex_lock(&g->mu);
+        quit = g->quit;
+        mutex_unlock(&g->mu);
+    }
+    model.closed = false;
+    thread_join(&t);
     for (uint32_t i = 0; i < 40; i++)
         CHECK(job_ok(&jobs[i]) && jobs[i].end == SEQ_END_CANCEL);
 }
