@@ -49,7 +49,7 @@ static bool embed(const struct buf *file, const struct json *tokens, uint32_t n,
                             .arg = t};
     if (rc == 0)
         rc = be.start(be.self, &q, 1, &job, e);
-    for (uint64_t end = clock_ns() + 20000000000ull; rc == 0 && !t->done && clock_ns() < end;)
+    for (uint64_t end = clock_ns() + 300000000000ull; rc == 0 && !t->done && clock_ns() < end;)
         postq_run(&queue, 100);
     vec_deinit(&prompt);
     be.free(be.self);

@@ -68,7 +68,7 @@ static bool say(struct said *s)
     struct backend_job *j;
     *s = (struct said){0};
     int rc = be.get(be.self, m, &w, &e);
-    for (uint64_t end = clock_ns() + 20000000000ull; rc == 1 && !s->ready && clock_ns() < end;)
+    for (uint64_t end = clock_ns() + 300000000000ull; rc == 1 && !s->ready && clock_ns() < end;)
         postq_run(&queue, 50);
     if (rc < 0 || (rc == 1 && !s->ready))
         return false;
@@ -76,7 +76,7 @@ static bool say(struct said *s)
                             .sample = {.temperature = 1, .top_p = 1, .seed = 3}, .on_event = on_event, .arg = s};
     if (be.start(be.self, &q, 1, &j, &e) < 0)
         return false;
-    for (uint64_t end = clock_ns() + 20000000000ull; !s->done && clock_ns() < end;)
+    for (uint64_t end = clock_ns() + 300000000000ull; !s->done && clock_ns() < end;)
         postq_run(&queue, 50);
     be.put(be.self, m);
     return s->done && s->n_tokens > 0;
@@ -85,7 +85,7 @@ static bool say(struct said *s)
 static bool appears(ino_t not)
 {
     struct stat st;
-    for (uint64_t end = clock_ns() + 20000000000ull; clock_ns() < end; clock_sleep_ms(5))
+    for (uint64_t end = clock_ns() + 300000000000ull; clock_ns() < end; clock_sleep_ms(5))
         if (stat(packed, &st) == 0 && st.st_ino != not)
             return true;
     return false;

@@ -176,7 +176,7 @@ static struct backend_shelf_stats numbers(void)
     return n;
 }
 
-#define UNTIL(condition) for (uint64_t end = clock_ns() + 30000000000ull; !(condition) && clock_ns() < end; postq_run(&queue, 2))
+#define UNTIL(condition) for (uint64_t end = clock_ns() + 300000000000ull; !(condition) && clock_ns() < end; postq_run(&queue, 2))
 
 /* ---- who asks and who answers ---- */
 
@@ -421,7 +421,10 @@ TEST(a_budget_that_is_too_small)
     CHECK(as(&said, &truth[0]) && door.pages == rest_pages && numbers().bytes_used == bytes[0] && !strcmp(status("first").state, "loaded"));
     be.put(be.self, model("first"));
     UNTIL(status("first").in_use == 0) {}
-    ask(&a, "second");
+    UNTIL(a.err.code == ERR_OK) /* a slow machine loads it for longer than one waits */
+    {
+        ask(&a, "second");
+    }
     CHECK_MSG(a.err.code == ERR_OK && begin(&second, "second", 12), "%s", a.err.msg);
     UNTIL(second.done) {}
     CHECK(as(&second, &truth[1]) && !strcmp(status("first").state, "unloaded") && numbers().bytes_used == bytes[1]);

@@ -65,7 +65,7 @@ static bool say(const struct buf *file, const struct json *prompt, const struct 
                             .arg = t};
     if (rc == 0)
         rc = be.start(be.self, &q, 1, &job, e);
-    for (uint64_t end = clock_ns() + 60000000000ull; rc == 0 && !t->done && clock_ns() < end;)
+    for (uint64_t end = clock_ns() + 300000000000ull; rc == 0 && !t->done && clock_ns() < end;)
         postq_run(&queue, 100);
     be.free(be.self);
     postq_deinit(&queue);
