@@ -44,7 +44,7 @@ static void on_show(struct http *r, void *app)
     buf_fmt(&b, "%d %.*s name=%.*s nope=%d q=%d %.*s none=%d auth=%.*s tag=%d peer=%.*s user=%s app=%s server=%d late=%d id=%zu", http_method(r),
             (int)http_path(r).n, http_path(r).p, (int)name.n, name.p, nope.p != NULL, has, (int)q.n, q.p, has_not,
             (int)http_header(r, "authorization").n, http_header(r, "authorization").p, http_listener(r), (int)http_peer(r).n, http_peer(r).p,
-            (const char *)http_user(r), (const char *)app, http_server(r) == server, clock_ns() - http_start_ns(r) > UINT64_C(1000000000),
+            (const char *)http_user(r), (const char *)app, http_server(r) == server, clock_ns() - http_start_ns(r) > UINT64_C(120000000000),
             strlen(http_id(r)));
     http_reply(r, 200, "text/plain", b.data, b.len);
     buf_deinit(&b);
@@ -164,18 +164,25 @@ static int dial(void)
     return connect(fd, (struct sockaddr *)&a, sizeof a) == 0 ? fd : -1;
 }
 
+/* Nothing that works takes so long, however slow the machine is. */
+#define HANGS_NS UINT64_C(120000000000)
+#define UNTIL(condition) for (uint64_t end_ = clock_ns() + HANGS_NS; !(condition) && clock_ns() < end_; clock_sleep_ms(1))
+
 static bool wait_for(const atomic_int *n, int want)
 {
-    for (int i = 0; i < 2000 && atomic_load(n) != want; i++)
-        clock_sleep_ms(1);
+    UNTIL(atomic_load(n) == want) {}
     return atomic_load(n) == want;
 }
 static struct http *wait_held(void)
 {
-    struct http *r = NULL;
-    for (int i = 0; i < 2000 && !(r = atomic_load(&held)); i++)
-        clock_sleep_ms(1);
-    return r;
+    UNTIL(atomic_load(&held)) {}
+    return atomic_load(&held);
+}
+static uint64_t connections(void)
+{
+    struct server_counts n;
+    server_count(server, &n);
+    return n.open;
 }
 
 TEST(request_and_answer)
@@ -273,7 +280,11 @@ TEST(client_errors)
     CHECK(begin(NULL));
     const char *got = ask((struct client_req){.total_ms = 100}, "/hold");
     CHECK_MSG(strncmp(got, "error UNAVAILABLE net: http://", 30) == 0 && strstr(got, "does not answer"), "%s", got);
-    got = ask((struct client_req){.total_ms = 100}, "/stream");
+    for (uint32_t ms = 100; ms < 200000; ms *= 2) { /* a busy machine has begun no answer so soon */
+        got = ask((struct client_req){.total_ms = ms}, "/stream");
+        if (!strstr(got, "does not answer"))
+            break;
+    }
     CHECK_MSG(strstr(got, "broke off its answer"), "%s", got);
     end(0);
     got = ask((struct client_req){0}, "/show/x");
@@ -295,7 +306,7 @@ TEST(gone_once)
     dprintf(fd, "GET /overflow HTTP/1.1\r\nHost: a\r\n\r\n"); /* and nothing is read */
     CHECK(wait_for(&gone_count, 2));
     close(fd);
-    clock_sleep_ms(20);
+    UNTIL(connections() == 0) {}
     CHECK(atomic_load(&gone_count) == 2);
     struct server_counts n;
     server_count(server, &n);
@@ -315,7 +326,7 @@ TEST(drain_time_ends)
     CHECK(server_stopping(server));
     thread_join(&loop);
     uint64_t took = (clock_ns() - from) / 1000000;
-    CHECK_MSG(took >= 95 && took < 1000, "%d ms", (int)took);
+    CHECK_MSG(took >= 95 && took < 60000, "%d ms", (int)took); /* the stream would go on for ever */
     CHECK(atomic_load(&gone_count) == 1);
     server_free(server);
     close(fd);
@@ -329,7 +340,7 @@ TEST(drain_waits_for_the_answer)
     dprintf(fd, "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
     struct http *r = wait_held();
     CHECK(r);
-    server_stop(server, 5000);
+    server_stop(server, 600000);
     clock_sleep_ms(30);
     server_post(server, reply_late, r);
     for (ssize_t n, at = 0; (n = recv(fd, got + at, sizeof got - 1 - (size_t)at, 0)) > 0;)
@@ -349,7 +360,7 @@ TEST(drain_ends_with_the_stream)
     struct http *r = wait_held();
     CHECK(r);
     uint64_t from = clock_ns();
-    server_stop(server, 20000);
+    server_stop(server, 600000);
     clock_sleep_ms(30);
     server_post(server, finish, r);
     char c[4096];
@@ -357,7 +368,7 @@ TEST(drain_ends_with_the_stream)
         ;
     close(fd);
     thread_join(&loop);
-    CHECK(clock_ns() - from < UINT64_C(10000000000) && atomic_load(&gone_count) == 0);
+    CHECK(clock_ns() - from < HANGS_NS && atomic_load(&gone_count) == 0);
     server_free(server);
 }
 
