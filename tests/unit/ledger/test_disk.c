@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 
 static atomic_int fail_journal_write, fail_store_write, fail_journal_sync, fail_store_sync;
+static atomic_int hold_journal_sync; /* it does not return */
 static atomic_int n_syncs_failed;
 
 static bool is_journal(int fd)
@@ -45,6 +46,8 @@ ssize_t pwrite64(int fd, const void *p, size_t n, off64_t at)
 
 int fdatasync(int fd)
 {
+    while (is_journal(fd) && atomic_load(&hold_journal_sync))
+        clock_sleep_ms(1);
     if ((atomic_load(&fail_journal_sync) && is_journal(fd)) || (atomic_load(&fail_store_sync) && is_store(fd))) {
         atomic_fetch_add(&n_syncs_failed, 1);
         errno = EIO;
@@ -118,9 +121,11 @@ TEST(the_journal_cannot_be_synced)
     CHECK(start());
     struct err e = {0};
     struct hold_answer a = hold_now(l, &who, "a", "m", 10, 10);
-    atomic_store(&fail_journal_sync, 1);
+    atomic_store(&hold_journal_sync, 1); /* the sync of the hold, if it comes now, ends behind the next record */
     CHECK(a.err.code == ERR_OK && ledger_journal(l, &(struct journal_step){a.hold, {.input = 10, .output = 4}}, 1, &e) == 0);
-    for (int i = 0; i < 200 && !atomic_load(&l->broken); i++)
+    atomic_store(&fail_journal_sync, 1);
+    atomic_store(&hold_journal_sync, 0);
+    for (int i = 0; i < 12000 && !atomic_load(&l->broken); i++)
         clock_sleep_ms(10);
     atomic_store(&fail_journal_sync, 0);
     CHECK(hold_now(l, &who, "b", "m", 1, 1).err.code == ERR_DB);
