@@ -1,6 +1,6 @@
 /* The server under test of tests/net/run.py: net/server.h with handlers that hold, stream, flood and wait.
  * echo_server [--port N] [--tls CERT KEY] [--unix PATH] [--limit NAME=N]...
- * Prints "LISTEN address" first and "GONE what milliseconds" (monotonic clock) for each client that left. SIGTERM drains for 10 s. */
+ * Prints "LISTEN address" first and "GONE what milliseconds" (monotonic clock) for each client that left. SIGTERM drains for 120 s. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "net/server.h"
@@ -105,7 +105,7 @@ static void on_echo(struct http *r, void *app)
 }
 static void on_slow(struct http *r, void *app) { (void)app, (void)job_new(r, "slow", 300, 1, answer_ok); }
 static void on_slow20(struct http *r, void *app) { (void)app, (void)job_new(r, "slow20", 20, 1, answer_ok); }
-static void on_slow5(struct http *r, void *app) { (void)app, (void)job_new(r, "slow5", 500, 1, answer_ok); }
+static void on_slow30(struct http *r, void *app) { (void)app, (void)job_new(r, "slow30", 3000, 1, answer_ok); }
 static void on_hold(struct http *r, void *app) { (void)app, (void)job_new(r, "hold", 0, 0, NULL); }
 static void stream(struct http *r, const char *what, uint32_t ms, int left, void (*step)(struct job *))
 {
@@ -134,7 +134,7 @@ static int allow(struct http *r, const struct route *route, void *app, struct er
 static void on_term(int sig)
 {
     (void)sig;
-    server_stop(server, 10000);
+    server_stop(server, 120000);
 }
 
 static void limit_set(struct server_limits *l, const char *text)
@@ -160,7 +160,7 @@ int main(int argc, char **argv)
 {
     static const struct route routes[] = {
         {HTTP_POST, "/echo", 0, on_echo},     {HTTP_GET, "/slow", 0, on_slow},         {HTTP_GET, "/slow20", 0, on_slow20},
-        {HTTP_GET, "/slow5", 0, on_slow5},    {HTTP_GET, "/hold", 0, on_hold},         {HTTP_POST, "/hold", 0, on_hold},
+        {HTTP_GET, "/slow30", 0, on_slow30},  {HTTP_GET, "/hold", 0, on_hold},         {HTTP_POST, "/hold", 0, on_hold},
         {HTTP_GET, "/idle", 0, on_idle},      {HTTP_GET, "/sse", 0, on_sse},           {HTTP_GET, "/sse10", 0, on_sse10},
         {HTTP_GET, "/flood", 0, on_flood},    {HTTP_GET, "/overflow", 0, on_overflow}, {HTTP_GET, "/models/{name*}", 0, on_param},
         {HTTP_GET, "/closed", 1, on_echo},
