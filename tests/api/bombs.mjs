@@ -2,7 +2,7 @@
 // The answer is 200 or 400; another client is served meanwhile; at the end nothing is left over. (Times are asserted in the unit tests of text/.)
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { check, metric, request, root, run, same, test, until } from "./harness.mjs";
+import { atZero, check, metric, request, root, run, same, test, until } from "./harness.mjs";
 import { startTiny } from "./tables.mjs";
 
 const CTX = 256;
@@ -56,7 +56,7 @@ test("the most messages, the most parts, the longest stops", async () => {
 
 test("nothing is left over", async () => {
   await until("every call is over", async () => (await metric(server, "sluice_chats")) === 0);
-  for (const gauge of ["sluice_engine_running", "sluice_engine_waiting", "sluice_engine_paused", "sluice_kv_pages_used"]) same(await metric(server, gauge), 0, gauge);
+  await atZero(server, "sluice_engine_running", "sluice_engine_waiting", "sluice_engine_paused", "sluice_kv_pages_used");
   same(await metric(server, "sluice_delivered_tokens_total"), await metric(server, 'sluice_billed_tokens_total{meter="output"}'), "delivered and billed");
 });
 

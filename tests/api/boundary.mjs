@@ -1,7 +1,7 @@
 // Every parameter of every endpoint x {below its range, its ends, above, each wrong type, null, huge}, made from src/api/params.def: 200 exactly when the
 // table allows the value, else 400 that names the parameter; never another 5xx. Then bodies that are no request at all.
 import http from "node:http";
-import { check, metric, request, run, same, test, until } from "./harness.mjs";
+import { atZero, check, metric, request, run, same, test, until } from "./harness.mjs";
 import { checkSchema } from "./schema.mjs";
 import { bodyOf, endpoints, params, startTiny, words } from "./tables.mjs";
 
@@ -152,7 +152,7 @@ test("the id of a receipt: at its length, one past either end, each digit past i
 
 test("nothing is left over: no call in work, no page in use, delivered is billed", async () => {
   await until("every call is over", async () => (await metric(server, "sluice_chats")) === 0);
-  for (const gauge of ["sluice_engine_running", "sluice_engine_waiting", "sluice_engine_paused", "sluice_kv_pages_used"]) same(await metric(server, gauge), 0, gauge);
+  await atZero(server, "sluice_engine_running", "sluice_engine_waiting", "sluice_engine_paused", "sluice_kv_pages_used");
   same(await metric(server, "sluice_delivered_tokens_total"), await metric(server, 'sluice_billed_tokens_total{meter="output"}'), "delivered and billed");
   same((await request(server, "GET", "/health")).status, 200);
   check(sent > 300, `${sent} boundary requests`);

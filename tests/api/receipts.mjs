@@ -115,7 +115,7 @@ test("every end has its receipt: stream, credit, error, a client that left, seve
   ids.several = (await openai.completions.create({ model: "count", prompt: ["x".repeat(100), "y".repeat(30)], n: 3, max_tokens: 20 }).withResponse()).response.headers.get("x-request-id");
   ids.error = (await openai.chat.completions.create(body("fail", 10, { max_tokens: 20 })).catch((e) => e)).headers.get("x-request-id");
   const hold = new AbortController();
-  request(server, "POST", "/v1/chat/completions", { body: body("slow", 50, { max_tokens: 20, stream: true }), signal: hold.signal, onHead: (res) => { ids.cancel = res.headers["x-request-id"]; } }).catch(() => {});
+  request(server, "POST", "/v1/chat/completions", { body: body("slow", 50, { max_tokens: 2000, stream: true }), signal: hold.signal, onHead: (res) => { ids.cancel = res.headers["x-request-id"]; } }).catch(() => {});
   await until("it runs", async () => ids.cancel && (await metric(server, "sluice_engine_running")) === 1);
   const running = await receipt(server, ids.cancel);
   same([running.status, running.body.error.code], [404, "not_found"], "while it runs");

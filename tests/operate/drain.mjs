@@ -2,15 +2,18 @@
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
-import { check, cli, request, run, same, sluice, start, test, until } from "../api/harness.mjs";
+import { check, cli, metric, request, run, same, sluice, start, test, until } from "../api/harness.mjs";
 import { ask, house, json, serve, stateOf, stream } from "./house.mjs";
 
 const events = (text) => text.split("\n\n").filter((e) => e.startsWith("data: ")).map((e) => e.slice(6));
 const chunks = (text) => events(text).filter((e) => e !== "[DONE]").map((e) => JSON.parse(e));
 const usage = (data) => json(["usage", "--group", "request"], { data });
 
+// An answer that takes several seconds, so that what is to happen meanwhile does.
+const slow = () => house(["a"], { options: ["layers=24"] });
+
 test("SIGTERM: what runs finishes, new work gets 503 with Retry-After, the exit code is 0", async () => {
-  const server = await serve(await house(["a"]));
+  const server = await serve(await slow());
   const s = stream(server, "a", { max_tokens: 3000, stream_options: { include_usage: true } });
   await s.first;
   server.child.kill("SIGTERM");
@@ -30,9 +33,10 @@ test("SIGTERM: what runs finishes, new work gets 503 with Retry-After, the exit 
 });
 
 test("SIGTERM: an answer that takes too long ends with an event that says so, and is billed", async () => {
-  const server = await serve(await house(["a"]), "--drain-seconds", "0");
+  const server = await serve(await slow(), "--drain-seconds", "0");
   const s = stream(server, "a"), plain = ask(server, "a", { max_tokens: 3400 });
   await s.first;
+  await until("both run", async () => (await metric(server, "sluice_engine_running")) === 2);
   server.child.kill("SIGTERM");
   const all = chunks((await s.end).body), last = all.at(-1), late = await plain;
   check(/shutting down/.test(last.error?.message), JSON.stringify(last));
@@ -58,7 +62,7 @@ test("SIGTERM while a request waits for its model", async () => {
 
 for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130], ["SIGHUP", 129]])
   test(`a second ${signal} ends at once with ${code}, and the next start bills to the token`, async () => {
-    const home = await house(["a"]), server = await serve(home);
+    const home = await slow(), server = await serve(home);
     const s = stream(server, "a");
     await s.first;
     server.child.kill(signal);
