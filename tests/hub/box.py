@@ -42,7 +42,7 @@ class Box:
         return [SLUICE, *args, "--data", os.path.join(self.data, "d")]
 
     def run(self, *args, code=None, env=None, input=None):
-        p = subprocess.run(self.command(*args), capture_output=True, text=True, env={**self.env, **(env or {})}, timeout=120, stdin=input)
+        p = subprocess.run(self.command(*args), capture_output=True, text=True, env={**self.env, **(env or {})}, timeout=600, stdin=input)
         assert p.returncode >= 0, f"{args}: signal {-p.returncode}: {p.stderr}"
         assert "Sanitizer" not in p.stderr, p.stderr
         if code is not None:

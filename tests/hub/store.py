@@ -45,7 +45,7 @@ def what_is_served_is_not_removed(s):
     s.callback(p.wait)
     s.callback(p.terminate)
     admin = os.path.join(b.data, "d", "admin.sock")
-    for _ in range(600):
+    for _ in range(6000):
         told = open(log.name).read()
         if os.path.exists(admin) and "curl" in told and f"name={REPO} ms=" in told:
             break
