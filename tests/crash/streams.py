@@ -24,6 +24,9 @@ import time
 
 from second_audit import differences
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../soak"))
+from serving import free_port
+
 
 class Server:
     def __init__(self, binary, data):
@@ -32,7 +35,7 @@ class Server:
     def start(self):
         log = open(os.path.join(self.data, "..", "server.log"), "ab")
         self.proc = subprocess.Popen([self.binary, "serve", "--demo", "--data", self.data, "--listen", f"127.0.0.1:{self.port}"], stdout=log, stderr=log)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             if self.proc.poll() is not None:
                 raise SystemExit(f"the server ended at start with {self.proc.returncode}; see {log.name}")
@@ -41,7 +44,7 @@ class Server:
                     return
             except OSError:
                 time.sleep(0.02)
-        raise SystemExit("the server did not come up in 60 s")
+        raise SystemExit("the server did not come up in 120 s")
 
     def kill(self):
         self.proc.send_signal(signal.SIGKILL)
@@ -49,20 +52,14 @@ class Server:
 
     def stop(self):
         self.proc.send_signal(signal.SIGTERM)
-        self.proc.wait(60)
+        self.proc.wait(120)
 
     def cli(self, *args):
         return subprocess.run([self.binary, *args, "--data", self.data], capture_output=True, text=True)
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def get(port, path):
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     c.request("GET", path)
     r = c.getresponse()
     return r.status, r.read().decode()

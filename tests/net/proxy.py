@@ -13,6 +13,9 @@ import time
 sys.dont_write_bytecode = True
 from raw_requests import CASES
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../soak"))
+from serving import free_port
+
 NGINX = """daemon off; master_process off; pid {top}/nginx.pid; error_log {top}/nginx.log; events {{}}
 http {{ access_log off; client_body_temp_path {top}/b; proxy_temp_path {top}/p; fastcgi_temp_path {top}/f; uwsgi_temp_path {top}/u; scgi_temp_path {top}/s;
   underscores_in_headers on; ignore_invalid_headers off; client_max_body_size 0; large_client_header_buffers 8 512k;
@@ -35,12 +38,6 @@ frontend f
 backend b
   server s 127.0.0.1:{port} maxconn 1 pool-max-conn 1
 """
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def read(s, quiet):

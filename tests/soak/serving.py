@@ -2,6 +2,7 @@
 import collections
 import http.client
 import os
+import random
 import re
 import signal
 import socket
@@ -10,9 +11,17 @@ import time
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that is free, below those that the kernel gives to outgoing connections: while a killed server is down nobody takes its port."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        below = int(f.read().split()[0])
+    while True:
+        port = random.SystemRandom().randrange(max(1024, below // 2), below)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 class Serving:
@@ -48,7 +57,7 @@ class Serving:
         raise SystemExit(f"the server did not come up in 120 s; see {self.log_path}")
 
     def get(self, path):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             c.request("GET", path, headers={"Connection": "close"})
             r = c.getresponse()

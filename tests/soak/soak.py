@@ -41,7 +41,7 @@ LOADED, LOADS, UNLOADS = "sluice_models_loaded", "sluice_model_loads_total", "sl
 COLUMNS = ["time_s", "life", "life_s", "quiet", "rss_kb", "heap_kb", "store_kb", "kv_kb", "descriptors", "threads", "requests", "delivered", "billed", "connections", "loads", "unloads", *GAUGES]
 RICH, POOR = ["acme", "globex", "initech"], "pauper"
 FAULTS_SHOWN = 60
-VICTIM_PATIENCE_S = 30  # a machine that does other work starts an answer late
+VICTIM_PATIENCE_S = 120  # a machine that does other work starts an answer late
 REST_PATIENCE_S = 4  # before a rest clients wait so long for their answers, then they leave
 # Name: options of tools/tinymodel.c. One has a context that its conversations pass, one computes long enough to be killed in the middle.
 LONG = "tiny/wide"
@@ -193,7 +193,7 @@ class Soak:
 
     async def check_open(self):
         """No more is open than at this life's first rest; what is about to be closed gets a moment."""
-        for _ in range(30):
+        for _ in range(600):
             files, threads = self.server.descriptors(), self.server.threads()
             self.rest_baseline = self.rest_baseline or (files, threads)
             if files.total() <= self.rest_baseline[0].total() and threads <= self.rest_baseline[1]:
