@@ -62,7 +62,9 @@ try_run() { # ROOT: make run, and the curl line that it prints
     local ok=1
     grep -q '"content"' "$root/answer.json" && ok=0
     [ $ok = 0 ] || { echo "the printed curl line did not answer: $line"; cat "$root/answer.json" "$root/answer.err"; }
-    pkill -INT -f -- "build/sluice serve --demo" 2>/dev/null
+    for i in $(pgrep -f -- "build/sluice serve --demo"); do # the one in this root, and nobody else's
+        [ "$(readlink "/proc/$i/root")" = "$(realpath "$root")" ] && kill -INT "$i"
+    done
     wait $pid
     return $ok
 }

@@ -5,7 +5,7 @@ one() {
     local t=$1 name=${1##*/fuzz_} work
     work=$(mktemp -d)
     mkdir -p "tests/fuzz/corpus/$name"
-    "$t" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$dir/$name-" \
+    "$t" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$dir/$name-" \
         "$work" "tests/fuzz/corpus/$name" >"$dir/$name.log" 2>&1
     local rc=$?
     rm -rf "$work"
