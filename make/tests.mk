@@ -23,6 +23,8 @@ link = $(CC) $(ALL_CFLAGS) -Itests $(3) -o $(1) $(2) -Wl,--start-group $(4) -Wl,
 
 # Programs whose calls of these functions go to their own __wrap_NAME.
 WRAP_test_credit := clock_now_us
+WRAP_test_deed := clock_now_us
+WRAP_test_books := clock_now_us
 WRAP_test_no_memory := mem_new mem_array mem_resize mem_str mem_must mem_free mem_pages mem_pages_free
 wrapped = $(addprefix -Wl$(comma)--wrap=,$(WRAP_$(notdir $(1))))
 

@@ -70,6 +70,22 @@ static int account(struct ledger *l, const struct json *args, struct org_id *out
     return rc < 0 ? rc : ledger_account_find(l, name, out, e);
 }
 
+static int grant(const struct json *args, struct grant_id *out, struct err *e)
+{
+    int rc = integer(args, "grant", 1, INT64_MAX, 0, &out->v, e);
+    return rc == 0 && !out->v ? err_param(e, ERR_BAD_REQUEST, "grant", "grant is missing") : rc;
+}
+
+/* Who, why, and the key under which it is done once. */
+static int deed(const struct json *args, struct deed *out, struct err *e)
+{
+    int rc;
+    if ((rc = text(args, "actor", false, &out->actor, e)) < 0 || (rc = text(args, "reason", false, &out->reason, e)) < 0 ||
+        (rc = text(args, "idempotency_key", false, &out->key, e)) < 0)
+        return rc;
+    return 0;
+}
+
 static void reply_field(struct buf *out, const char *key, const char *value)
 {
     struct jw w;
@@ -175,7 +191,6 @@ static int key_revoke(struct ledger *l, const struct json *args, struct buf *out
 static int grant_create(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
 {
     struct grant_new g = {0};
-    struct grant_id id;
     struct money cash, list;
     int64_t priority;
     int rc;
@@ -184,7 +199,7 @@ static int grant_create(struct ledger *l, const struct json *args, struct buf *o
         (rc = text(args, "reference", false, &g.reference, e)) < 0 || (rc = date(args, "expires", &g.expires_us, e)) < 0 ||
         (rc = date(args, "effective", &g.effective_us, e)) < 0 || (rc = integer(args, "priority", 0, 1000, 50, &priority, e)) < 0 ||
         (rc = text(args, "models", false, &g.models, e)) < 0 || (rc = text(args, "counterparty", false, &g.counterparty, e)) < 0 ||
-        (rc = text(args, "instrument", false, &g.instrument, e)) < 0 || (rc = text(args, "actor", false, &g.actor, e)) < 0 ||
+        (rc = text(args, "instrument", false, &g.instrument, e)) < 0 || (rc = deed(args, &g.by, e)) < 0 ||
         (rc = money(args, "cash_received", (struct money){0}, false, &cash, e)) < 0 ||
         (rc = money(args, "list_value", (struct money){0}, false, &list, e)) < 0)
         return rc;
@@ -195,10 +210,8 @@ static int grant_create(struct ledger *l, const struct json *args, struct buf *o
     g.priority = (int)priority;
     g.cash_received = given(args, "cash_received") ? &cash : NULL;
     g.list_value = given(args, "list_value") ? &list : NULL;
-    if ((rc = ledger_grant_create(l, &g, &id, e)) < 0)
-        return rc;
-    reply_id(out, "grant", id.v);
-    return 0;
+    g.answer = out;
+    return ledger_grant_create(l, &g, NULL, e);
 }
 
 static int grant_list(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
@@ -210,11 +223,89 @@ static int grant_list(struct ledger *l, const struct json *args, struct buf *out
 
 static int grant_show(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
 {
-    int64_t id;
-    int rc = integer(args, "grant", 1, INT64_MAX, 0, &id, e);
-    if (rc == 0 && !id)
-        rc = err_param(e, ERR_BAD_REQUEST, "grant", "grant is missing");
-    return rc < 0 ? rc : ledger_report_grant(l, (struct grant_id){id}, out, e);
+    struct grant_id id;
+    int rc = grant(args, &id, e);
+    return rc < 0 ? rc : ledger_report_grant(l, id, out, e);
+}
+
+static int grant_approve(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    struct grant_id id;
+    struct deed by;
+    int rc;
+    if ((rc = grant(args, &id, e)) < 0 || (rc = deed(args, &by, e)) < 0)
+        return rc;
+    return ledger_grant_approve(l, id, &by, out, e);
+}
+
+static int grant_void(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    struct grant_id id;
+    struct deed by;
+    int rc;
+    if ((rc = grant(args, &id, e)) < 0 || (rc = deed(args, &by, e)) < 0)
+        return rc;
+    return ledger_grant_void(l, id, &by, out, e);
+}
+
+/* An amount with its sign. */
+static int grant_adjust(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    struct grant_id id;
+    struct deed by;
+    struct money amount;
+    const char *z;
+    int rc;
+    if ((rc = grant(args, &id, e)) < 0 || (rc = deed(args, &by, e)) < 0 || (rc = text(args, "amount", true, &z, e)) < 0 ||
+        (rc = money_parse(&amount, str_of(z + (*z == '+')), e)) < 0)
+        return rc;
+    return ledger_grant_adjust(l, id, amount, &by, out, e);
+}
+
+static int grant_transfer(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    struct grant_id id;
+    struct org_id to;
+    struct deed by;
+    struct money amount;
+    int rc;
+    if ((rc = grant(args, &id, e)) < 0 || (rc = account(l, args, &to, e)) < 0 || (rc = deed(args, &by, e)) < 0 ||
+        (rc = money(args, "amount", (struct money){0}, true, &amount, e)) < 0)
+        return rc;
+    return ledger_grant_transfer(l, id, to, amount, &by, out, e);
+}
+
+static int grant_limit(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    struct deed by;
+    struct money limit;
+    const char *z;
+    int rc;
+    if ((rc = deed(args, &by, e)) < 0 || (rc = text(args, "limit", true, &z, e)) < 0)
+        return rc;
+    bool none = strcmp(z, "none") == 0;
+    if (!none && (rc = money_parse(&limit, str_of(z), e)) < 0)
+        return rc;
+    return ledger_grant_limit(l, none ? NULL : &limit, &by, out, e);
+}
+
+static int grant_limit_show(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    (void)args;
+    return ledger_report_limit(l, out, e);
+}
+
+static int refund(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    const char *id;
+    char request[REQUEST_NAME_MAX];
+    struct deed by;
+    struct money amount;
+    int rc;
+    if ((rc = text(args, "request", true, &id, e)) < 0 || (rc = request_name(request, str_of(id), "request", e)) < 0 ||
+        (rc = deed(args, &by, e)) < 0 || (rc = money(args, "amount", (struct money){0}, false, &amount, e)) < 0)
+        return rc;
+    return ledger_refund(l, request, given(args, "amount") ? &amount : NULL, &by, out, e);
 }
 
 /* Cached input costs as much as input, cache writes too, and reasoning as much as output, unless said otherwise. */

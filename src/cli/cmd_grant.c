@@ -1,4 +1,4 @@
-/* sluice grant create, list, show */
+/* sluice grant create, list, show, approve, void, transfer, adjust, limit; sluice refund */
 #include "cli/cli_int.h"
 #include <pwd.h>
 #include <stdlib.h>
@@ -32,6 +32,8 @@ int cmd_grant_create(const struct cli *c, struct err *e)
                                {"counterparty", args_flag(c, "counterparty")},
                                {"instrument", args_flag(c, "instrument")},
                                {"actor", actor(c)},
+                               {"reason", args_flag(c, "reason")},
+                               {"idempotency_key", args_flag(c, "idempotency-key")},
                                {0}};
     if ((rc = admin_do(c, HTTP_POST, "/admin/grants", args, &j, e)) < 0)
         return rc;
@@ -62,4 +64,63 @@ int cmd_grant_show(const struct cli *c, struct err *e)
     object_print(c, j);
     json_free(j);
     return 0;
+}
+
+/* A deed: what it is done to, then who, why and under which key. */
+static int deed(const struct cli *c, const char *path, const struct admin_arg *what, struct err *e)
+{
+    struct json *j = NULL;
+    struct admin_arg args[8] = {{"actor", actor(c)}, {"reason", args_flag(c, "reason")}, {"idempotency_key", args_flag(c, "idempotency-key")}};
+    for (size_t i = 3; what->name; i++)
+        args[i] = *what++;
+    int rc = admin_do(c, HTTP_POST, path, args, &j, e);
+    if (rc < 0)
+        return rc;
+    object_print(c, j);
+    json_free(j);
+    return 0;
+}
+
+int cmd_grant_approve(const struct cli *c, struct err *e)
+{
+    int rc = args_count(c, 1, 1, e);
+    return rc < 0 ? rc : deed(c, "/admin/grants/approve", (struct admin_arg[]){{"grant", c->word[0]}, {0}}, e);
+}
+
+int cmd_grant_void(const struct cli *c, struct err *e)
+{
+    int rc = args_count(c, 1, 1, e);
+    return rc < 0 ? rc : deed(c, "/admin/grants/void", (struct admin_arg[]){{"grant", c->word[0]}, {0}}, e);
+}
+
+int cmd_grant_adjust(const struct cli *c, struct err *e)
+{
+    int rc = args_count(c, 2, 2, e);
+    return rc < 0 ? rc : deed(c, "/admin/grants/adjust", (struct admin_arg[]){{"grant", c->word[0]}, {"amount", c->word[1]}, {0}}, e);
+}
+
+int cmd_grant_transfer(const struct cli *c, struct err *e)
+{
+    int rc = args_count(c, 3, 3, e);
+    struct admin_arg args[] = {{"grant", c->word[0]}, {"account", c->word[1]}, {"amount", c->word[2]}, {0}};
+    return rc < 0 ? rc : deed(c, "/admin/grants/transfer", args, e);
+}
+
+int cmd_grant_limit(const struct cli *c, struct err *e)
+{
+    struct json *j = NULL;
+    int rc = args_count(c, 0, 1, e);
+    if (rc < 0 || c->n_words)
+        return rc < 0 ? rc : deed(c, "/admin/grants/limit", (struct admin_arg[]){{"limit", c->word[0]}, {0}}, e);
+    if ((rc = admin_do(c, HTTP_GET, "/admin/grants/limit", NULL, &j, e)) < 0)
+        return rc;
+    object_print(c, j);
+    json_free(j);
+    return 0;
+}
+
+int cmd_refund(const struct cli *c, struct err *e)
+{
+    int rc = args_count(c, 1, 1, e);
+    return rc < 0 ? rc : deed(c, "/admin/refunds", (struct admin_arg[]){{"request", c->word[0]}, {"amount", args_flag(c, "amount")}, {0}}, e);
 }

@@ -6,6 +6,7 @@
 int batch_begin(struct ledger *l, struct err *e)
 {
     l->now_us = clock_now_us();
+    l->moved = false;
     return db_begin(l->db, e);
 }
 

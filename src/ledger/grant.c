@@ -24,13 +24,25 @@ static bool seen_by_owner(enum scope s)
     return s != SCOPE_TRAINING;
 }
 
+/* Whether the owner's balance and what is held count it. */
+static bool counts(const struct grant *g)
+{
+    return (g->state == GRANT_LIVE || g->state == GRANT_EXPIRES || g->state == GRANT_IS_VOIDED) && seen_by_owner(g->scope);
+}
+
 /* Adds the grant to what its owner sees. At start: nobody else looks yet. */
 void grant_view(const struct grant *g)
 {
-    if ((g->state != GRANT_LIVE && g->state != GRANT_EXPIRES && g->state != GRANT_IS_VOIDED) || !seen_by_owner(g->scope))
+    if (!counts(g))
         return;
     g->org->free += g->remaining - g->held;
     g->org->held += g->held;
+}
+
+void grant_show(struct ledger *l, const struct grant *g, int64_t more)
+{
+    if (counts(g))
+        org_view(l, g->org, more, 0);
 }
 
 void grant_free(struct grant *g)
@@ -65,9 +77,14 @@ static int in_order(const void *a, const void *b)
     return grant_compare(*(struct grant *const *)a, *(struct grant *const *)b, &rule);
 }
 
-static bool is_over(const struct grant *g)
+static bool is_done(const struct grant *g)
 {
     return g->state == GRANT_EXPIRED || g->state == GRANT_VOIDED;
+}
+
+bool grant_is_over(const struct grant *g)
+{
+    return is_done(g) || g->state == GRANT_EXPIRES || g->state == GRANT_IS_VOIDED;
 }
 
 /* Puts the organisation's grants in order and leaves out those that are over; used ones stay, for what may come back to them. */
@@ -75,11 +92,19 @@ void grant_sort(struct org *o)
 {
     size_t n = 0;
     for (size_t i = 0; i < o->grants.n; i++)
-        if (!is_over(o->grants.p[i]))
+        if (!is_done(o->grants.p[i]))
             o->grants.p[n++] = o->grants.p[i];
     o->grants.n = n;
     if (n > 1)
         qsort(o->grants.p, n, sizeof *o->grants.p, in_order);
+}
+
+void grant_add(struct ledger *l, struct grant *g)
+{
+    (void)vec_push(&l->grants, g);
+    (void)vec_push(&g->org->grants, g);
+    grant_sort(g->org);
+    l->moved = true;
 }
 
 /* What a capture may take of g, once its own reservation is given back: of one that is over only what it had reserved. */
@@ -155,33 +180,37 @@ int grant_state_set(struct ledger *l, struct grant *g, enum grant_state state, s
         return rc;
     stmt_i64(s, 1, g->id), stmt_i64(s, 2, (int64_t)state);
     if ((rc = stmt_run(s, e)) == 0)
-        g->state = state;
+        g->state = state, l->moved = true;
     return rc;
 }
 
 /* What leaves a grant unused: breakage:FUNDING when it expires, void:FUNDING when somebody voids it. Paid credit that expires is earned; that
  * which is voided is owed to who paid it; of other funding nothing was ever received, and its cost goes back. */
-static int end_account(struct ledger *l, enum funding f, bool expiry, int64_t *id, struct err *e)
+static int end_book(struct ledger *l, const struct grant *g, bool expiry, int64_t amount, int64_t operation, struct err *e)
 {
     char code[64];
-    const char *class = f != FUNDING_PAID ? "contra_revenue" : expiry ? "revenue" : "liability";
-    ASSERT(str_fmt(code, sizeof code, "%s:%s", expiry ? "breakage" : "void", funding_names[f]));
-    return account_get(l, code, class, 0, id, e);
+    const char *class = g->funding != FUNDING_PAID ? "contra_revenue" : expiry ? "revenue" : "liability";
+    int64_t account;
+    ASSERT(str_fmt(code, sizeof code, "%s:%s", expiry ? "breakage" : "void", funding_names[g->funding]));
+    int rc = account_get(l, code, class, 0, &account, e);
+    return rc < 0 ? rc : batch_txn(l, &(struct movement){expiry ? "expire" : "void", g, g->account, account, amount, operation}, NULL, e);
+}
+
+int grant_gone(struct ledger *l, const struct grant *g, int64_t amount, int64_t operation, struct err *e)
+{
+    return end_book(l, g, g->state == GRANT_EXPIRED || g->state == GRANT_EXPIRES, amount, operation, e);
 }
 
 /* Takes from a grant that is over what no open hold reserves of it; the state says whether that is all. */
 int grant_end(struct ledger *l, struct grant *g, bool expiry, struct err *e)
 {
-    int64_t less = g->remaining - g->held, account;
-    bool counted = g->state != GRANT_WAITS; /* in the owner's balance */
-    int rc = 0;
+    int64_t less = g->remaining - g->held;
+    int rc = less ? end_book(l, g, expiry, less, expiry ? 0 : g->void_id, e) : 0;
+    if (rc < 0)
+        return rc;
     if (less) {
-        if ((rc = end_account(l, g->funding, expiry, &account, e)) < 0 ||
-            (rc = batch_txn(l, &(struct movement){expiry ? "expire" : "void", g, g->account, account, less, expiry ? 0 : g->void_id}, NULL, e)) < 0)
-            return rc;
         grant_change(l, g, -less, 0);
-        if (counted && seen_by_owner(g->scope))
-            org_view(l, g->org, -less, 0);
+        grant_show(l, g, -less);
     }
     bool open = g->held > 0;
     g->org->lingering |= open;
@@ -204,8 +233,8 @@ int grant_settle(struct ledger *l, struct org *o, struct err *e)
 static int begin(struct ledger *l, struct grant *g, struct err *e)
 {
     int rc = grant_state_set(l, g, GRANT_LIVE, e);
-    if (rc == 0 && seen_by_owner(g->scope))
-        org_view(l, g->org, g->remaining, 0);
+    if (rc == 0)
+        grant_show(l, g, g->remaining);
     return rc;
 }
 

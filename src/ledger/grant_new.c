@@ -1,6 +1,6 @@
 /* A new grant: what it must be, its row, and its booking. Paid credit is received in cash, as far as it was paid for; what is given beside is
  * contra_revenue of its funding (contra_revenue:paid: a discount). */
-#include "ledger/ledger_int.h"
+#include "ledger/operation.h"
 
 #include "base/mem.h"
 
@@ -11,7 +11,6 @@ struct create_args {
     enum scope scope;
     enum funding funding;
     int64_t cash, list_value;
-    int64_t id;
 };
 
 static int money_in(struct ledger *l, struct grant *g, const char *code, const char *class, int64_t amount, int64_t operation, struct err *e)
@@ -43,56 +42,59 @@ bool grant_fits(struct ledger *l, int64_t more)
 
 /* ---- the row ---- */
 
-/* The same reference again: the first grant, if it says the same. */
-static int replay(struct ledger *l, struct create_args *a, bool *found, struct err *e)
+/* The same reference again: the first grant, if it says the same. *id: 0 when there is none. */
+static int replay(struct ledger *l, const struct create_args *a, int64_t *id, struct err *e)
 {
     struct stmt *s;
-    *found = false;
+    bool found;
+    *id = 0;
     if (!a->in->reference)
         return 0;
     int rc = stmt_get(&s, l->db, SQL("SELECT id, org_id, amount FROM credit_grant WHERE reference = ?1"), e);
     if (rc < 0)
         return rc;
     stmt_text(s, 1, a->in->reference);
-    if ((rc = stmt_step(s, found, e)) == 0 && *found) {
-        a->id = stmt_col_i64(s, 0);
+    if ((rc = stmt_step(s, &found, e)) == 0 && found) {
+        *id = stmt_col_i64(s, 0);
         if (stmt_col_i64(s, 1) != a->in->org.v || stmt_col_i64(s, 2) != a->in->amount.nano)
             rc = err_set(e, ERR_CONFLICT, "ledger: reference '%.64s' is already grant %lld with another account or amount; use a new reference",
-                         a->in->reference, (long long)a->id);
+                         a->in->reference, (long long)*id);
     }
     stmt_put(s);
     return rc;
 }
 
-static int insert(struct ledger *l, const struct create_args *a, struct grant *g, struct err *e)
+static int insert(struct ledger *l, const struct operation *o, const struct grant *g, struct err *e)
 {
     struct stmt *s;
+    const struct create_args *a = o->arg;
     const struct grant_new *in = a->in;
     int rc = stmt_get(&s, l->db,
                       SQL("INSERT INTO credit_grant (id, org_id, account_id, scope, models, funding, priority, amount, remaining, currency, "
                           "cash_received, list_value, counterparty, instrument, effective_us, expires_us, state, reference, created_us, created_by, "
-                          "approved_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 0, ?16, ?17, ?18, ?17)"),
+                          "approved_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)"),
                       e);
     if (rc < 0)
         return rc;
     stmt_i64(s, 1, g->id), stmt_i64(s, 2, g->org->id), stmt_i64(s, 3, g->account), stmt_text(s, 4, scope_names[g->scope]);
     stmt_text(s, 5, g->models ? g->models : ""), stmt_text(s, 6, funding_names[g->funding]), stmt_i64(s, 7, g->priority);
-    stmt_i64(s, 8, g->amount), stmt_text(s, 9, l->currency), stmt_i64(s, 10, a->cash), stmt_i64(s, 11, a->list_value);
-    stmt_text(s, 12, in->counterparty ? in->counterparty : ""), stmt_text(s, 13, in->instrument ? in->instrument : "");
-    stmt_i64(s, 14, g->effective_us), stmt_i64(s, 15, g->expires_us), stmt_text(s, 16, in->reference), stmt_i64(s, 17, l->now_us);
-    stmt_text(s, 18, in->actor ? in->actor : "admin");
+    stmt_i64(s, 8, g->amount), stmt_i64(s, 9, g->remaining), stmt_text(s, 10, l->currency), stmt_i64(s, 11, a->cash);
+    stmt_i64(s, 12, a->list_value), stmt_text(s, 13, in->counterparty ? in->counterparty : "");
+    stmt_text(s, 14, in->instrument ? in->instrument : ""), stmt_i64(s, 15, g->effective_us), stmt_i64(s, 16, g->expires_us);
+    stmt_i64(s, 17, (int64_t)g->state), stmt_text(s, 18, in->reference), stmt_i64(s, 19, l->now_us), stmt_text(s, 20, operation_actor(o));
+    stmt_i64(s, 21, g->state == GRANT_UNAPPROVED ? 0 : l->now_us);
     return stmt_run(s, e);
 }
 
-static int note(struct ledger *l, const struct grant *g, const struct grant_new *in, struct err *e)
+static void describe(const struct ledger *l, struct operation *o, const struct grant *g)
 {
-    char object[32], detail[KEY_LIST_MAX + 640], amount[MONEY_TEXT_MAX];
+    const struct grant_new *in = ((const struct create_args *)o->arg)->in;
+    char amount[MONEY_TEXT_MAX];
     money_text(amount, (struct money){g->amount});
-    ASSERT(str_fmt(object, sizeof object, "grant %lld", (long long)g->id));
-    ASSERT(str_fmt(detail, sizeof detail, "%s %s scope %s models %s funding %s priority %d reference %.130s counterparty %.130s instrument %.130s",
-                   amount, l->currency, scope_names[g->scope], g->models ? g->models : "all", funding_names[g->funding], g->priority,
-                   in->reference ? in->reference : "-", in->counterparty ? in->counterparty : "-", in->instrument ? in->instrument : "-"));
-    return event_by(l, in->actor ? in->actor : "admin", "grant.create", object, detail, e);
+    buf_fmt(&o->detail, "%s %s for %s scope %s models %s funding %s priority %d reference %s counterparty %s instrument %s%s", amount, l->currency,
+            g->org->name, scope_names[g->scope], g->models ? g->models : "all", funding_names[g->funding], g->priority,
+            in->reference ? in->reference : "-", in->counterparty ? in->counterparty : "-", in->instrument ? in->instrument : "-",
+            g->state == GRANT_UNAPPROVED ? " unapproved" : "");
 }
 
 static int models_read(struct ledger *l, const char *text, char **out, struct err *e)
@@ -106,29 +108,41 @@ static int models_read(struct ledger *l, const char *text, char **out, struct er
     return rc;
 }
 
-/* The grant in memory, its account, row, booking and event. */
-static int make(struct ledger *l, const struct create_args *a, struct org *o, struct grant *g, struct err *e)
+/* The grant in memory, its account, row and booking. */
+static int make(struct ledger *l, const struct operation *o, struct org *org, struct grant *g, struct err *e)
 {
+    const struct create_args *a = o->arg;
     char code[64];
+    bool waits = approval_needed(l, a->in->amount.nano);
     *g = (struct grant){.id = (int64_t)l->grants.n + 1,
-                        .org = o,
+                        .org = org,
                         .scope = a->scope,
                         .funding = a->funding,
+                        .state = waits ? GRANT_UNAPPROVED : GRANT_WAITS,
                         .priority = a->in->priority,
                         .posting = -1,
                         .amount = a->in->amount.nano,
-                        .remaining = a->in->amount.nano,
+                        .remaining = waits ? 0 : a->in->amount.nano,
                         .expires_us = a->in->expires_us,
                         .effective_us = a->in->effective_us ? a->in->effective_us : l->now_us};
     ASSERT(str_fmt(code, sizeof code, "grant_pool:%lld", (long long)g->id));
     int rc = models_read(l, a->in->models, &g->models, e);
     if (rc == 0)
-        rc = account_get(l, code, "liability", o->id, &g->account, e);
+        rc = account_get(l, code, "liability", org->id, &g->account, e);
     if (rc == 0)
-        rc = insert(l, a, g, e);
-    if (rc == 0)
-        rc = grant_book(l, g, a->cash, 0, e);
-    return rc < 0 ? rc : note(l, g, a->in, e);
+        rc = insert(l, o, g, e);
+    return rc == 0 && !waits ? grant_book(l, g, a->cash, o->id, e) : rc;
+}
+
+static void answer(struct operation *o, int64_t grant, bool unapproved)
+{
+    struct jw w;
+    jw_init(&w, &o->answer);
+    jw_obj(&w);
+    jw_key(&w, "grant"), jw_i64(&w, grant);
+    if (unapproved)
+        jw_key(&w, "approval"), jw_str(&w, "needed");
+    jw_obj_end(&w);
 }
 
 /* A repeated call is answered before its times are looked at: they may be over by then. */
@@ -145,32 +159,42 @@ static int times(const struct grant_new *in, int64_t now, struct err *e)
     return 0;
 }
 
-static int create_call(struct ledger *l, void *arg, struct err *e)
+static int check(struct ledger *l, const struct create_args *a, struct org *org, struct err *e)
 {
-    struct create_args *a = arg;
-    bool found;
-    int rc = replay(l, a, &found, e);
-    if (rc < 0 || found || (rc = times(a->in, l->now_us, e)) < 0)
-        return rc;
-    struct org *o = org_find(l, a->in->org.v);
-    if (!o)
+    if (!org)
         return err_set(e, ERR_NOT_FOUND, "ledger: there is no account %lld; see `sluice account list`", (long long)a->in->org.v);
     if (!grant_fits(l, a->in->amount.nano))
         return err_param(e, ERR_BAD_VALUE, "amount", "ledger: with this grant all grants of the store would pass %lld %s; make it smaller",
                          (long long)(INT64_MAX / MONEY_NANO), l->currency);
+    return times(a->in, l->now_us, e);
+}
+
+static int act(struct ledger *l, struct operation *o, struct err *e)
+{
+    const struct create_args *a = o->arg;
+    struct org *org = org_find(l, a->in->org.v);
+    int64_t before;
+    int rc = replay(l, a, &before, e);
+    if (rc == 0 && before) {
+        o->known = true;
+        answer(o, before, l->grants.p[before - 1]->state == GRANT_UNAPPROVED);
+        return 0;
+    }
+    if (rc < 0 || (rc = check(l, a, org, e)) < 0)
+        return rc;
     struct grant *g = mem_new(sizeof *g);
-    if (!g || !vec_reserve(&l->grants, l->grants.n + 1) || !vec_reserve(&o->grants, o->grants.n + 1)) {
+    if (!g || !vec_reserve(&l->grants, l->grants.n + 1) || !vec_reserve(&org->grants, org->grants.n + 1)) {
         mem_free(g);
         return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a grant");
     }
-    if ((rc = make(l, a, o, g, e)) < 0) {
+    if ((rc = make(l, o, org, g, e)) < 0) {
         grant_free(g);
         return rc;
     }
-    (void)vec_push(&l->grants, g);
-    (void)vec_push(&o->grants, g);
-    grant_sort(o);
-    a->id = g->id;
+    grant_add(l, g);
+    answer(o, g->id, g->state == GRANT_UNAPPROVED);
+    describe(l, o, g);
+    ASSERT(str_fmt(o->object, sizeof o->object, "grant %lld", (long long)g->id));
     return grant_due(l, e);
 }
 
@@ -215,29 +239,51 @@ static int worth(struct create_args *a, struct err *e)
     return 0;
 }
 
-/* Text that people write about a grant: any, but short and readable. */
-static int words(const char *name, const char *text, struct err *e)
+/* Everything that makes the grant what it is. */
+static void asks(struct operation *o)
 {
-    size_t n = text ? strlen(text) : 1;
-    bool good = n && n < LEDGER_NAME_MAX && (!text || utf8_valid(text, n));
-    for (size_t i = 0; good && text && i < n; i++)
-        good = (unsigned char)text[i] >= 0x20 && text[i] != 0x7f;
-    return good ? 0
-                : err_param(e, ERR_BAD_VALUE, name, "ledger: %s has 1 to %d bytes of UTF-8 without control characters", name, LEDGER_NAME_MAX - 1);
+    const struct create_args *a = o->arg;
+    const struct grant_new *in = a->in;
+    const int64_t n[] = {in->org.v, in->amount.nano, in->priority, in->effective_us, in->expires_us, a->cash, a->list_value};
+    const char *const text[] = {scope_names[a->scope], funding_names[a->funding], in->models, in->counterparty, in->instrument, in->reference};
+    for (size_t i = 0; i < sizeof n / sizeof *n; i++)
+        operation_asks_i64(o, n[i]);
+    for (size_t i = 0; i < sizeof text / sizeof *text; i++)
+        operation_asks(o, text[i]);
 }
 
-/* Books the grant and, when it is effective, lets it be spent. */
+static int answered(struct buf *text, struct grant_id *out, struct err *e)
+{
+    struct json *j;
+    int rc = json_parse(&j, text->data, text->len, e);
+    if (rc == 0)
+        out->v = json_int(json_get(j, "grant"));
+    if (rc == 0)
+        json_free(j);
+    return rc;
+}
+
+/* Books the grant and, when it is effective, lets it be spent; one that needs approval is only kept. */
 int ledger_grant_create(struct ledger *l, const struct grant_new *in, struct grant_id *out, struct err *e)
 {
     struct create_args a = {.in = in};
+    struct operation o;
+    struct buf text;
     int rc = names(&a, e);
     if (rc == 0)
         rc = worth(&a, e);
-    if (rc < 0 || (rc = words("reference", in->reference, e)) < 0 || (rc = words("counterparty", in->counterparty, e)) < 0 ||
-        (rc = words("instrument", in->instrument, e)) < 0 || (rc = words("actor", in->actor, e)) < 0)
+    if (rc < 0 || (rc = words_check("reference", in->reference, LEDGER_NAME_MAX - 1, e)) < 0 ||
+        (rc = words_check("counterparty", in->counterparty, LEDGER_NAME_MAX - 1, e)) < 0 ||
+        (rc = words_check("instrument", in->instrument, LEDGER_NAME_MAX - 1, e)) < 0)
         return rc;
-    rc = queue_call(l, create_call, &a, e);
-    if (rc == 0 && out)
-        out->v = a.id;
+    operation_init(&o, "create", &in->by, act);
+    o.arg = &a, o.no_reason = true;
+    asks(&o);
+    buf_init(&text, 0);
+    if ((rc = operation_run(l, &o, &text, e)) == 0 && out)
+        rc = answered(&text, out, e);
+    if (rc == 0 && in->answer)
+        buf_add(in->answer, text.data, text.len);
+    buf_deinit(&text);
     return rc;
 }

@@ -131,6 +131,13 @@ int ledger_key_create(struct ledger *l, struct org_id org, const char *name, int
 int ledger_key_set(struct ledger *l, const char *public_id, const struct key_limits *limits, struct err *e) MUST_USE;
 int ledger_key_rotate(struct ledger *l, const char *public_id, char key[LEDGER_KEY_MAX], struct err *e) MUST_USE;
 int ledger_key_revoke(struct ledger *l, const char *public_id, struct err *e) MUST_USE;
+/* Who does something to credit, and why. */
+enum { LEDGER_REASON_MAX = 500 };
+struct deed {
+    const char *key;    /* idempotency: a second deed with this key is the first one, with its answer; NULL: none */
+    const char *actor;  /* NULL: "admin" */
+    const char *reason; /* needed, but for a new grant and an approval */
+};
 struct grant_new {
     struct org_id org;
     struct money  amount;
@@ -143,9 +150,26 @@ struct grant_new {
     const struct money *cash_received; /* NULL: of paid credit its amount, else 0 */
     const struct money *list_value;    /* at list prices; NULL: its amount */
     const char   *counterparty, *instrument; /* who gave something for it, and by which document; NULL: none */
-    const char   *actor;     /* who does it; NULL: "admin" */
+    struct deed   by;
+    struct buf   *answer;    /* gets {"grant": id, "approval": "needed"}, the latter when it is; NULL: not wanted */
 };
 int ledger_grant_create(struct ledger *l, const struct grant_new *g, struct grant_id *out, struct err *e) MUST_USE;
+/* What may be done to grants and charges; each writes a JSON object about it to out (NULL: not wanted), with "operation", its id.
+ * ERR_NOT_FOUND: no such grant or request; ERR_CONFLICT: there is not as much, it is over, or the key was used for something else; then nothing
+ * is changed. ERR_FORBIDDEN: a second person is needed. */
+int ledger_grant_approve(struct ledger *l, struct grant_id grant, const struct deed *by, struct buf *out, struct err *e) MUST_USE;
+/* Its unused rest is gone; what open holds reserve of it goes as they end. One that waits for approval is refused so. */
+int ledger_grant_void(struct ledger *l, struct grant_id grant, const struct deed *by, struct buf *out, struct err *e) MUST_USE;
+int ledger_grant_adjust(struct ledger *l, struct grant_id grant, struct money amount /* or less than 0 */, const struct deed *by, struct buf *out,
+                        struct err *e) MUST_USE;
+/* A part of a grant to another account, as a new grant that is otherwise the same. */
+int ledger_grant_transfer(struct ledger *l, struct grant_id grant, struct org_id to, struct money amount, const struct deed *by, struct buf *out,
+                          struct err *e) MUST_USE;
+/* Back to the grants that paid a request; amount NULL: all that was not refunded yet. A key's budget does not get it back. */
+int ledger_refund(struct ledger *l, const char *request, const struct money *amount, const struct deed *by, struct buf *out, struct err *e) MUST_USE;
+/* Grants above the limit need a second person's approval; NULL: none does. */
+int ledger_grant_limit(struct ledger *l, const struct money *limit, const struct deed *by, struct buf *out, struct err *e) MUST_USE;
+int ledger_report_limit(struct ledger *l, struct buf *out, struct err *e) MUST_USE;
 struct price_new {
     const char  *model;
     struct money input, cache_read, cache_write, output, reasoning; /* per million tokens */

@@ -177,7 +177,8 @@ struct ledger {
     struct map keys, keys_by_id, orgs_by_id, orgs_by_name, prices /* model -> newest */, prices_by_id, holds, models;
     struct VEC(struct grant *) grants;
 
-    int64_t next_hold, next_usage, next_txn, next_event;
+    int64_t next_hold, next_usage, next_txn, next_event, next_operation;
+    int64_t approval_limit; /* a grant above it needs a second person; -1: none does */
     struct grant *dirty;
     int64_t next_due_us; /* the next grant to begin or to expire */
     int64_t next_sweep_us;
@@ -188,6 +189,7 @@ struct ledger {
     struct VEC(struct posting) postings;
     struct VEC(struct hold *) ended; /* finished in this batch: freed after the commit */
     int64_t now_us;                  /* of this batch */
+    bool moved;                      /* this batch has changed grants in memory: it must be committed */
 };
 
 /* A 64-bit id as a map key. */
@@ -259,6 +261,11 @@ int account_get(struct ledger *l, const char *code, const char *class, int64_t o
 int grant_charge(struct ledger *l, const struct hold *h, int64_t usage, struct err *e) MUST_USE;
 int grant_due(struct ledger *l, struct err *e) MUST_USE; /* begins and expires what is due */
 int grant_state_set(struct ledger *l, struct grant *g, enum grant_state state, struct err *e) MUST_USE;
+bool grant_is_over(const struct grant *g); /* expired or voided, if only for new holds */
+void grant_show(struct ledger *l, const struct grant *g, int64_t more); /* its owner sees so much more of it */
+void grant_add(struct ledger *l, struct grant *g); /* a new one; the caller has made room in both lists */
+/* Takes amount, which is in no grant's remaining, where the rest of g went when it was over. */
+int grant_gone(struct ledger *l, const struct grant *g, int64_t amount, int64_t operation, struct err *e) MUST_USE;
 int grant_end(struct ledger *l, struct grant *g, bool expiry, struct err *e) MUST_USE; /* expiry; else it is voided, by g->void_id */
 int grant_settle(struct ledger *l, struct org *o, struct err *e) MUST_USE;
 int grant_compare(const struct grant *x, const struct grant *y, enum grant_rule *rule);
@@ -267,6 +274,9 @@ bool grant_fits(struct ledger *l, int64_t more); /* whether all credit ever give
 void grant_sort(struct org *o);
 void grant_view(const struct grant *g);
 void grant_free(struct grant *g);
+
+/* approve.c */
+bool approval_needed(const struct ledger *l, int64_t amount);
 
 /* grant_new.c */
 int grant_book(struct ledger *l, struct grant *g, int64_t cash, int64_t operation, struct err *e) MUST_USE;

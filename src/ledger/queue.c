@@ -67,7 +67,7 @@ static int call_in_transaction(struct ledger *l, struct op *op)
 {
     struct err *e = op->err;
     struct sha256 chain = l->chain;
-    int64_t next_txn = l->next_txn, next_event = l->next_event;
+    int64_t next_txn = l->next_txn, next_event = l->next_event, next_operation = l->next_operation;
     int rc = ledger_broken(l, e);
     if (rc < 0)
         return rc;
@@ -79,15 +79,37 @@ static int call_in_transaction(struct ledger *l, struct op *op)
     if (rc == 0)
         return 0;
     db_rollback(l->db);
-    l->chain = chain, l->next_txn = next_txn, l->next_event = next_event;
-    if (e->code == ERR_DB)
+    l->chain = chain, l->next_txn = next_txn, l->next_event = next_event, l->next_operation = next_operation;
+    if (e->code == ERR_DB || l->moved) /* moved: memory is ahead of the store */
         ledger_break(l, e);
     return rc;
 }
 
+/* Begins and expires what is due, in a transaction of its own. */
+static int due(struct ledger *l, struct err *e)
+{
+    int rc = batch_begin(l, e);
+    if (rc == 0)
+        rc = grant_due(l, e);
+    if (rc == 0)
+        rc = batch_end(l, DB_SYNC_NORMAL, e);
+    if (rc < 0)
+        db_rollback(l->db);
+    return rc;
+}
+
+/* What is due comes first, apart: the call may fail, and what expired stays so. */
+static int call_when_due(struct ledger *l, struct op *op)
+{
+    int rc = ledger_broken(l, op->err);
+    if (rc == 0 && clock_now_us() >= l->next_due_us && (rc = due(l, op->err)) < 0)
+        ledger_break(l, op->err);
+    return rc < 0 ? rc : call_in_transaction(l, op);
+}
+
 static void run_call(struct ledger *l, struct op *op)
 {
-    op->rc = op->call ? call_in_transaction(l, op) : 0;
+    op->rc = op->call ? call_when_due(l, op) : 0;
     mutex_lock(&l->lock);
     op->done = true;
     cond_broadcast(&l->done);
@@ -181,18 +203,6 @@ static void run_batch(struct ledger *l, struct op *first, const struct op *end)
 }
 
 /* ---- the thread ---- */
-
-static int due(struct ledger *l, struct err *e)
-{
-    int rc = batch_begin(l, e);
-    if (rc == 0)
-        rc = grant_due(l, e);
-    if (rc == 0)
-        rc = batch_end(l, DB_SYNC_NORMAL, e);
-    if (rc < 0)
-        db_rollback(l->db);
-    return rc;
-}
 
 static int rotate(struct ledger *l, struct err *e)
 {

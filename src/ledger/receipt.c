@@ -216,7 +216,8 @@ static int on_grant(struct receipt *r, struct stmt *s, struct err *e)
                               .n_usage = stmt_col_i64(s, 11),
                               .txn_amount = stmt_col_i64(s, 14),
                               .txn_sum = stmt_col_i64(s, 15),
-                              .came_back = stmt_col_i64(s, 16)};
+                              .came_back = stmt_col_i64(s, 16),
+                              .refunded = stmt_col_i64(s, 18)};
     struct str models = stmt_col_str(s, 17);
     if (models.n && !(p.g.models = arena_str(&r->mem, models.p, models.n)))
         return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a receipt");
@@ -226,6 +227,10 @@ static int on_grant(struct receipt *r, struct stmt *s, struct err *e)
         differ(r, "grant %lld: its scope is %s, the request's is %.32s", (long long)p.g.id, scope_names[p.g.scope], r->scope);
     if (p.known && !grant_suits(&p.g, p.g.scope, r->alias))
         differ(r, "grant %lld: it is for %.100s, the request is one of %.100s", (long long)p.g.id, p.g.models, r->alias);
+    if (p.refunded > p.amount)
+        differ(r, "grant %lld: it paid %s and got %s back", (long long)p.g.id, amount(p.amount).text, amount(p.refunded).text);
+    if (!ck_add(r->refunded, p.refunded, &r->refunded))
+        r->refunded = INT64_MAX;
     check_transaction(r, &p, stmt_col_i64(s, 9), stmt_col_i64(s, 12), stmt_col_i64(s, 13));
     return vec_push(&r->grants, p) ? 0 : err_set(e, ERR_NO_MEMORY, "ledger: no memory for a receipt");
 }
@@ -280,7 +285,8 @@ static int read_grants(struct receipt *r, struct ledger *l, struct err *e)
                           "(SELECT sum(amount) FROM usage_line x WHERE x.usage_id BETWEEN t.first_usage AND t.last_usage AND x.txn_id = n.txn_id), "
                           "(SELECT sum(amount) FROM entry e WHERE e.txn_id = n.txn_id AND e.account_id = g.account_id), "
                           "(SELECT sum(amount) FROM entry e WHERE e.txn_id = n.txn_id), (" CAME_BACK(
-                              "g") "), g.models FROM usage_line n "
+                              "g") "), g.models, (SELECT coalesce(sum(r.amount), 0) FROM refund_line r WHERE r.usage_id = n.usage_id AND "
+                                   "r.grant_id = n.grant_id) FROM usage_line n "
                                    "LEFT JOIN credit_grant g ON g.id = n.grant_id LEFT JOIN txn t ON t.id = n.txn_id WHERE n.usage_id = ?1"),
                       e);
     if (rc < 0)

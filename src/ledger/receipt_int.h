@@ -16,7 +16,7 @@ struct receipt_meter {
 struct receipt_grant {
     struct grant g; /* id, scope, models, priority, expires_us, funding, remaining */
     bool known;     /* its row is there, with a scope and a funding that there is */
-    int64_t amount;
+    int64_t amount, refunded;
     int64_t came_back; /* to the grant, of whatever: refunds, and adjustments that added */
     int64_t txn, posted_us, n_usage;
     int64_t txn_amount; /* of all the requests that the transaction sums */
@@ -40,6 +40,7 @@ struct receipt {
     int64_t accepted_draft;
     int64_t list, charged;    /* as stored */
     int64_t waived, released; /* list - charged, held - charged */
+    int64_t refunded;         /* of charged */
     const char *scope;
     int64_t input, output, amount_scope, amount_any, held, placed_us; /* the hold: tokens, amounts */
     struct VEC(struct receipt_grant) grants;                          /* in the order in which they paid */

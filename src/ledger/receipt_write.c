@@ -79,6 +79,7 @@ static void put_charge(struct jw *w, const struct receipt *r)
     put_money(w, "amount", r->held);
     jw_obj_end(w);
     put_money(w, "charged", r->charged), put_money(w, "waived", r->waived), put_money(w, "released", r->released);
+    put_money(w, "refunded", r->refunded);
 }
 
 /* Why this grant paid at this place, by the rule that tells it from the one before. */
@@ -112,6 +113,7 @@ static void put_grants(struct jw *w, const struct receipt *r)
         why(text, sizeof text, i ? &p[-1].g : NULL, &p->g);
         jw_obj(w);
         put_i64(w, "order", (int64_t)i + 1), put_i64(w, "grant", p->g.id), put_money(w, "paid", p->amount);
+        put_money(w, "refunded", p->refunded);
         put_text(w, "scope", p->known ? scope_names[p->g.scope] : ""), put_text(w, "models", p->g.models ? p->g.models : "all");
         put_i64(w, "priority", p->g.priority), put_time(w, "expires", p->g.expires_us);
         put_text(w, "funding", p->known ? funding_names[p->g.funding] : ""), put_i64(w, "transaction", p->txn);

@@ -101,6 +101,7 @@ static void account_row(struct ledger *l, struct jw *w, struct stmt *s)
     put_money(w, "held", stmt_col_i64(s, 3));
     put_money(w, "granted", stmt_col_i64(s, 4));
     put_money(w, "spent", stmt_col_i64(s, 5));
+    put_money(w, "refunded", stmt_col_i64(s, 8));
     jw_key(w, "currency"), jw_str(w, l->currency);
     put_i64(w, "keys", stmt_col_i64(s, 6));
     put_time(w, "created", stmt_col_i64(s, 7));
@@ -119,7 +120,8 @@ int ledger_report_accounts(struct ledger *l, struct buf *out, struct err *e)
             "(SELECT coalesce(sum(held), 0) FROM credit_grant g WHERE g.org_id = o.id AND " SPENDABLE "), "
             "(SELECT coalesce(sum(amount + adjusted), 0) FROM credit_grant g WHERE g.org_id = o.id AND approved_us <> 0), "
             "(SELECT coalesce(sum(charged), 0) FROM usage u WHERE u.org_id = o.id), "
-            "(SELECT count(*) FROM key k JOIN project p ON p.id = k.project_id WHERE p.org_id = o.id AND k.revoked_us = 0), o.created_us "
+            "(SELECT count(*) FROM key k JOIN project p ON p.id = k.project_id WHERE p.org_id = o.id AND k.revoked_us = 0), o.created_us, "
+            "(SELECT coalesce(sum(r.amount), 0) FROM refund_line r JOIN usage u ON u.id = r.usage_id WHERE u.org_id = o.id) "
             "FROM organisation o ORDER BY o.name"),
         &s, e);
     return rc < 0 ? rc : reader_rows(l, s, account_row, out, e);

@@ -17,6 +17,7 @@ void grant_change(struct ledger *l, struct grant *g, int64_t d_remaining, int64_
 {
     g->remaining += d_remaining, g->d_remaining += d_remaining;
     g->held += d_held, g->d_held += d_held;
+    l->moved = true;
     if (!g->dirty) {
         g->dirty = true;
         g->next_dirty = l->dirty;

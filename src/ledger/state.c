@@ -305,6 +305,10 @@ static int load_counters(struct ledger *l, struct err *e)
         rc = one_i64(l, SQL("SELECT coalesce(max(id), 0) + 1 FROM usage"), &l->next_usage, e);
     if (rc == 0)
         rc = one_i64(l, SQL("SELECT coalesce(max(id), 0) + 1 FROM txn"), &l->next_txn, e);
+    if (rc == 0)
+        rc = one_i64(l, SQL("SELECT coalesce(max(id), 0) + 1 FROM operation"), &l->next_operation, e);
+    if (rc == 0)
+        rc = one_i64(l, SQL("SELECT coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'approval_limit'), -1)"), &l->approval_limit, e);
     l->next_event = 1;
     return rc == 0 ? each(l, SQL("SELECT id, hash FROM event ORDER BY id DESC LIMIT 1"), load_chain, e) : rc;
 }

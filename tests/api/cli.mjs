@@ -17,7 +17,7 @@ async function fails(args, code, pattern, options) {
   check(pattern.test(r.err), `sluice ${args.join(" ")} says: ${r.err}`);
 }
 const commands = ["serve", "run", "pull", "add", "list", "show", "rm", "probe", "account create", "account list", "key create", "key set", "key list", "key rotate", "key revoke", "grant create",
-  "grant list", "grant show", "price set", "price list", "usage", "doctor", "backup", "restore", "audit", "bench roofline", "bench model", "bench serve", "cpu", "version", "help"];
+  "grant list", "grant show", "grant approve", "grant void", "grant transfer", "grant adjust", "grant limit", "refund", "price set", "price list", "usage", "doctor", "backup", "restore", "audit", "bench roofline", "bench model", "bench serve", "cpu", "version", "help"];
 
 test("help lists every command, and each explains itself with an example", async () => {
   const list = await ok(["help"]), page = readFileSync(path.join(root, "docs/using/commands.md"), "utf8");
@@ -27,8 +27,8 @@ test("help lists every command, and each explains itself with an example", async
     check(new RegExp(`example: sluice ${c}`).test(help), `${c} has no example`);
     check(page.includes(`\`sluice ${c}`), `${c} is not in docs/using/commands.md`);
   }
-  for (const [, c] of page.matchAll(/^\| `sluice ([a-z]+(?: (?:create|list|show|rotate|revoke|set|roofline|model|serve))?)/gm)) check(commands.includes(c), `docs/using/commands.md has ${c}`);
-  for (const [, row, text] of page.matchAll(/^\| `sluice ([a-z]+(?: (?:create|list|show|rotate|revoke|set|roofline|model|serve))?)([^|]*)\|/gm))
+  for (const [, c] of page.matchAll(/^\| `sluice ([a-z]+(?: (?:create|list|show|approve|void|transfer|adjust|limit|rotate|revoke|set|roofline|model|serve))?)/gm)) check(commands.includes(c), `docs/using/commands.md has ${c}`);
+  for (const [, row, text] of page.matchAll(/^\| `sluice ([a-z]+(?: (?:create|list|show|approve|void|transfer|adjust|limit|rotate|revoke|set|roofline|model|serve))?)([^|]*)\|/gm))
     for (const [flag] of text.matchAll(/--[a-z-]+/g)) check((await ok([...row.split(" "), "--help"])).includes(` ${flag}`), `${row} has no ${flag}`);
   check(/account create[^]*account list/.test(await ok(["account", "--help"])), "a group explains its commands");
 });
@@ -134,6 +134,44 @@ test("the same with a running server, which knows it at once", async () => {
   await fails(["serve", "--demo", "--listen", "127.0.0.1:0"], 6, /./, { data });
   await server.stop();
   check(!existsSync(path.join(data, "admin.sock")), "the socket is gone with the server");
+});
+
+test("credit: approve, void, transfer, adjust, refund, with a server and without, once for each key", async () => {
+  const server = await startDemo(), { data } = server, who = (name) => ["--actor", name, "--reason", "a test"];
+  await ok(["account", "create", "acme"], { data });
+  await ok(["account", "create", "beta"], { data });
+  same((await json(["grant", "limit"], { data })).limit, "none");
+  await fails(["grant", "limit", "5"], 2, /a reason is missing/, { data });
+  same((await json(["grant", "limit", "5", ...who("ann")], { data })).limit, "5.00");
+  const { grant, approval } = await json(["grant", "create", "acme", "6", "--actor", "ann"], { data });
+  same([approval, (await json(["grant", "list", "acme"], { data }))[0].state], ["needed", "unapproved"]);
+  await fails(["grant", "approve", `${grant}`, "--actor", "ann"], 3, /ann made grant/, { data });
+  same((await json(["grant", "approve", `${grant}`, "--actor", "bob"], { data })).approved_by, "bob");
+  const adjust = ["grant", "adjust", `${grant}`, "+0.5", ...who("ann"), "--idempotency-key", "once"];
+  const first = await json(adjust, { data });
+  same([await json(adjust, { data }), first.remaining], [first, "6.50"], "the same answer");
+  await fails(["grant", "adjust", `${grant}`, "1", ...who("ann"), "--idempotency-key", "once"], 6, /was used for something else/, { data });
+  await fails(["grant", "adjust", `${grant}`, "-7", ...who("ann")], 6, /has 6\.50 USD/, { data });
+  const moved = await json(["grant", "transfer", `${grant}`, "beta", "2.5", ...who("ann")], { data });
+  same([moved.remaining, moved.account, (await json(["grant", "list", "beta"], { data }))[0].id], ["4.00", "beta", moved.to]);
+  const { key } = await json(["key", "create", "acme"], { data });
+  const a = await request(server, "POST", "/v1/chat/completions", { key, body: { model: server.model, messages: [{ role: "user", content: "hi" }], max_tokens: 2 } });
+  const id = a.headers["x-request-id"], cost = a.body.usage.sluice.cost;
+  await until("the row", async () => (await json(["usage", "--group", "request", "--account", "acme"], { data })).length === 1);
+  const back = await json(["refund", id, ...who("ann")], { data });
+  same([back.refunded, back.charged, back.refundable, back.grants], [cost, cost, "0.00", [{ grant, refunded: cost, gone: "0.00" }]]);
+  await fails(["refund", id, ...who("ann")], 6, /nothing is left to refund/, { data });
+  await fails(["refund", `req_${"0".repeat(24)}`, ...who("ann")], 4, /no request has that id/, { data });
+  await fails(["refund", "x", ...who("ann")], 2, /./, { data });
+  same((await json(["usage", id], { data })).refunded, cost);
+  await server.stop();
+  same(await json(adjust, { data }), first, "without a server");
+  same((await json(["grant", "void", `${grant}`, ...who("ann")], { data })).voided, "4.00");
+  await fails(["grant", "void", `${grant}`, ...who("ann")], 6, /is voided/, { data });
+  same((await json(["grant", "show", `${grant}`], { data })).history.map((h) => `${h.kind} ${h.amount} ${h.actor}`),
+    ["grant 6.00 bob", "adjust 0.50 ann", "transfer -2.50 ann", `refund ${cost} ann`, "void -4.00 ann"]);
+  same((await json(["account", "list"], { data })).find((x) => x.account === "acme").refunded, cost);
+  same((await json(["audit"], { data })).differences, 0);
 });
 
 test("models: add, list, show, and files that are none", async () => {

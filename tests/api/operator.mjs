@@ -13,11 +13,11 @@ const rows = [...text("admin.def").matchAll(/^ADMIN\((\w+),\s+(\w+),\s+"([^"]+)"
 const names = [...new Set([...text("admin.c").matchAll(/\(args, "(\w+)"/g)].map((m) => m[1]))];
 // The arguments of one row: those that its function reads, or the functions that find its account and read a key's limits.
 const argsOf = (row) => {
-  const of = (name) => text("admin.c").match(new RegExp(`^(?:static )?int ${name}\\w*\\(.*?^}`, "ms"))?.[0] ?? "";
-  const body = of(row.name) + (/[^_]limits\(/.test(of(row.name)) ? of("limits") : "");
+  const of = (name) => text("admin.c").match(new RegExp(`^(?:static )?int ${name}${name.endsWith("(") ? "" : "\\w*\\("}.*?^}`, "ms"))?.[0] ?? "";
+  const body = of(row.name) + ["limits", "grant", "deed"].filter((f) => new RegExp(`[^_\\w]${f}\\(`).test(of(row.name))).map((f) => of(`${f}\\(`)).join("");
   return [...new Set([...[...body.matchAll(/\(args, "(\w+)"/g)].map((m) => m[1]), ...(/account\(/.test(body) ? ["account"] : [])])];
 };
-const good = { account: "acme", name: "acme", id: "0000000000", amount: "1", model: "tiny", input: "1", output: "1", request: `req_${"0".repeat(24)}` };
+const good = { account: "acme", name: "acme", id: "0000000000", amount: "1", model: "tiny", input: "1", output: "1", grant: 1, limit: "none", reason: "a test", request: `req_${"0".repeat(24)}` };
 const values = [null, true, false, 0, 1, -1, 1.5, 1e308, 2 ** 53, "", " ", "x", "-1", "0", "1e9", "0x10", "NaN", "9".repeat(30), "9".repeat(1000), "0.0000000001", "1.0000000000", "-0", "+1", "1,5", "x".repeat(1024), "x".repeat(1025), "x".repeat(1 << 20), "a\u0001b", "a\nb", "a'b\"; DROP TABLE usage; --", "%", "_", "../../x", "acme/../x", "水", "\ud83c\udf0a", "2026-13-45", "0000-00-00", "9999-12-31", "2026-01-01T99:99Z", "1969-12-31", [], [1], {}, { a: 1 }];
 
 const admin = (method, where, body) => new Promise((done, fail) => {

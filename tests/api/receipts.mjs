@@ -54,7 +54,7 @@ function computed(data, id) {
     return { meter, tokens: Number(u[meter]), rate: money(rate), exact_nano, rounding, nano: String(n), amount: money(n) };
   });
   const held = h.amount_scope + h.amount_any, charged = list < held ? list : held;
-  const lines = rows(data, "SELECT * FROM usage_line WHERE usage_id = ?", u.id).map((n) => ({ ...one("SELECT * FROM credit_grant WHERE id = ?", n.grant_id), ...{ paid: n.amount, txn: n.txn_id } })).sort(before);
+  const lines = rows(data, "SELECT * FROM usage_line WHERE usage_id = ?", u.id).map((n) => ({ ...one("SELECT * FROM credit_grant WHERE id = ?", n.grant_id), ...{ paid: n.amount, txn: n.txn_id, back: rows(data, "SELECT amount FROM refund_line WHERE usage_id = ? AND grant_id = ?", u.id, n.grant_id).reduce((s, r) => s + r.amount, 0n) } })).sort(before);
   same(lines.reduce((s, n) => s + n.paid, 0n), charged, "the grants paid what was charged");
   const entries = (txn) => rows(data, "SELECT e.txn_id, e.line, e.amount, a.code FROM entry e JOIN account a ON a.id = e.account_id WHERE e.txn_id = ? ORDER BY e.line", txn);
   return {
@@ -63,8 +63,8 @@ function computed(data, id) {
     start: iso(u.start_us), first: iso(u.first_us), end: iso(u.end_us), reason: reasons[u.reason], status: Number(u.status), stream: u.stream === 1n, currency: "USD",
     price: { version: Number(price.version), tier: price.tier, effective: iso(price.effective_us) }, meters, accepted_draft: Number(u.accepted_draft), list: money(list),
     hold: { placed: iso(h.created_us), input: Number(h.input), output: Number(h.output), scope: h.scope, of_scope: money(h.amount_scope), of_any: money(h.amount_any), amount: money(held) },
-    charged: money(charged), waived: money(list - charged), released: money(held - charged),
-    grants: lines.map((n, i) => ({ order: i + 1, grant: Number(n.id), paid: money(n.paid), scope: n.scope, models: n.models || "all", priority: Number(n.priority), expires: iso(n.expires_us), funding: n.funding, transaction: Number(n.txn) })),
+    charged: money(charged), waived: money(list - charged), released: money(held - charged), refunded: money(lines.reduce((s, n) => s + n.back, 0n)),
+    grants: lines.map((n, i) => ({ order: i + 1, grant: Number(n.id), paid: money(n.paid), refunded: money(n.back), scope: n.scope, models: n.models || "all", priority: Number(n.priority), expires: iso(n.expires_us), funding: n.funding, transaction: Number(n.txn) })),
     transactions: lines.map((n) => {
       const all = rows(data, "SELECT amount FROM usage_line WHERE txn_id = ?", n.txn);
       return { transaction: Number(n.txn), posted: iso(one("SELECT created_us FROM txn WHERE id = ?", n.txn).created_us), grant: Number(n.id), requests: all.length, amount: money(all.reduce((s, x) => s + x.amount, 0n)), of_this: money(n.paid),
@@ -106,8 +106,11 @@ test("a charge that three grants paid, step by step, and every way to ask for it
   same(r.entries.map((e) => [e.account, nano(e.amount)]), [["grant_pool:2", 7n], ["revenue:inference", -7n], ["grant_pool:1", 10n], ["revenue:inference", -10n], ["grant_pool:3", 18952n], ["revenue:inference", -18952n]]);
   for (const other of [a.body.id, id.toUpperCase().replace("REQ", "req"), a.body.id.replace("chatcmpl", "cmpl")]) same((await receipt(server, other)).body, r, other);
   same(JSON.parse(await ok(["usage", a.body.id, "--json"], data)), r, "by the answer's id");
+  await ok(["refund", id, "--amount", "0.00001896", "--reason", "a test"], data);
+  same((await everywhere(server, id)).grants.map((g) => nano(g.refunded)), [0n, 8n, 18952n], "the last one first");
   await server.stop();
-  same(JSON.parse(await ok(["usage", id, "--json"], data)), r, "without a server");
+  const { refunded, ...rest } = JSON.parse(await ok(["usage", id, "--json"], data));
+  same([refunded, rest.charged], [money(18960n), r.charged], "without a server");
 });
 
 test("every end has its receipt: stream, credit, error, a client that left, several answers; a running and a refused request have none", async () => {

@@ -43,7 +43,8 @@ static int tamper(struct ledger *led, void *sql, struct err *e)
         "DROP TRIGGER IF EXISTS usage_keep; DROP TRIGGER IF EXISTS usage_stay; DROP TRIGGER IF EXISTS usage_line_keep; "
         "DROP TRIGGER IF EXISTS usage_line_stay; DROP TRIGGER IF EXISTS txn_keep; DROP TRIGGER IF EXISTS txn_stay; "
         "DROP TRIGGER IF EXISTS entry_keep; DROP TRIGGER IF EXISTS entry_stay; DROP TRIGGER IF EXISTS event_keep; "
-        "DROP TRIGGER IF EXISTS event_stay; DROP TRIGGER IF EXISTS refund_line_keep; DROP TRIGGER IF EXISTS refund_line_stay; PRAGMA "
+        "DROP TRIGGER IF EXISTS event_stay; DROP TRIGGER IF EXISTS refund_line_keep; DROP TRIGGER IF EXISTS refund_line_stay; DROP TRIGGER IF EXISTS "
+        "operation_stay; PRAGMA "
         "defer_foreign_keys=1; PRAGMA ignore_check_constraints=1;"};
     int rc = db_exec(led->db, triggers, e);
     return rc < 0 ? rc : db_exec(led->db, (struct sql){sql}, e);
@@ -87,9 +88,10 @@ static const struct {
     {"UPDATE hold SET amount_any = 0 WHERE state = 0", "reserves 0 for its scope and 0 for any use, its grants say 0 and 30"},
     {"UPDATE hold SET reserved = '[]' WHERE state = 0", "held 30, open holds reserve 0"},
     {"UPDATE hold SET reserved = '[[1,30]]' WHERE state = 0", "grant 1: held 0, open holds reserve 30"},
-    {"UPDATE txn SET operation_id = 3 WHERE id = 2", "transaction 2 (grant): the operation that made it is missing"},
-    {"UPDATE txn SET kind = 'void' WHERE id = 2", "transaction 2 (void): the operation that made it is missing"},
+    {"UPDATE txn SET operation_id = 9 WHERE id = 2", "transaction 2 (grant): the operation that made it is missing"},
+    {"UPDATE txn SET kind = 'void', operation_id = 0 WHERE id = 2", "transaction 2 (void): the operation that made it is missing"},
     {"UPDATE txn SET kind = 'expire' WHERE id = 1", "what ended of grant 1 is in account cash"},
+    {"DELETE FROM operation WHERE id = 1", "operation has 1 rows and its last is 2"},
     {"INSERT INTO refund_line VALUES (3, 1, 1, 100)", "refund of usage 1/1: 100 came back of"},
     {"UPDATE hold SET state = 1 WHERE request = 'open'", "(open): finished, but it has no usage row"},
     {"UPDATE hold SET state = 0 WHERE request = 'r4'", "its hold is missing, open or of another request"},
@@ -148,7 +150,7 @@ TEST(the_triggers_keep_rows)
 {
     const char *sql[] = {"UPDATE usage SET output = 0",  "DELETE FROM usage", "UPDATE usage_line SET amount = 1", "DELETE FROM usage_line",
                          "UPDATE txn SET n_usage = 0",   "DELETE FROM txn",   "UPDATE entry SET amount = 1",      "DELETE FROM entry",
-                         "UPDATE event SET detail = ''", "DELETE FROM event"};
+                         "UPDATE event SET detail = ''", "DELETE FROM event", "UPDATE operation SET reason = ''", "DELETE FROM operation"};
     CHECK(start());
     ledger_close(l);
     char path[128];

@@ -1,22 +1,8 @@
 /* What a grant is for and when: models, scopes, times, by a clock that this test sets; what it is worth, and where what ends of it is booked. */
-#include "ledger/ledger_int.h"
-#include "lib.h"
+#include "credit.h"
 
 static struct ledger *l;
 static struct principal who, zeta;
-
-/* ---- a clock of our own ---- */
-
-int64_t __real_clock_now_us(void);
-int64_t __wrap_clock_now_us(void);
-static _Atomic int64_t now_us;
-int64_t __wrap_clock_now_us(void)
-{
-    int64_t us = atomic_load(&now_us);
-    return us ? us : __real_clock_now_us();
-}
-#define HOUR (3600 * 1000000ll)
-#define NOON (1800000000 * 1000000ll) /* when each test begins */
 
 static bool start(void)
 {
@@ -46,8 +32,11 @@ static int64_t made(struct grant_new g)
 
 static int64_t left(int64_t id)
 {
-    struct err e;
-    return queue_flush(l, &e) < 0 ? -1 : l->grants.p[id - 1]->remaining;
+    return left_of(l, id);
+}
+static int64_t booked(const char *code)
+{
+    return booked_at(l, code);
 }
 
 static struct hold_answer hold(const char *model, const char *scope, uint32_t tokens)
@@ -65,32 +54,6 @@ static bool spend(const char *model, const char *scope, uint32_t tokens)
 {
     struct hold_answer a = hold(model, scope, tokens);
     return a.err.code == ERR_OK && finish_now(l, a.hold, tokens, 0, NULL) == 0;
-}
-
-/* The balance of an account of the provider's chart. */
-struct booked {
-    const char *code;
-    int64_t balance;
-};
-static int find(struct ledger *led, void *arg, struct err *e)
-{
-    struct booked *b = arg;
-    struct stmt *s;
-    bool row;
-    int rc = stmt_get(&s, led->db, SQL("SELECT balance FROM account WHERE code = ?1"), e);
-    if (rc < 0)
-        return rc;
-    stmt_text(s, 1, b->code);
-    rc = stmt_step(s, &row, e);
-    b->balance = row ? stmt_col_i64(s, 0) : 0;
-    stmt_put(s);
-    return rc;
-}
-static int64_t booked(const char *code)
-{
-    struct booked b = {code, 0};
-    struct err e;
-    return queue_call(l, find, &b, &e) < 0 ? INT64_MIN : b.balance;
 }
 
 /* ---- what it is for ---- */
@@ -277,7 +240,7 @@ TEST(what_a_grant_cannot_be)
           REFUSED("cash_received", "goodwill credit is not paid for", .cash_received = &some, .funding = "goodwill") &&
           REFUSED("list_value", "0 or more", .list_value = &less));
     CHECK(REFUSED("counterparty", "1 to 127 bytes", .counterparty = "") && REFUSED("instrument", "without control", .instrument = "a\nb") &&
-          REFUSED("reference", "UTF-8", .reference = "\xff") && REFUSED("actor", "1 to 127 bytes", .actor = ""));
+          REFUSED("reference", "UTF-8", .reference = "\xff") && REFUSED("actor", "1 to 127 bytes", .by.actor = ""));
     CHECK(balance_now(l, &who, NULL) == 0 && l->grants.n == 0 && booked("cash") == 0 && audit_now(l) == 0);
     end();
 }

@@ -1,0 +1,182 @@
+/* Refunds: what a request was charged comes back to the grants that paid it, the last one first, in all never more than each paid. What comes
+ * back to a grant that is over goes at once where its rest went: expired credit is not brought to life. */
+#include "ledger/operation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct line {
+    struct grant *grant;
+    int64_t left, back; /* what it paid and did not get back yet; what comes back now */
+};
+
+struct refund_args {
+    const char *request;
+    int64_t amount; /* 0: all */
+    int64_t usage, charged;
+    struct VEC(struct line) lines;
+};
+
+/* ---- what was paid ---- */
+
+static int find(struct ledger *l, struct refund_args *a, struct err *e)
+{
+    struct stmt *s;
+    bool row;
+    int rc = stmt_get(&s, l->db, SQL("SELECT u.id, u.charged FROM hold h JOIN usage u ON u.hold_id = h.id WHERE h.request = ?1"), e);
+    if (rc < 0)
+        return rc;
+    stmt_text(s, 1, a->request);
+    rc = stmt_step(s, &row, e);
+    if (rc == 0 && !row)
+        rc = err_param(e, ERR_NOT_FOUND, "request", "ledger: there is nothing to refund of %.100s: no request has that id, or it has not ended",
+                       a->request);
+    if (rc == 0)
+        a->usage = stmt_col_i64(s, 0), a->charged = stmt_col_i64(s, 1);
+    stmt_put(s);
+    return rc;
+}
+
+static int read_line(struct ledger *l, struct refund_args *a, struct stmt *s, struct err *e)
+{
+    int64_t id = stmt_col_i64(s, 0);
+    if (id < 1 || (size_t)id > l->grants.n)
+        return err_set(e, ERR_DB, "ledger: a grant that paid %.100s is missing; run `sluice audit`", a->request);
+    struct line n = {l->grants.p[id - 1], stmt_col_i64(s, 1), 0};
+    return vec_push(&a->lines, n) ? 0 : err_set(e, ERR_NO_MEMORY, "ledger: no memory for a refund");
+}
+
+static int last_first(const void *a, const void *b)
+{
+    enum grant_rule rule;
+    return grant_compare(((const struct line *)b)->grant, ((const struct line *)a)->grant, &rule);
+}
+
+static int read_lines(struct ledger *l, struct refund_args *a, struct err *e)
+{
+    struct stmt *s;
+    bool row = true;
+    int rc = stmt_get(&s, l->db,
+                      SQL("SELECT n.grant_id, n.amount - coalesce((SELECT sum(r.amount) FROM refund_line r WHERE r.usage_id = n.usage_id AND "
+                          "r.grant_id = n.grant_id), 0) FROM usage_line n WHERE n.usage_id = ?1"),
+                      e);
+    if (rc < 0)
+        return rc;
+    stmt_i64(s, 1, a->usage);
+    while (rc == 0 && row)
+        if ((rc = stmt_step(s, &row, e)) == 0 && row)
+            rc = read_line(l, a, s, e);
+    stmt_put(s);
+    if (rc == 0 && a->lines.n > 1)
+        qsort(a->lines.p, a->lines.n, sizeof *a->lines.p, last_first);
+    return rc;
+}
+
+/* Shares the amount out; *left: what may still be refunded afterwards. */
+static int share(const struct ledger *l, struct refund_args *a, int64_t *left, struct err *e)
+{
+    char may[MONEY_TEXT_MAX], was[MONEY_TEXT_MAX];
+    *left = 0;
+    for (size_t i = 0; i < a->lines.n; i++)
+        *left += a->lines.p[i].left;
+    if (!a->amount)
+        a->amount = *left;
+    money_text(may, (struct money){*left});
+    money_text(was, (struct money){a->charged});
+    if (!*left)
+        return err_param(e, ERR_CONFLICT, "request", "ledger: nothing is left to refund of %.100s: it was charged %s %s", a->request, was,
+                         l->currency);
+    if (a->amount > *left)
+        return err_param(e, ERR_CONFLICT, "amount",
+                         "ledger: %s %s may still be refunded of %.100s, which was charged %s %s; refund no more than that", may, l->currency,
+                         a->request, was, l->currency);
+    *left -= a->amount;
+    int64_t rest = a->amount;
+    for (size_t i = 0; i < a->lines.n; i++) {
+        struct line *n = &a->lines.p[i];
+        n->back = rest < n->left ? rest : n->left;
+        rest -= n->back;
+    }
+    return 0;
+}
+
+/* ---- giving back ---- */
+
+static int line_row(struct ledger *l, const struct refund_args *a, const struct line *n, int64_t txn, struct err *e)
+{
+    struct stmt *s;
+    int rc = stmt_get(&s, l->db, SQL("INSERT INTO refund_line (txn_id, usage_id, grant_id, amount) VALUES (?1, ?2, ?3, ?4)"), e);
+    if (rc < 0)
+        return rc;
+    stmt_i64(s, 1, txn), stmt_i64(s, 2, a->usage), stmt_i64(s, 3, n->grant->id), stmt_i64(s, 4, n->back);
+    return stmt_run(s, e);
+}
+
+static int give_back(struct ledger *l, struct operation *o, const struct line *n, struct err *e)
+{
+    struct grant *g = n->grant;
+    int64_t txn;
+    int rc = batch_txn(l, &(struct movement){"refund", g, l->revenue_account, g->account, n->back, o->id}, &txn, e);
+    if (rc < 0 || (rc = line_row(l, o->arg, n, txn, e)) < 0)
+        return rc;
+    if (grant_is_over(g))
+        return grant_gone(l, g, n->back, o->id, e);
+    grant_change(l, g, n->back, 0);
+    grant_show(l, g, n->back);
+    return 0;
+}
+
+static void answer(const struct ledger *l, struct operation *o, int64_t left)
+{
+    const struct refund_args *a = o->arg;
+    struct jw w;
+    jw_init(&w, &o->answer);
+    jw_obj(&w);
+    jw_key(&w, "operation"), jw_i64(&w, o->id);
+    jw_key(&w, "request"), jw_str(&w, a->request);
+    answer_money(&w, "refunded", a->amount), answer_money(&w, "charged", a->charged), answer_money(&w, "refundable", left);
+    jw_key(&w, "currency"), jw_str(&w, l->currency);
+    jw_key(&w, "grants"), jw_arr(&w);
+    for (size_t i = 0; i < a->lines.n; i++) {
+        const struct line *n = &a->lines.p[i];
+        if (!n->back)
+            continue;
+        jw_obj(&w);
+        jw_key(&w, "grant"), jw_i64(&w, n->grant->id);
+        answer_money(&w, "refunded", n->back);
+        answer_money(&w, "gone", grant_is_over(n->grant) ? n->back : 0);
+        jw_obj_end(&w);
+    }
+    jw_arr_end(&w);
+    jw_obj_end(&w);
+}
+
+static int act(struct ledger *l, struct operation *o, struct err *e)
+{
+    struct refund_args *a = o->arg;
+    int64_t left;
+    int rc = find(l, a, e);
+    if (rc < 0 || (rc = read_lines(l, a, e)) < 0 || (rc = share(l, a, &left, e)) < 0)
+        return rc;
+    (void)str_fmt(o->object, sizeof o->object, "%s", a->request);
+    for (size_t i = 0; i < a->lines.n && rc == 0; i++)
+        if (a->lines.p[i].back)
+            rc = give_back(l, o, &a->lines.p[i], e);
+    if (rc == 0)
+        answer(l, o, left);
+    return rc;
+}
+
+int ledger_refund(struct ledger *l, const char *request, const struct money *amount, const struct deed *by, struct buf *out, struct err *e)
+{
+    struct refund_args a = {.request = request, .amount = amount ? amount->nano : 0};
+    struct operation o;
+    if (amount && amount->nano <= 0)
+        return err_param(e, ERR_BAD_VALUE, "amount", "ledger: a refund is more than 0; leave the amount out to refund all");
+    operation_init(&o, "refund", by, act);
+    o.arg = &a;
+    operation_asks(&o, request), operation_asks_i64(&o, a.amount);
+    int rc = operation_run(l, &o, out, e);
+    vec_deinit(&a.lines);
+    return rc;
+}
