@@ -9,9 +9,9 @@
 #include "base/vec.h"
 #include "base/buf.h"
 #include "engine/engine.h"
-#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 enum { FAKE_WIDTH = 8, FAKE_VOCAB = 64, FAKE_EOG = 0, JOBS_MAX = 4096 };
 
@@ -94,6 +94,13 @@ static inline void fake_hidden(uint64_t h, float *hidden)
         hidden[i] = (float)(int)(rng_u64(h, 1, i, 3) % 2001) / 1000 - 1;
 }
 
+/* Between two looks at what another thread does. Who yields instead is put off by some kernels as often as it yielded while nobody else was there:
+ * beside busy processes it then waits for minutes. */
+static inline void fake_nap(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+}
+
 /* A step passes when the gate is open or a ticket is there to be taken: one look decides, so that a gate that closes meanwhile loses no ticket. */
 static inline void fake_gate(struct model *m)
 {
@@ -102,7 +109,7 @@ static inline void fake_gate(struct model *m)
         if (n > 0 && atomic_compare_exchange_strong(&m->tickets, &n, n - 1))
             return;
         m->stops += !waits;
-        sched_yield();
+        fake_nap();
     }
 }
 

@@ -67,7 +67,7 @@ static inline bool start(const struct seq_opts *o)
 static inline void gate_wait(int before)
 {
     while (model.stops == before)
-        sched_yield();
+        fake_nap();
 }
 
 /* Lets the step that waits at the gate, and so many in all, pass; returns when the next one waits there. */

@@ -490,7 +490,7 @@ TEST(engine_free_ends_everything)
     }
     gate_wait(0);
     CHECK(thread_start(&t, "free", engine_free_it, g));
-    for (bool quit = false; !quit; sched_yield()) { /* in the middle of a step */
+    for (bool quit = false; !quit; fake_nap()) { /* in the middle of a step */
         mutex_lock(&g->mu);
         quit = g->quit;
         mutex_unlock(&g->mu);
