@@ -34,6 +34,21 @@ void clock_iso(char out[32], int64_t us)
     snprintf(out + n, 32 - n, ".%06uZ", (unsigned)(us - (int64_t)s * 1000000) % 1000000u);
 }
 
+void clock_duration(char out[32], uint64_t ms)
+{
+    unsigned long long h = ms / 3600000, m = ms / 60000 % 60, s = ms / 1000 % 60, rest = ms % 1000;
+    if (ms && ms < 1000) {
+        snprintf(out, 32, "%llums", rest);
+        return;
+    }
+    int n = h ? snprintf(out, 32, "%lluh%llum%llu", h, m, s) : m ? snprintf(out, 32, "%llum%llu", m, s) : snprintf(out, 32, "%llu", s);
+    if (rest)
+        n += snprintf(out + n, 32 - (size_t)n, ".%03llu", rest);
+    while (rest && out[n - 1] == '0')
+        n--;
+    snprintf(out + n, 32 - (size_t)n, "s");
+}
+
 /* Reads exactly n digits at *p into *out. */
 static bool digits(const char **p, int n, int lo, int hi, int *out)
 {

@@ -27,6 +27,7 @@ const char *err_name(enum errcode c) { return row(c)->name; }
 static void fill(struct err *e, enum errcode code, const char *param, const char *fmt, va_list ap)
 {
     e->code = code;
+    e->retry_ms = 0;
     snprintf(e->param, sizeof e->param, "%s", param);
     vsnprintf(e->msg, sizeof e->msg, fmt, ap);
 }

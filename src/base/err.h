@@ -4,6 +4,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum errcode {
 #define ERR(name, http, exit, type, code, retry) ERR_##name,
@@ -14,6 +15,7 @@ enum errcode {
 
 struct err {
     enum errcode code;
+    uint32_t retry_ms; /* how long until it can succeed; 0: nobody knows */
     char param[64]; /* the request parameter at fault, or "" */
     char msg[512];
 };
@@ -21,7 +23,7 @@ struct err {
 #define MUST_USE __attribute__((warn_unused_result))
 #define PRINTF(a, b) __attribute__((format(printf, a, b)))
 
-/* Fills e (may be NULL) and returns -code, so that `return err_set(e, ERR_IO, "...")` reads well. */
+/* Fills e (may be NULL; retry_ms becomes 0) and returns -code, so that `return err_set(e, ERR_IO, "...")` reads well. */
 int err_set(struct err *e, enum errcode code, const char *fmt, ...) PRINTF(3, 4);
 /* As err_set, with the name of the request parameter at fault. */
 int err_param(struct err *e, enum errcode code, const char *param, const char *fmt, ...) PRINTF(4, 5);

@@ -241,6 +241,52 @@ static int memory_key(struct audit *a, struct key *k, struct err *e)
     return rc;
 }
 
+/* Whether the row of a rate limit is obeyed. This thread alone changes limits: no lock. */
+static bool obeyed(struct ledger *l, struct stmt *s)
+{
+    struct rate_id id;
+    struct rate_most row = {0};
+    if (!rate_id_read(&id, s, 0) || !rate_most_read(&row, stmt_col_str(s, 3), stmt_col_i64(s, 4), stmt_col_i64(s, 5)))
+        return false;
+    const struct rate *x = rate_find(l, &id);
+    bool same = x && (!row.parallel || row.parallel == x->most.parallel);
+    for (int k = 0; same && k < RATE_LIMITS; k++)
+        same = !row.of[k] || row.of[k] == x->most.of[k];
+    return same;
+}
+
+static size_t limits_in_memory(const struct rates *r)
+{
+    size_t it = 0, n = 0;
+    struct str key;
+    union map_value v;
+    while (map_next(&r->all, &it, &key, &v)) {
+        const struct rate_most *m = &((struct rate *)v.ptr)->most;
+        n += m->parallel != 0;
+        for (int k = 0; k < RATE_LIMITS; k++)
+            n += m->of[k] != 0;
+    }
+    return n;
+}
+
+static int memory_rates(struct audit *a, struct err *e)
+{
+    struct stmt *s;
+    bool row = true;
+    size_t n = 0, has = limits_in_memory(&a->l->rates);
+    int rc = stmt_get(&s, a->l->db, SQL("SELECT whose, owner_id, model, meter, window_s, most FROM rate_limit"), e);
+    if (rc < 0)
+        return rc;
+    for (; (rc = stmt_step(s, &row, e)) == 0 && row; n++)
+        if (!obeyed(a->l, s))
+            differ(a, "memory: a rate limit of %.*s %lld is not obeyed as the store has it", (int)stmt_col_str(s, 0).n, stmt_col_str(s, 0).p,
+                   (long long)stmt_col_i64(s, 1));
+    stmt_put(s);
+    if (rc == 0 && n != has)
+        differ(a, "memory: %zu rate limits are obeyed, the store has %zu", has, n);
+    return rc;
+}
+
 static int memory(struct ledger *l, void *arg, struct err *e)
 {
     size_t it = 0;
@@ -253,7 +299,7 @@ static int memory(struct ledger *l, void *arg, struct err *e)
         memory_org(arg, v.ptr);
     for (it = 0; rc == 0 && map_next(&l->keys_by_id, &it, &k, &v);)
         rc = memory_key(arg, v.ptr, e);
-    return rc;
+    return rc == 0 ? memory_rates(arg, e) : rc;
 }
 
 /* ---- all of it ---- */

@@ -320,6 +320,7 @@ int hold_grow(struct ledger *l, struct op *op, struct err *e)
         reserve_join(&h->parts, &more);
         h->output = output, h->amount_scope += scope, h->amount_any += any, h->expires_us = l->now_us + l->hold_life_us;
         h->org->free -= most - have, h->org->held += most - have;
+        rate_grow(l, h->rate, op->output);
     }
     mutex_unlock(&l->lock);
     if (!open) { /* finished meanwhile: its charge was cut to what it had */
@@ -405,6 +406,7 @@ void ledger_hold(struct ledger *l, const struct hold_req *q, hold_fn fn, void *a
         return;
     }
     op->who = q->who, op->input = q->input, op->output = q->output, op->digest = q->digest;
+    struct rate_ask ask = {&op->who, op->model, q->input, q->output, q->slice};
     if (!scope_of(q->scope, &op->scope))
         refuse(op, ERR_BAD_VALUE, "the scope of a request is inference or embeddings");
     else if (!q->request || !*q->request || !copy(op->request, sizeof op->request, q->request) || !copy(op->model, sizeof op->model, q->model) ||
@@ -412,6 +414,8 @@ void ledger_hold(struct ledger *l, const struct hold_req *q, hold_fn fn, void *a
         refuse(op, ERR_BAD_VALUE, "the request id, the model's name or its revision is empty or too long");
     else if (queue_full(l))
         refuse(op, ERR_BUSY, "too many requests wait for a hold; try again later");
+    else if (rate_take(l, &ask, &op->rate, &op->answer.err) < 0)
+        queue_answer(op);
     else
         queue_push(l, op);
 }

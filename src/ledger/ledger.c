@@ -63,6 +63,7 @@ static void init(struct ledger *l)
     struct map *maps[] = {&l->keys, &l->keys_by_id, &l->orgs_by_id, &l->orgs_by_name, &l->prices, &l->prices_by_id, &l->holds, &l->models};
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         map_init(maps[i]);
+    rate_init(&l->rates);
 }
 
 static int lock_folder(struct ledger *l, struct err *e)
@@ -92,6 +93,7 @@ static int store(struct ledger *l, struct err *e)
 static void release(struct ledger *l)
 {
     state_free(l);
+    rate_deinit(&l->rates);
     if (l->journal.path[0])
         journal_close(&l->journal);
     db_close(l->reader);
@@ -126,6 +128,8 @@ int ledger_open(struct ledger **out, const struct ledger_opts *o, struct err *e)
         rc = state_load(l, e);
     if (rc == 0)
         rc = recover_run(l, e);
+    if (rc == 0)
+        rc = rate_load(l, e);
     if (rc == 0 && (!thread_start(&l->thread, "ledger", queue_main, l) || !thread_start(&l->sync_thread, "journal", queue_sync_main, l)))
         rc = err_set(e, ERR_NO_MEMORY, "ledger: a thread could not be started");
     if (rc == 0)

@@ -4,8 +4,9 @@
  * answers are delivered through opts.post (the api passes server_post). Calls marked [wait] block on the ledger thread and are for the
  * command line, start-up and admin routes; what they change is synced before they return.
  *
- * Life of a request: ledger_hold -> ledger_journal once per engine step -> (ledger_hold_more) -> ledger_finish exactly once. A request that
- * was never finished because the process died is finished at the next ledger_open from its last journaled counts, with reason "crash".
+ * Life of a request: ledger_hold (rate limits first: rate.h) -> ledger_journal once per engine step -> (ledger_hold_more) -> ledger_finish exactly
+ * once. A request that was never finished because the process died is finished at the next ledger_open from its last journaled counts, with reason
+ * "crash".
  *
  * Rules of design.md section 4 hold: a hold is one guarded UPDATE; a finished request is one usage row; each group commit posts balanced
  * transactions that name their rows; sum(all entries) == 0 always; a model without a price is refused. */
@@ -83,9 +84,11 @@ struct hold_req {
     struct sha256    digest;   /* of the blob */
     uint32_t         input, output; /* the most that may be computed before ledger_hold_more or ledger_finish */
     const char      *scope;    /* what is computed: "inference" (NULL), "embeddings" */
+    bool             slice;         /* output is a first slice: nobody said how long the answer may be */
 };
 struct hold_answer {
-    struct err     err; /* ERR_OK, ERR_QUOTA (balance and estimate in the text), ERR_NO_PRICE, ERR_CONFLICT (request id used), ERR_DB */
+    struct err     err; /* ERR_OK, ERR_QUOTA (balance and estimate in the text), ERR_NO_PRICE, ERR_CONFLICT (request id used), ERR_DB,
+                              ERR_RATE and ERR_OVER_RATE (rate.h) */
     struct hold_id hold;
     struct money   held;    /* of this hold, in all */
     struct money   balance; /* free to spend after it */

@@ -5,7 +5,9 @@
  *                   on the ledger thread needs it only for what other threads change
  *   any thread      queues an op, or changes a hold's counts under the lock and appends to the journal after leaving it
  *
- * Lock order: journal.sync_lock, journal.lock, lock. A queued op is owned by the ledger thread until its answer is posted.
+ *   rates.lock      guards rate limits: rate_int.h
+ *
+ * Lock order: journal.sync_lock, journal.lock, lock, rates.lock. A queued op is owned by the ledger thread until its answer is posted.
  *
  * A batch is one transaction of the store: holds and finishes in the order in which they were queued, then the postings. Its money is kept
  * twice: grant rows in the store, and the same numbers here, which only say how a hold is split between grants and which of them pay; whether
@@ -19,6 +21,7 @@
 #include "db/db.h"
 #include "ledger/journal.h"
 #include "ledger/ledger.h"
+#include "ledger/rate_int.h"
 
 #include <stdatomic.h>
 
@@ -116,7 +119,8 @@ struct hold {
     uint32_t input, output;
     struct usage_counts counts; /* journaled */
     bool finished;
-    struct finish_req fin; /* when finished */
+    struct rate_take *rate; /* what it has taken of its limits, until it is finished; NULL: nothing. Under lock */
+    struct finish_req fin;  /* when finished */
     int64_t list, charged;
     char request[LEDGER_REQUEST_MAX];
 };
@@ -132,6 +136,7 @@ struct op {
     struct hold *hold; /* FINISH; and after the batch's work of HOLD and MORE that were granted */
     uint32_t output;   /* MORE */
     /* HOLD */
+    struct rate_take *rate; /* until the answer is ready: then the hold's, when there is one */
     bool replay; /* was granted before and is in the journal: no budget refuses it */
     struct principal who;
     enum scope scope;
@@ -185,6 +190,8 @@ struct ledger {
     atomic_size_t segment_bytes; /* of the journal: rotate past it */
     atomic_bool no_rotate;       /* a backup copies the journal */
     struct sha256 chain;         /* of the last event */
+
+    struct rates rates;
 
     struct VEC(struct posting) postings;
     struct VEC(struct hold *) ended; /* finished in this batch: freed after the commit */

@@ -76,9 +76,13 @@ int ledger_finish(struct ledger *l, const struct finish_req *q, struct bill *out
     buf_init(&b, 0);
     meter_close(h, q);
     hold_put(&b, h, JOURNAL_FINISH);
+    struct rate_take *rate = h->rate;
+    struct usage_counts used = h->fin.counts;
+    h->rate = NULL;
     if (out)
         *out = (struct bill){{h->charged}, {h->org->free}};
     mutex_unlock(&l->lock);
+    rate_end(l, rate, &used);
     struct err why;
     int rc = journal_append(&l->journal, &b, &why);
     if (rc == 0 && l->strict)

@@ -161,7 +161,12 @@ static void answers(struct ledger *l, struct op *first, const struct op *end, co
         }
         if (failed)
             op->answer.err = *failed;
+        bool held = op->kind == OP_HOLD && op->hold && !failed;
+        if (!held)
+            rate_end(l, op->rate, NULL);
         mutex_lock(&l->lock);
+        if (held)
+            op->hold->rate = op->rate;
         struct org *o = op->hold ? op->hold->org : org_find(l, op->who.org.v);
         op->answer.balance.nano = o ? o->free : op->answer.balance.nano;
         mutex_unlock(&l->lock);

@@ -343,6 +343,55 @@ int ledger_report_prices(struct ledger *l, struct buf *out, struct err *e)
     return rc < 0 ? rc : reader_rows(l, s, price_row, out, e);
 }
 
+/* ---- rate limits ---- */
+
+/* A text, or null for "all". */
+static void put_name(struct jw *w, const char *key, struct stmt *s, int col)
+{
+    struct str v = stmt_col_str(s, col);
+    jw_key(w, key);
+    if (v.n)
+        jw_strn(w, v.p, v.n);
+    else
+        jw_null(w);
+}
+
+static void rate_row(struct ledger *l, struct jw *w, struct stmt *s)
+{
+    struct rate_id id;
+    struct rate_state x = {0};
+    char text[32];
+    int64_t window_s = stmt_col_i64(s, 4), most = stmt_col_i64(s, 5);
+    if (rate_id_read(&id, s, 0))
+        rate_look(l, &id, stmt_col_str(s, 3), window_s, &x);
+    clock_duration(text, x.full_ms);
+    put_name(w, "account", s, 7), put_name(w, "key", s, 6), put_name(w, "model", s, 2);
+    put_str(w, "limit", s, 3);
+    jw_key(w, "per"), jw_str(w, window_s == 60 ? "minute" : window_s ? "day" : NULL);
+    put_i64(w, "most", most);
+    jw_key(w, "used"), jw_u64(w, x.used);
+    jw_key(w, "left"), jw_u64(w, (uint64_t)most > x.used ? (uint64_t)most - x.used : 0);
+    jw_key(w, "full_in"), jw_str(w, window_s ? text : NULL);
+}
+
+int ledger_report_rates(struct ledger *l, const char *account, struct buf *out, struct err *e)
+{
+    struct stmt *s;
+    int rc = account_filter(l, account, e);
+    if (rc == 0)
+        rc = reader_get(l,
+                        SQL("SELECT r.whose, r.owner_id, r.model, r.meter, r.window_s, r.most, k.public_id, o.name FROM rate_limit r "
+                            "LEFT JOIN key k ON r.whose = 'key' AND k.id = r.owner_id LEFT JOIN project p ON p.id = k.project_id "
+                            "LEFT JOIN organisation o ON o.id = CASE r.whose WHEN 'key' THEN p.org_id WHEN 'account' THEN r.owner_id END "
+                            "WHERE ?1 IS NULL OR o.name = ?1 ORDER BY o.name, k.id, r.model, r.meter = 'parallel', "
+                            "instr('requests input output tokens', r.meter), r.window_s"),
+                        &s, e);
+    if (rc < 0)
+        return rc;
+    stmt_text(s, 1, account);
+    return reader_rows(l, s, rate_row, out, e);
+}
+
 /* ---- usage ---- */
 
 #define USAGE_SUMS                                                                                                                                   \

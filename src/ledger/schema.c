@@ -25,5 +25,16 @@ static const char version_3[] =
 #include "ledger_schema_3.h"
     ;
 
-const struct migration ledger_migrations[] = {{1, {version_1}}, {2, {version_2}}, {3, {version_3}}};
+/* Rate limits. owner_id: of the key or the organisation, 0 of "all"; model: '' is all together; window_s 0 goes with "parallel" alone. */
+static const char version_4[] = "CREATE TABLE rate_limit ("
+                                " whose    TEXT NOT NULL CHECK (whose IN ('key', 'account', 'all')),"
+                                " owner_id INTEGER NOT NULL,"
+                                " model    TEXT NOT NULL,"
+                                " meter    TEXT NOT NULL CHECK (meter IN ('requests', 'input', 'output', 'tokens', 'parallel')),"
+                                " window_s INTEGER NOT NULL CHECK (window_s IN (0, 60, 86400) AND (window_s = 0) = (meter = 'parallel')),"
+                                " most     INTEGER NOT NULL CHECK (most > 0),"
+                                " PRIMARY KEY (whose, owner_id, model, meter, window_s)"
+                                ") WITHOUT ROWID, STRICT;";
+
+const struct migration ledger_migrations[] = {{1, {version_1}}, {2, {version_2}}, {3, {version_3}}, {4, {version_4}}};
 const size_t ledger_n_migrations = sizeof ledger_migrations / sizeof *ledger_migrations;

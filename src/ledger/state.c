@@ -399,6 +399,8 @@ void state_free(struct ledger *l)
         vec_deinit(&((struct org *)v.ptr)->grants);
     for (it = 0; map_next(&l->keys_by_id, &it, &k, &v);)
         mem_free(((struct key *)v.ptr)->lists);
+    for (it = 0; map_next(&l->holds, &it, &k, &v);)
+        mem_free(((struct hold *)v.ptr)->rate);
     map_deinit(&l->orgs_by_name), map_deinit(&l->prices), map_deinit(&l->keys_by_id);
     for (it = 0; map_next(&l->holds, &it, &k, &v);)
         vec_deinit(&((struct hold *)v.ptr)->parts);

@@ -60,6 +60,21 @@ TEST(dates)
     CHECK(strcmp(iso, "1969-12-31T23:59:59.999999Z") == 0);
 }
 
+TEST(durations)
+{
+    static const struct {
+        uint64_t ms;
+        const char *text;
+    } c[] = {{0, "0s"},          {1, "1ms"},         {999, "999ms"},          {1000, "1s"},           {1001, "1.001s"},
+             {1500, "1.5s"},     {1520, "1.52s"},    {59999, "59.999s"},      {60000, "1m0s"},        {60010, "1m0.01s"},
+             {360000, "6m0s"},   {3600000, "1h0m0s"}, {86399001, "23h59m59.001s"}, {86400000, "24h0m0s"}, {UINT64_MAX, "5124095576030h25m51.615s"}};
+    char text[32];
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        clock_duration(text, c[i].ms);
+        CHECK_MSG(strcmp(text, c[i].text) == 0, "%llu: %s", (unsigned long long)c[i].ms, text);
+    }
+}
+
 TEST(utf8)
 {
     static const char *const bad[] = {"\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\x80", "\xE0\x80\x80", "\xFF"};
