@@ -330,6 +330,47 @@ static int price_list(struct ledger *l, const struct json *args, struct buf *out
     return ledger_report_prices(l, out, e);
 }
 
+/* Whose limit. */
+static int owner(const struct json *args, struct rate_owner *out, struct err *e)
+{
+    int rc;
+    if ((rc = text(args, "key", false, &out->key, e)) < 0 || (rc = text(args, "account", false, &out->account, e)) < 0 ||
+        (rc = text(args, "model", false, &out->model, e)) < 0)
+        return rc;
+    return 0;
+}
+
+static int limit_set(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    struct rate_owner o;
+    struct rate_texts t;
+    int rc;
+    if ((rc = owner(args, &o, e)) < 0 || (rc = text(args, "requests", false, &t.requests, e)) < 0 ||
+        (rc = text(args, "input", false, &t.input, e)) < 0 || (rc = text(args, "output", false, &t.output, e)) < 0 ||
+        (rc = text(args, "tokens", false, &t.tokens, e)) < 0 || (rc = text(args, "parallel", false, &t.parallel, e)) < 0 ||
+        (rc = ledger_rate_set(l, &o, &t, e)) < 0)
+        return rc;
+    reply_field(out, "set", o.key ? o.key : o.account ? o.account : o.model);
+    return 0;
+}
+
+static int limit_list(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    const char *name;
+    int rc = text(args, "account", false, &name, e);
+    return rc < 0 ? rc : ledger_report_rates(l, name, out, e);
+}
+
+static int limit_rm(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    struct rate_owner o;
+    int rc;
+    if ((rc = owner(args, &o, e)) < 0 || (rc = ledger_rate_rm(l, &o, e)) < 0)
+        return rc;
+    reply_field(out, "removed", o.key ? o.key : o.account ? o.account : o.model);
+    return 0;
+}
+
 int usage_filter_read(struct usage_filter *f, const struct json *args, struct err *e)
 {
     static const char *const groups[] = {"day", "hour", "model", "account", "request"};

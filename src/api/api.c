@@ -160,13 +160,14 @@ static int key_allowed(struct api *a, struct http *r, const struct principal *wh
 
 static int find_principal(struct api *a, struct http *r, unsigned scope, struct err *e)
 {
-    struct principal *who = arena_new(http_arena(r), sizeof *who);
-    if (!who)
+    struct caller *caller = arena_new(http_arena(r), sizeof *caller);
+    struct principal *who = &caller->who;
+    if (!caller)
         return err_set(e, ERR_NO_MEMORY, "out of memory");
     struct str key = key_of(r);
     int rc = ledger_principal(a->ledger, key, who, e);
     if (rc >= 0 && (rc = key_allowed(a, r, who, scope, e)) >= 0)
-        http_user_set(r, who);
+        http_user_set(r, caller);
     else if (rc == -ERR_AUTH) /* RFC 9110 wants it, RFC 6750 says how */
         http_header_add(r, "www-authenticate", key.n ? "Bearer realm=\"sluice\", error=\"invalid_token\"" : "Bearer realm=\"sluice\"");
     return rc;
@@ -200,6 +201,7 @@ void api_server_opts(struct api *a, struct server_opts *out)
     out->routes = routes, out->n_routes = sizeof routes / sizeof routes[0];
     out->authorise = authorise;
     out->error_body = errors_body;
+    out->head = rate_headers;
     out->app = a;
 }
 

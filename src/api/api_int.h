@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/thread.h"
+#include "ledger/rate.h"
 #include <stdatomic.h>
 
 enum access {
@@ -26,7 +27,7 @@ struct api_counts { /* loop thread only */
     uint64_t            ends[6];     /* by enum finish_reason */
     uint64_t            delivered;   /* tokens that the engine handed over */
     uint64_t            billed_in, billed_cached, billed_out; /* tokens of finished requests */
-    uint64_t            refused_quota;
+    uint64_t            refused_quota, refused_rate;
     struct histogram    first_token, whole;
 };
 
@@ -51,6 +52,12 @@ struct api {
     uint64_t          start_ns;
 };
 
+/* Who calls: what http_user points to. */
+struct caller {
+    struct principal who;   /* first: most of the api asks for nothing else */
+    struct str       model; /* that it asks for, once that is known: in the request's arena */
+};
+
 #define ROUTE(method, pattern, access, fn) void fn(struct http *r, void *app);
 #include "api/routes.def"
 #undef ROUTE
@@ -71,6 +78,9 @@ void log_answer(const struct http *r, const char *route, int status);
  * with the parameter that it is, for anything else. */
 enum { REQUEST_NAME_MAX = sizeof "req_" + 24 };
 int request_name(char out[REQUEST_NAME_MAX], struct str id, const char *param, struct err *e) MUST_USE;
+
+/* rate.c: how much is left of the caller's rate limits, as OpenAI says it: x-ratelimit-... */
+void rate_headers(struct http *r, void *app);
 
 /* gate.c: who waits for a model is told that the server ends. */
 void gate_drain(struct api *a);

@@ -184,8 +184,8 @@ void call_settle(struct call *c)
 void call_refuse(struct call *c, const struct err *e)
 {
     c->end_us = clock_now_us();
-    if (e->code == ERR_QUOTA)
-        c->api->counts.refused_quota++;
+    c->api->counts.refused_quota += e->code == ERR_QUOTA;
+    c->api->counts.refused_rate += e->code == ERR_RATE || e->code == ERR_OVER_RATE;
     c->api->counts.answers[c->r ? err_http(e->code) / 100 : 0]++;
     if (c->r)
         c->wire->fail(c, e);

@@ -1,10 +1,23 @@
 /* The fields of a request that several endpoints have: params to struct call_request. */
 #include "api/call.h"
 #include "base/hash.h"
+#include <string.h>
+
+/* From here on the answer says what is left of the limits on this model. */
+static void note_model(struct call *c, const struct backend_model *m)
+{
+    struct caller *who = c->r ? http_user(c->r) : NULL;
+    size_t n = strlen(m->alias);
+    const char *alias = who ? arena_str(http_arena(c->r), m->alias, n) : NULL;
+    if (alias)
+        who->model = (struct str){alias, n};
+}
 
 int read_model(struct call *c, struct str name, struct err *e)
 {
     const struct backend_model *m = model_for(c->api, &c->who, name, e);
+    if (m)
+        note_model(c, m);
     return m ? gate_get(c, m, e) : -ERR_NO_MODEL;
 }
 

@@ -19,11 +19,28 @@ void errors_body(struct buf *out, const struct err *e, const char *request_id)
     log_line(LOG_INFO, "request", "id=%s status=%d error=%s", request_id ? request_id : "-", err_http(e->code), err_name(e->code));
 }
 
+/* Official clients wait no longer than this for a retry, and past it try again after a second or so: better not. */
+enum { RETRY_WAIT_MAX_MS = 60000 };
+
+/* When trying again can succeed: seconds for everybody, milliseconds for clients that know them. */
+static void put_retry(struct http *r, const struct err *e)
+{
+    char text[32];
+    if (e->code == ERR_RATE) {
+        (void)str_fmt(text, sizeof text, "%llu", (e->retry_ms + 999ull) / 1000);
+        http_header_add(r, "retry-after", text);
+        (void)str_fmt(text, sizeof text, "%u", e->retry_ms);
+        http_header_add(r, "retry-after-ms", text);
+    } else if (err_retry(e->code) && err_http(e->code) == 503) {
+        http_header_add(r, "retry-after", e->code == ERR_BUSY ? "1" : "5"); /* a full queue moves on sooner than a restart or a load */
+    }
+}
+
 void errors_reply(struct http *r, const struct err *e)
 {
-    http_header_add(r, "x-should-retry", err_retry(e->code) ? "true" : "false");
-    if (err_retry(e->code) && (err_http(e->code) == 429 || err_http(e->code) == 503))
-        http_header_add(r, "retry-after", e->code == ERR_BUSY ? "1" : "5"); /* a full queue moves on sooner than a restart or a load */
+    bool later = e->code == ERR_RATE && e->retry_ms > RETRY_WAIT_MAX_MS;
+    http_header_add(r, "x-should-retry", err_retry(e->code) && !later ? "true" : "false");
+    put_retry(r, e);
     http_reply_err(r, e);
 }
 

@@ -56,6 +56,7 @@ static void put_api(struct buf *b, const struct api *a)
             (unsigned long long)n->billed_in, (unsigned long long)n->billed_cached, (unsigned long long)n->billed_out);
     put_one(b, "sluice_delivered_tokens_total", "counter", "Output tokens that the engine handed to the api.", n->delivered);
     put_one(b, "sluice_refused_quota_total", "counter", "Requests refused for want of credit.", n->refused_quota);
+    put_one(b, "sluice_refused_rate_total", "counter", "Requests refused by a rate limit.", n->refused_rate);
     put_one(b, "sluice_chats", "gauge", "Chat requests in work.", live);
     put_histogram(b, "sluice_first_token_seconds", "From the request's first byte to its first token.", &n->first_token);
     put_histogram(b, "sluice_request_seconds", "From the request's first byte to its end.", &n->whole);

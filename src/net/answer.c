@@ -114,9 +114,18 @@ void http_header_add(struct http *r, const char *name, const char *value)
             *p = '?';
 }
 
+/* The application's last word to the head. */
+static void head_last(struct http *r)
+{
+    const struct server_opts *o = &r->c->s->opts;
+    if (o->head)
+        o->head(r, o->app);
+}
+
 void http_reply(struct http *r, int status, const char *content_type, const void *body, size_t n)
 {
     ASSERT(!r->opened && !r->done);
+    head_last(r);
     r->opened = true;
     if (bodiless(status))
         n = 0;
@@ -158,6 +167,7 @@ void http_reply_err(struct http *r, const struct err *e)
 void http_stream_open(struct http *r, int status, const char *content_type)
 {
     ASSERT(!r->opened && !r->done && !bodiless(status));
+    head_last(r);
     r->opened = true;
     r->chunked = r->minor;
     if (!r->minor)

@@ -53,7 +53,10 @@ struct server_opts {
     int (*authorise)(struct http *r, const struct route *route, void *app, struct err *e);
     /* Writes the error body (OpenAI's error object) for a refusal of any kind. NULL: the server writes one itself. */
     void (*error_body)(struct buf *out, const struct err *e, const char *request_id);
-    void *app; /* passed to authorise and to the routes' functions */
+    /* Called once for each answer, of any kind, just before its head is written: what an answer says of the application's state as it is then,
+     * with http_header_add. NULL: nothing. */
+    void (*head)(struct http *r, void *app);
+    void *app; /* passed to authorise, to head and to the routes' functions */
 };
 
 /* Ignores SIGPIPE for the process and raises its soft limit of open files as far as connections_max needs. The route rows must outlive

@@ -11,10 +11,10 @@ const server = await startTiny();
 const text = (name) => readFileSync(path.join(root, "src/api", name), "utf8");
 const rows = [...text("admin.def").matchAll(/^ADMIN\((\w+),\s+(\w+),\s+"([^"]+)"\)/gm)].map((m) => ({ name: m[1], method: m[2], path: m[3] })).filter((r) => r.name !== "backup"); // writes where it is told: tests/operate
 const names = [...new Set([...text("admin.c").matchAll(/\(args, "(\w+)"/g)].map((m) => m[1]))];
-// The arguments of one row: those that its function reads, or the functions that find its account and read a key's limits.
+// The arguments of one row: those that its function reads, or the functions that find its account, read a key's limits, and say whose limit.
 const argsOf = (row) => {
   const of = (name) => text("admin.c").match(new RegExp(`^(?:static )?int ${name}${name.endsWith("(") ? "" : "\\w*\\("}.*?^}`, "ms"))?.[0] ?? "";
-  const body = of(row.name) + ["limits", "grant", "deed"].filter((f) => new RegExp(`[^_\\w]${f}\\(`).test(of(row.name))).map((f) => of(`${f}\\(`)).join("");
+  const body = of(row.name) + ["limits", "grant", "deed", "owner"].filter((f) => new RegExp(`[^_\\w]${f}\\(`).test(of(row.name))).map((f) => of(`${f}\\(`)).join("");
   return [...new Set([...[...body.matchAll(/\(args, "(\w+)"/g)].map((m) => m[1]), ...(/account\(/.test(body) ? ["account"] : [])])];
 };
 const good = { account: "acme", name: "acme", id: "0000000000", amount: "1", model: "tiny", input: "1", output: "1", grant: 1, limit: "none", reason: "a test", request: `req_${"0".repeat(24)}` };
@@ -41,7 +41,7 @@ test("every row x every argument x every kind of value", async () => {
   for (const r of rows)
     for (const name of argsOf(r))
       await Promise.all(values.map(async (v, i) => {
-        const args = { ...good, ...(r.path === "/admin/accounts" ? { name: `acme${i}` } : {}), [name]: v };
+        const args = { ...good, ...(r.path === "/admin/accounts" ? { name: `acme${i}` } : {}), ...(r.name === "limit_set" ? { input: "1000000000000/day", output: "1000000000000/day" } : {}), [name]: v };
         const query = Object.entries(args).filter(([, x]) => x !== null).map(([k, x]) => `${k}=${encodeURIComponent(typeof x === "object" ? JSON.stringify(x) : x)}`).join("&");
         if (r.method === "GET" && query.length > 6000) return; // a line has at most 8 KiB
         const a = r.method === "POST" ? await admin("POST", r.path, args) : await admin("GET", `${r.path}?${query}`);

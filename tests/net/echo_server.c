@@ -156,6 +156,13 @@ static void limit_set(struct server_limits *l, const char *text)
     fprintf(stderr, "no limit %s\n", text), exit(2);
 }
 
+/* Every answer says so, once. */
+static void on_head(struct http *r, void *app)
+{
+    (void)app;
+    http_header_add(r, "X-Last", "said");
+}
+
 int main(int argc, char **argv)
 {
     static const struct route routes[] = {
@@ -165,7 +172,7 @@ int main(int argc, char **argv)
         {HTTP_GET, "/flood", 0, on_flood},    {HTTP_GET, "/overflow", 0, on_overflow}, {HTTP_GET, "/models/{name*}", 0, on_param},
         {HTTP_GET, "/closed", 1, on_echo},
     };
-    struct server_opts o = {.routes = routes, .n_routes = sizeof routes / sizeof *routes, .authorise = allow};
+    struct server_opts o = {.routes = routes, .n_routes = sizeof routes / sizeof *routes, .authorise = allow, .head = on_head};
     struct err         e = {.code = ERR_OK};
     const char        *port = "0", *cert = NULL, *key = NULL, *path = NULL;
     for (int i = 1; i + 1 < argc; i += 2) {
