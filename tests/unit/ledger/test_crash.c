@@ -36,6 +36,7 @@ static struct shared {
     struct slot slot[SLOTS];
     struct slot synced[SLOTS]; /* slot, as it was when the last sync of the journal began */
     atomic_uint granted;       /* grants that were acknowledged */
+    atomic_uint deeds;         /* the same of deeds */
     atomic_long calls;
     atomic_long stop_at;                         /* 0: never */
     atomic_int torn;                             /* write half before stopping */
@@ -160,7 +161,8 @@ int rename(const char *from, const char *to)
 
 /* ---- the child ---- */
 
-static struct principal who; /* known to the parent before the child starts */
+static struct principal who, other; /* known to the parent before the child starts */
+enum { DEEDS = 4 };
 
 static bool serve_one(struct ledger *l, uint32_t id, uint32_t steps, bool finish)
 {
@@ -203,6 +205,29 @@ static bool grant_one(struct ledger *l)
     return true;
 }
 
+/* What deed number n is done to: the course's first two requests and the grants that it had made by then. Done twice it must be done once. */
+static bool deed(struct ledger *l, uint32_t n)
+{
+    struct err e;
+    char key[32];
+    snprintf(key, sizeof key, "d%u", n);
+    const struct deed by = {key, "ann", "a course"};
+    switch (n % DEEDS) {
+    case 0: return ledger_grant_adjust(l, (struct grant_id){1}, (struct money){700}, &by, NULL, &e) == 0;
+    case 1: return ledger_grant_transfer(l, (struct grant_id){1}, other.org, (struct money){500}, &by, NULL, &e) == 0;
+    case 2: return ledger_refund(l, "q0", &(struct money){3}, &by, NULL, &e) == 0;
+    default: return ledger_grant_void(l, (struct grant_id){3}, &by, NULL, &e) == 0;
+    }
+}
+
+static bool deed_one(struct ledger *l)
+{
+    if (!deed(l, atomic_load(&sh->deeds)))
+        return false;
+    atomic_fetch_add(&sh->deeds, 1);
+    return true;
+}
+
 /* A fixed course of work, with small journal segments so that some are rotated. */
 static void course(const char *dir, bool strict)
 {
@@ -212,7 +237,7 @@ static void course(const char *dir, bool strict)
         _exit(3);
     atomic_store(&l->segment_bytes, 1500);
     for (uint32_t i = 0; i < 14; i++)
-        if (!serve_one(l, i, i % 6, i % 5 != 3) || (i % 6 == 5 && !grant_one(l)))
+        if (!serve_one(l, i, i % 6, i % 5 != 3) || (i % 6 == 5 && !grant_one(l)) || (i >= 6 && i < 6 + DEEDS && !deed_one(l)))
             _exit(4);
     ledger_close(l);
     _exit(0);
@@ -238,7 +263,7 @@ static bool prepare(void)
     memset(sh, 0, sizeof *sh);
     struct ledger *l = open_at(dir_new());
     struct err e;
-    bool ok = l && account_with(l, "acme", USD(1), &who) && price_now(l, "m", 1000000, 1000000) &&
+    bool ok = l && account_with(l, "acme", USD(1), &who) && account_with(l, "beta", USD(0), &other) && price_now(l, "m", 1000000, 1000000) &&
               ledger_key_set(l, who.public_id, &(struct key_limits){.budget = "0.50/month"}, &e) == 0; /* the audit says whether it stays exact */
     ledger_close(l);
     snprintf(shadow, sizeof shadow, "%s.shadow", test_dir);
@@ -338,6 +363,24 @@ static bool rows_ok(struct ledger *l, const struct slot *told)
     return ok;
 }
 
+/* Deeds that were acknowledged are there, and at most one more; done again they are not done again. A power loss keeps them too: they are synced. */
+static bool deeds_ok(struct ledger *l)
+{
+    struct buf before, after;
+    struct err e;
+    uint32_t acked = atomic_load(&sh->deeds);
+    bool ok = l->next_operation - 1 >= acked;
+    buf_init(&before, 0), buf_init(&after, 0);
+    ok = ok && ledger_report_grants(l, NULL, &before, &e) == 0;
+    for (uint32_t n = 0; n < acked && ok; n++)
+        ok = deed(l, n);
+    ok = ok && ledger_report_grants(l, NULL, &after, &e) == 0 && before.len == after.len && memcmp(before.data, after.data, after.len) == 0;
+    if (!ok)
+        printf("%u deeds were acknowledged; again: %s\n%s\n%s\n", acked, e.msg, before.data ? before.data : "", after.data ? after.data : "");
+    buf_deinit(&before), buf_deinit(&after);
+    return ok;
+}
+
 /* Opens dir, compares, opens it once more. */
 static bool verify(const char *dir, const struct slot *told, bool exact)
 {
@@ -359,6 +402,7 @@ static bool verify(const char *dir, const struct slot *told, bool exact)
             printf("%zu grants, %u acknowledged\n", grants, atomic_load(&sh->granted)), ok = false;
         buf_deinit(&out);
         before = now;
+        ok = ok && deeds_ok(l) && audit_now(l) == 0;
         ledger_close(l);
         if (!ok)
             return printf("pass %d, exact %d\n", pass, exact), false;
