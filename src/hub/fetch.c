@@ -16,7 +16,6 @@ void run_fail(struct run *r, int rc, const struct err *e)
         r->rc = rc, r->err = *e;
     r->stop = true;
     cond_broadcast(&r->changed);
-    cond_broadcast(&r->room);
     cond_broadcast(&r->ended);
     mutex_unlock(&r->lock);
 }
@@ -109,7 +108,6 @@ static int run_init(struct run *r, struct fetch *f, uint64_t end, struct err *e)
     memcpy(r->etag, f->etag, sizeof r->etag);
     mutex_init(&r->lock);
     cond_init(&r->changed);
-    cond_init(&r->room);
     cond_init(&r->ended);
     const struct ranges *had = partial_had(f->partial);
     for (size_t i = 0; i < had->n; i++)
@@ -124,9 +122,7 @@ static void run_deinit(struct run *r)
     ranges_deinit(&r->claimed);
     mutex_deinit(&r->lock);
     cond_deinit(&r->changed);
-    cond_deinit(&r->room);
     cond_deinit(&r->ended);
-    mem_free(r->hot.p);
 }
 
 int fetch_head(struct fetch *f, uint64_t n, uint64_t *moved, struct err *e)
@@ -154,7 +150,6 @@ int fetch_rest(struct fetch *f, struct sha256 *digest, uint64_t *moved, bool *us
     unsigned n = f->connections ? f->connections : FETCH_CONNECTIONS;
     *useless = false, *moved = 0;
     int rc = run_init(&r, f, f->file->size, e);
-    hot_new(&r);
     if (!rc && !thread_start(&hasher, "hash", hash_work, &r))
         rc = err_set(e, ERR_NO_MEMORY, "hub: no thread can be started");
     if (!rc) {

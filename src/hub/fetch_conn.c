@@ -155,7 +155,7 @@ static size_t take(struct worker *w, const char *p, size_t n)
     bool skip = w->at < w->skip_to;
     uint64_t room = (skip ? w->skip_to : w->gap_to) - w->at;
     n = room < n ? (size_t)room : n;
-    if (!skip && ((w->rc = partial_write(w->run->f->partial, w->at, p, n, &w->err)) || (w->rc = hot_put(w, p, n))))
+    if (!skip && (w->rc = partial_write(w->run->f->partial, w->at, p, n, &w->err)))
         return 0;
     w->at += n;
     w->marked = skip ? w->at : w->marked;

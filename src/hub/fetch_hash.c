@@ -39,6 +39,18 @@ static int hash_window(struct hashes *h, const struct partial *p, uint64_t at, s
     return 0;
 }
 
+/* Waits until bytes after `at` are in the file; returns the end of them, `at` when no more come. */
+static uint64_t wait_for(struct run *r, uint64_t at)
+{
+    uint64_t end = at;
+    mutex_lock(&r->lock);
+    while (!r->stop && at < r->end && (end = ranges_run(&r->have, at)) == at)
+        cond_wait(&r->changed, &r->lock);
+    end = r->stop ? at : end;
+    mutex_unlock(&r->lock);
+    return end;
+}
+
 void hash_work(void *arg)
 {
     struct run *r = arg;
@@ -49,17 +61,12 @@ void hash_work(void *arg)
     int rc = 0;
     if (h.sha1 && str_fmt(head, sizeof head, "blob %llu", (unsigned long long)r->f->file->size))
         sha1_add(h.sha1, head, strlen(head) + 1); /* git hashes this header, its NUL included, before the bytes */
-    const char *hot;
-    for (uint64_t end; !rc && (end = hot_wait(r, at, &hot)) > at;)
-        if (hot) {
-            hashes_add(&h, hot, (size_t)(end - at));
-            at = end;
-        } else
-            while (!rc && at < end) {
-                size_t n = end - at < HASH_BYTES ? (size_t)(end - at) : HASH_BYTES;
-                rc = hash_window(&h, r->f->partial, at, n, &e);
-                at += n;
-            }
+    for (uint64_t end; !rc && (end = wait_for(r, at)) > at;)
+        while (!rc && at < end) {
+            size_t n = end - at < HASH_BYTES ? (size_t)(end - at) : HASH_BYTES;
+            rc = hash_window(&h, r->f->partial, at, n, &e);
+            at += n;
+        }
     sha256_free(h.sha256, &r->digest);
     if (h.sha1)
         sha1_free(h.sha1, &r->blob);

@@ -2,29 +2,17 @@
  *
  *   fetch.c       begins connections, watches them, ends        the caller's thread
  *   fetch_conn.c  claims a range, asks for it, writes it        a thread for each connection
- *   fetch_hash.c  hashes what is there, in order                one thread
- *   fetch_hot.c   hands bytes from connections to the hasher while they are in the processor's cache */
+ *   fetch_hash.c  hashes what is there, in order                one thread */
 #pragma once
 #include "base/thread.h"
 #include "hub/fetch.h"
 #include <stdatomic.h>
 
-/* Bytes [from, to) of the file, just written, on their way to the hasher: at index offset % HOT_BYTES of p. While it is on, all before `from` is in
- * run->have, so the hasher can always go on and whoever waits for room gets it. */
-struct hot {
-    char *p;
-    uint64_t from, to;
-    bool on;
-};
-
 /* Under the mutex. */
 struct run {
     struct fetch *f;
     struct mutex lock;
-    struct cond changed; /* bytes came, or the end */
-    struct cond room;    /* the hasher took bytes of hot, or the end */
-    struct hot hot;
-    uint64_t hashed;             /* the hasher is here */
+    struct cond changed;         /* bytes came, or the end */
     struct cond ended;           /* a connection is done, or the end: for the watcher, who looks at bytes now and then only */
     struct ranges have, claimed; /* claimed: a connection is at it */
     uint64_t end;                /* bytes wanted: [0, end) */
@@ -69,9 +57,3 @@ int conn_mark(struct worker *w, struct err *e) MUST_USE;
 void hash_work(void *run); /* a thread: digest and blob of all bytes up to run->end */
 /* The digest is the one that the hub named; else *useless: what came is other content. */
 int hash_verify(const struct run *r, bool *useless, struct err *e) MUST_USE;
-
-void hot_new(struct run *r); /* no memory: the hasher reads the file */
-/* The n bytes at w->at were written: to the hasher too, when they are the next that it needs. */
-int hot_put(struct worker *w, const char *p, size_t n) MUST_USE;
-/* Waits until bytes after `at` are there; returns the end of them, `at` when no more come. *hot: where they lie, or NULL: in the file. */
-uint64_t hot_wait(struct run *r, uint64_t at, const char **hot);
