@@ -247,8 +247,9 @@ void part_add(struct prefix *x, uint32_t id); /* page `id` has come into the ind
 void part_remove(struct prefix *x, uint32_t id);
 /* s begins a page: what of it others have computed is copied into one of its own, if memory for it is free. */
 void part_take(struct engine *g, struct seq *s);
-/* r is about to compute more of the page that s begins than can be copied now. */
-bool part_shadows(const struct engine *g, const struct seq *r, const struct seq *s);
+uint32_t part_length(const struct engine *g, const struct seq *s); /* tokens that part_take would find */
+/* r is about to compute so much more of the page that s begins than the `length` tokens which can be copied now that s had better wait. */
+bool part_shadows(const struct seq *r, const struct seq *s, uint32_t length);
 
 /* ngram.c: places in a sequence where its last tokens stood before. */
 enum { NGRAM_TABLES = 2, NGRAM_WINDOW = 1 << 16, NGRAM_MATCH_MAX = 32 };

@@ -150,12 +150,16 @@ void part_take(struct engine *g, struct seq *s)
     kv_page_put(pool, part.page);
 }
 
-bool part_shadows(const struct engine *g, const struct seq *r, const struct seq *s)
+uint32_t part_length(const struct engine *g, const struct seq *s)
 {
-    if (!begins_page(s) || wanted(s) < PART_WAIT || !is_beside(r, s) || r->state != ST_RUN || r->starved || r->priority < s->priority ||
+    return begins_page(s) && wanted(s) >= PART_MIN ? find_part(g, s).n : 0;
+}
+
+bool part_shadows(const struct seq *r, const struct seq *s, uint32_t length)
+{
+    if (!begins_page(s) || wanted(s) < length + PART_WAIT || !is_beside(r, s) || r->state != ST_RUN || r->starved || r->priority < s->priority ||
         r->n_kv / KV_PAGE != s->n_kv / KV_PAGE || r->n_kv + r->rows <= s->n_kv)
         return false;
     const uint32_t will = r->n_kv + seq_rows_ready(r) - s->n_kv, want = wanted(s);
-    const uint32_t n = common(r->tokens.p + s->n_kv, s->tokens.p + s->n_kv, will < want ? will : want);
-    return n >= PART_WAIT && n >= find_part(g, s).n + PART_WAIT;
+    return common(r->tokens.p + s->n_kv, s->tokens.p + s->n_kv, will < want ? will : want) >= length + PART_WAIT;
 }

@@ -311,8 +311,9 @@ static bool pages_secure(struct engine *g, struct seq *s)
 /* Another runner is about to compute the page that s needs next, or much of it: s waits for it rather than compute the same. */
 static bool is_shadowed(const struct engine *g, const struct seq *s)
 {
+    const uint32_t length = part_length(g, s);
     for (uint32_t i = 0; i < g->n_run; i++)
-        if (g->run[i] != s && (prefix_shadows(g->run[i], s) || part_shadows(g, g->run[i], s)))
+        if (g->run[i] != s && (prefix_shadows(g->run[i], s) || part_shadows(g->run[i], s, length)))
             return true;
     return false;
 }

@@ -386,6 +386,23 @@ TEST(who_waits_for_whom)
     NOT(s.prompt_logprobs = true, s.prompt_logprobs = false); /* it wants those rows */
     NOT(s.tokens.n = 64, s.tokens.n = 200);                   /* one of them */
     NOT(r.tokens.n = 63, r.tokens.n = 200);                   /* it will not fill it */
+    /* of a page that it goes on with otherwise: for sixteen tokens more than can be copied, when s is at the page's first */
+    r.tokens.p = other;
+    CHECK(part_shadows(&r, &s, 0) && part_shadows(&r, &s, 63 - PART_WAIT) && !part_shadows(&r, &s, 64 - PART_WAIT));
+#define NOT_PART(change, undo)                                                                                                                       \
+    change;                                                                                                                                          \
+    CHECK_MSG(!part_shadows(&r, &s, 0), "%s", #change);                                                                                              \
+    undo;                                                                                                                                            \
+    CHECK(part_shadows(&r, &s, 0))
+    NOT_PART(r.starved = true, r.starved = false);
+    NOT_PART(r.state = ST_PAUSED, r.state = ST_RUN);
+    NOT_PART(s.priority = 1, s.priority = 0);
+    NOT_PART(r.reach = 1, r.reach = 0);
+    NOT_PART(r.tenant.kv_salt[0] = 1, r.tenant.kv_salt[0] = 0);
+    NOT_PART(r.rows = 0, r.rows = 1);
+    NOT_PART(s.n_kv = 1, s.n_kv = 0);
+    NOT_PART(s.tokens.n = PART_WAIT, s.tokens.n = 200);
+    NOT_PART(r.tokens.n = PART_WAIT - 1, r.tokens.n = 200);
     engine_free(g);
 }
 
