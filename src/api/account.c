@@ -1,4 +1,4 @@
-/* What a key may see of its own account: balance and usage (the page shows both), and the receipt of a request of its project. */
+/* What a key may see of its own account: balance, usage and rate limits (the page shows them), and the receipt of a request of its project. */
 #include "api/api_int.h"
 
 static int balance(struct work *w, struct err *e)
@@ -39,6 +39,14 @@ static int usage(struct work *w, struct err *e)
     return rc;
 }
 
+static int limits(struct work *w, struct err *e)
+{
+    buf_str(&w->out, "{\"object\":\"list\",\"data\":");
+    int rc = ledger_report_rates(w->api->ledger, w->who.org_name, &w->out, e);
+    buf_str(&w->out, "}");
+    return rc;
+}
+
 static int receipt(struct work *w, struct err *e)
 {
     return ledger_receipt(w->api->ledger, w->request, &w->who, &w->out, e);
@@ -68,6 +76,10 @@ void route_balance(struct http *r, void *app)
 void route_usage(struct http *r, void *app)
 {
     start(r, app, "usage", usage);
+}
+void route_limits(struct http *r, void *app)
+{
+    start(r, app, "limits", limits);
 }
 void route_receipt(struct http *r, void *app)
 {

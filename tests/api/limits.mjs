@@ -202,6 +202,21 @@ test("a limit holds from the next request on, and so does its end", async () => 
   same([await status(), headers(await chat(fake, key, "count", 10, { max_tokens: 1 }))], [200, {}]);
 });
 
+test("a customer sees the limits of its account and of its keys, and no others", async () => {
+  await ok(fake.data, "account", "create", "globex");
+  const other = (await json(fake.data, "key", "create", "globex")).key, mine = await newKey(fake), seen = (key) => request(fake, "GET", "/v1/sluice/limits", { key });
+  await limit(fake, "--account", "globex", "--model", "count", "--tokens", "7/day");
+  await limit(fake, "--key", idOf(mine), "--requests", "9/day");
+  const theirs = (await seen(other)).body;
+  same([theirs.object, theirs.data.map((r) => [r.account, r.key, r.model, r.limit, r.per, r.most, r.used, r.left])], ["list", [["globex", null, "count", "tokens", "day", 7, 0, 7]]]);
+  const own = (await seen(mine)).body.data;
+  check(own.every((r) => r.account === "acme") && own.some((r) => r.key === idOf(mine) && r.limit === "requests" && r.most === 9), JSON.stringify(own));
+  const narrow = (await json(fake.data, "key", "create", "acme", "--scopes", "inference")).key;
+  same((await seen(narrow)).status, 403, "a key without the scope usage");
+  await ok(fake.data, "limit", "rm", "--account", "globex", "--model", "count");
+  same((await seen(other)).body.data, []);
+});
+
 test("a limit of a day is remembered over an orderly end and over kill -9; what ran is not", async () => {
   let server = await startFake("10", "1", "1");
   const again = async (signal) => {

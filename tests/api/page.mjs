@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import path from "node:path";
-import { check, metric, playwright, request, root, run, same, skip, startDemo, startFake, test, until } from "./harness.mjs";
+import { check, cli, metric, playwright, request, root, run, same, skip, startDemo, startFake, test, until } from "./harness.mjs";
 
 const find = () => { try { return execFileSync("which", ["chromium"], { encoding: "utf8" }).trim(); } catch { return null; } };
 const executablePath = find();
@@ -71,6 +71,27 @@ test("the plot shows what was used, by hour and by day", async () => {
   }
   const row = (await request(server, "GET", "/v1/sluice/usage?group=day")).body.data.reduce((n, r) => n + r.output, 0);
   check((await text(page, "plot-sum")).endsWith(`${row.toLocaleString("en")} out`), "the plot's sum is the ledger's");
+});
+
+test("limits show as gauges, of what is used at this moment", async () => {
+  needBrowser();
+  const page = await open(address), limit = async (...args) => { const r = await cli(["limit", "set", "--account", "demo", ...args], { data: server.data }); check(r.code === 0, r.err); };
+  await page.waitForFunction(() => document.querySelector("#plot svg"));
+  same(await page.locator("#limits-card").isVisible(), false, "without limits");
+  await limit("--requests", "5/day", "--parallel", "4");
+  await page.reload(); // the key is kept in the tab
+  await page.waitForSelector("#limits-card:not([hidden])");
+  const gauges = () => page.locator(".gauge").evaluateAll((all) => all.map((g) => [g.innerText.replace(/\s+/g, " ").trim(), g.querySelector("meter").value, g.querySelector("meter").max]));
+  const rows = (await request(server, "GET", "/v1/sluice/limits")).body.data, used = rows[0].used; // the chats before count in it
+  check(used >= 2 && used <= 5, `${used} used`);
+  same(await gauges(), [[`5 requests a day ${used}`, used, 5], ["4 requests at once 0", 0, 4]]);
+  await limit("--requests", "50/day");
+  await chat(page, "What is sluice?");
+  await page.waitForFunction((n) => document.querySelector(".gauge meter").value === n, used + 1);
+  check(/^account: \d+ used, \d+ left, all of it again in /.test(await page.locator(".gauge").first().getAttribute("title")), await page.locator(".gauge").first().getAttribute("title"));
+  await shot(page, "limits");
+  same(page.faults, [], "faults in the console");
+  await limit("--requests", "none", "--parallel", "none");
 });
 
 test("a long answer streams and can be stopped", async () => {

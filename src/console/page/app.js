@@ -1,5 +1,6 @@
 // The chat and what is shown around it. Talks to the server through its public API alone.
 import { api, ask, forgetKey, getKey, setKey } from "/page/api.js";
+import { drawLimits } from "/page/gauges.js";
 import { drawUsage } from "/page/plot.js";
 
 const $ = (id) => document.getElementById(id);
@@ -119,6 +120,7 @@ async function refresh() {
     const days = group === "hour" ? 1 : 30;
     const since = new Date(Date.now() - days * 86400000).toISOString().slice(0, 16) + "Z";
     drawUsage($("plot"), $("plot-sum"), (await api(`/v1/sluice/usage?group=${group}&since=${encodeURIComponent(since)}`)).data, group);
+    drawLimits($("limits-card"), $("limits"), (await api("/v1/sluice/limits")).data);
   } catch (error) {
     if (error.status === 401) askKey("This key is not valid here.");
   }
