@@ -175,9 +175,10 @@ static void get_hold(struct reader *r, struct journal_rec *o)
     memcpy(&o->digest, get(r, sizeof o->digest), sizeof o->digest);
     uint16_t request = get_u16(r), model = get_u16(r), revision = get_u16(r);
     o->request = get_str(r, request), o->model = get_str(r, model), o->revision = get_str(r, revision);
-    o->scope = !r->bad && r->at < r->n ? get_u8(r) : 0;
-    r->bad |=
-        o->scope >= JOURNAL_SCOPES || request >= LEDGER_REQUEST_MAX || model >= LEDGER_MODEL_MAX || revision >= LEDGER_REVISION_MAX || !amounts_ok(o);
+    const bool named = !r->bad && r->at < r->n; /* else it is inference, which is never named: each record has one form */
+    o->scope = named ? get_u8(r) : 0;
+    r->bad |= named && (o->scope == 0 || o->scope >= JOURNAL_SCOPES);
+    r->bad |= request >= LEDGER_REQUEST_MAX || model >= LEDGER_MODEL_MAX || revision >= LEDGER_REVISION_MAX || !amounts_ok(o);
 }
 
 static void get_finish(struct reader *r, struct journal_rec *o)

@@ -206,6 +206,28 @@ TEST(a_record_of_the_wrong_shape_is_refused)
     CHECK(with_record(JOURNAL_FINISH, finish, 64, &read) && read == 0);
 }
 
+/* The scope at a hold's end: there when it is not inference, and then one of the scopes, so that each record has one form. */
+TEST(the_scope_of_a_hold)
+{
+    struct journal_rec r = sample(JOURNAL_HOLD, 9);
+    struct buf b;
+    size_t read;
+    buf_init(&b, 0);
+    journal_put(&b, &r);
+    buf_add(&b, "\0\0", 2);
+    CHECK(!b.failed);
+    uint8_t *payload = (uint8_t *)b.data + 8;
+    const uint16_t n = (uint16_t)(b.len - 8 - 2);
+    CHECK(with_record(JOURNAL_HOLD, payload, n, &read) && read == 1 && seen[0].scope == 0);
+    for (uint8_t scope = 0; scope < 6; scope++) {
+        payload[n] = scope;
+        CHECK(with_record(JOURNAL_HOLD, payload, (uint16_t)(n + 1), &read) && read == (scope > 0 && scope < JOURNAL_SCOPES ? 1 : 0));
+        CHECK(read == 0 || seen[0].scope == scope);
+        CHECK(with_record(JOURNAL_HOLD, payload, (uint16_t)(n + 2), &read) && read == 0);
+    }
+    buf_deinit(&b);
+}
+
 static size_t files_in(const char *folder)
 {
     DIR *d = opendir(folder);
