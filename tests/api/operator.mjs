@@ -1,6 +1,6 @@
-// The operator's routes (the admin socket) and the queries of the customer's: every argument that src/api/admin.c reads, with every kind of value.
+// The operator's routes (the admin socket) and the queries of the customer's: every argument that src/api/admin_*.c read, with every kind of value.
 // The answer is 200, or a 4xx in OpenAI's form; nothing is half done, and the books are right at the end (the server's stop audits them).
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import http from "node:http";
 import path from "node:path";
 import { check, cli, request, root, run, same, test } from "./harness.mjs";
@@ -10,12 +10,15 @@ import { startTiny } from "./tables.mjs";
 const server = await startTiny();
 const text = (name) => readFileSync(path.join(root, "src/api", name), "utf8");
 const rows = [...text("admin.def").matchAll(/^ADMIN\((\w+),\s+(\w+),\s+"([^"]+)"\)/gm)].map((m) => ({ name: m[1], method: m[2], path: m[3] })).filter((r) => r.name !== "backup"); // writes where it is told: tests/operate
-const names = [...new Set([...text("admin.c").matchAll(/\(args, "(\w+)"/g)].map((m) => m[1]))];
-// The arguments of one row: those that its function reads, or the functions that find its account, read a key's limits, and say whose limit.
+const code = readdirSync(path.join(root, "src/api")).filter((f) => /^admin\w*\.c$/.test(f)).map(text).join("\n");
+const functions = new Map([...code.matchAll(/^(?:static )?int (\w+)\([^;{]*?\)\n\{.*?^\}/gms)].map((m) => [m[1], m[0]]));
+const read = (body) => [...body.matchAll(/\(args, "(\w+)"/g)].map((m) => m[1]);
+const names = [...new Set(read(code))];
+// The arguments of one row: those that its function reads, and the functions that this calls with the arguments.
 const argsOf = (row) => {
-  const of = (name) => text("admin.c").match(new RegExp(`^(?:static )?int ${name}${name.endsWith("(") ? "" : "\\w*\\("}.*?^}`, "ms"))?.[0] ?? "";
-  const body = of(row.name) + ["limits", "grant", "deed", "owner"].filter((f) => new RegExp(`[^_\\w]${f}\\(`).test(of(row.name))).map((f) => of(`${f}\\(`)).join("");
-  return [...new Set([...[...body.matchAll(/\(args, "(\w+)"/g)].map((m) => m[1]), ...(/account\(/.test(body) ? ["account"] : [])])];
+  const all = new Set([`admin_${row.name}`]);
+  for (const f of all) for (const [, g] of functions.get(f).matchAll(/(\w+)\((?:l, |&?\w+, )?args\b/g)) if (functions.has(g)) all.add(g);
+  return [...new Set([...all].flatMap((f) => read(functions.get(f))))];
 };
 const good = { account: "acme", name: "acme", id: "0000000000", amount: "1", model: "tiny", input: "1", output: "1", grant: 1, limit: "none", reason: "a test", request: `req_${"0".repeat(24)}` };
 const values = [null, true, false, 0, 1, -1, 1.5, 1e308, 2 ** 53, "", " ", "x", "-1", "0", "1e9", "0x10", "NaN", "9".repeat(30), "9".repeat(1000), "0.0000000001", "1.0000000000", "-0", "+1", "1,5", "x".repeat(1024), "x".repeat(1025), "x".repeat(1 << 20), "a\u0001b", "a\nb", "a'b\"; DROP TABLE usage; --", "%", "_", "../../x", "acme/../x", "水", "\ud83c\udf0a", "2026-13-45", "0000-00-00", "9999-12-31", "2026-01-01T99:99Z", "1969-12-31", [], [1], {}, { a: 1 }];
