@@ -12,7 +12,7 @@ ALL_CFLAGS := -std=gnu17 $(OPT) $(WARN) -fno-math-errno -fno-common -fstack-prot
 SANITIZE := $(filter -fsanitize=%,$(OPT))
 comma   := ,
 LDFLAGS_ALL := $(filter-out -fsanitize=fuzzer-no-link%,$(SANITIZE)) $(if $(filter fuzz,$(VARIANT)),-fsanitize=address$(comma)undefined) -Wl,--gc-sections $(LDFLAGS)
-LIBS    := -levent_core -levent_openssl -ljansson -lsqlite3 -lcurl -lssl -lcrypto -lutf8proc -lpthread -lm
+LIBS    := -levent_core -levent_openssl -ljansson -lsqlite3 -lpq -lcurl -lssl -lcrypto -lutf8proc -lpthread -lm
 # Kernels: scalar is the executable specification and is never vectorised; the others are compiled for their level only.
 FLAGS_kernel_scalar := -fno-tree-vectorize -ffp-contract=off
 # Their unrolled loops take minutes to compile under AddressSanitizer: tests/check puts guard pages around them instead.

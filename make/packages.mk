@@ -1,5 +1,5 @@
 # Debian packages: the target that needs some installs what is missing (as root or through sudo), and says so.
-PKG_build := gcc=gcc libc6-dev libevent-dev libjansson-dev libsqlite3-dev libcurl4-openssl-dev libssl-dev libutf8proc-dev ca-certificates curl=curl
+PKG_build := gcc=gcc libc6-dev libevent-dev libjansson-dev libsqlite3-dev libpq-dev libcurl4-openssl-dev libssl-dev libutf8proc-dev ca-certificates curl=curl
 PKG_test  := python3=python3 nodejs=node npm=npm
 PKG_fuzz  := clang=clang
 PKG_page  := chromium=chromium

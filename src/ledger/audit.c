@@ -313,10 +313,21 @@ static int answered(struct audit *a, int rc, const struct err *e)
     return 0;
 }
 
+static int engine(struct audit *a, struct err *e)
+{
+    char fault[256];
+    int rc = db_check(a->l->reader, true, fault, sizeof fault, e);
+    if (rc == 0 && *fault)
+        differ(a, "store: %s", fault);
+    return rc;
+}
+
 static int snapshot(struct audit *a, struct err *e)
 {
     uint64_t torn;
     int rc = answered(a, each(a, SQL("SELECT coalesce(max(id), 0) FROM hold"), on_hold_max, e), e);
+    if (rc == 0)
+        rc = answered(a, engine(a, e), e);
     for (size_t i = 0; i < sizeof queries / sizeof *queries && rc == 0; i++)
         rc = answered(a, each(a, queries[i], on_line, e), e);
     if (rc == 0)

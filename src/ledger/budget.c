@@ -60,7 +60,7 @@ int budget_begin(struct ledger *l, int64_t key, bool has, struct err *e)
                   SQL("INSERT INTO key_spend (key_id, month, charged, held) SELECT h.key_id, " MONTH_OF(
                       "h.created_us") ", "
                                       "sum(coalesce(u.charged, 0)), sum(CASE h.state WHEN 0 THEN h.amount_scope + h.amount_any ELSE 0 END) "
-                                      "FROM hold h LEFT JOIN usage u ON u.hold_id = h.id WHERE h.key_id = ?1 GROUP BY 2"),
+                                      "FROM hold h LEFT JOIN usage u ON u.hold_id = h.id WHERE h.key_id = ?1 GROUP BY 1, 2"),
                   e);
     if (rc < 0)
         return rc;
@@ -76,8 +76,8 @@ int budget_take(struct ledger *l, int64_t key, int64_t created_us, int64_t n, bo
         return 0;
     int rc =
         stmt_get(&s, l->db,
-                 SQL("INSERT INTO key_spend (key_id, month, held) SELECT k.id, " MONTH_OF("?2") ", ?3 FROM key k WHERE k.id = ?1 AND (?4 OR " LEFT_OF(
-                     "?2") " >= ?3) ON CONFLICT (key_id, month) DO UPDATE SET held = held + excluded.held"),
+                 SQL("INSERT INTO key_spend (key_id, month, held) SELECT k.id, " MONTH_OF("?2") ", ?3 FROM key k WHERE k.id = ?1 AND (?4 <> 0 OR " LEFT_OF(
+                     "?2") " >= ?3) ON CONFLICT (key_id, month) DO UPDATE SET held = key_spend.held + excluded.held"),
                  e);
     if (rc < 0)
         return rc;

@@ -3,20 +3,15 @@
 
 #include "base/os.h"
 
-#include <string.h>
-
-static int first(struct db *d, struct sql sql, int64_t *number, char *text, size_t cap, struct err *e)
+static int newest(struct db *d, int64_t *out, struct err *e)
 {
     struct stmt *s;
-    bool row = false;
-    int rc = stmt_get(&s, d, sql, e);
+    bool row;
+    int rc = stmt_get(&s, d, SQL("SELECT max(end_us) FROM usage"), e);
     if (rc < 0)
         return rc;
     rc = stmt_step(s, &row, e);
-    if (rc == 0 && row && text)
-        (void)str_fmt(text, cap, "%.*s", (int)stmt_col_str(s, 0).n, stmt_col_str(s, 0).p);
-    else if (rc == 0)
-        *number = row ? stmt_col_i64(s, 0) : 0;
+    *out = rc == 0 && row ? stmt_col_i64(s, 0) : 0;
     stmt_put(s);
     return rc;
 }
@@ -33,13 +28,11 @@ int ledger_health(struct ledger_health *out, const char *dir, struct err *e)
     out->there = true;
     int rc = db_open(&d, path, DB_READ_ONLY, e);
     if (rc == 0)
-        rc = first(d, SQL("PRAGMA integrity_check(1)"), NULL, out->fault, sizeof out->fault, e);
-    if (rc == 0 && strcmp(out->fault, "ok") == 0)
-        out->fault[0] = '\0';
+        rc = db_check(d, false, out->fault, sizeof out->fault, e);
     if (rc == 0)
-        rc = first(d, SQL("PRAGMA user_version"), &out->version, NULL, 0, e);
+        rc = db_version(d, &out->version, e);
     if (rc == 0 && out->version == out->known_version)
-        rc = first(d, SQL("SELECT max(end_us) FROM usage"), &out->newest_us, NULL, 0, e);
+        rc = newest(d, &out->newest_us, e);
     db_close(d);
     return rc;
 }

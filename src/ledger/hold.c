@@ -51,12 +51,17 @@ void hold_put(struct buf *b, const struct hold *h, enum journal_type t)
 static int model_insert(struct ledger *l, struct model *m, struct err *e)
 {
     struct stmt *s;
-    int rc = stmt_get(&s, l->db, SQL("INSERT INTO model (alias, revision, digest) VALUES (?1, ?2, ?3)"), e);
+    int rc = stmt_get(&s, l->db,
+                      SQL("INSERT INTO model (alias, revision, digest) VALUES (?1, ?2, ?3) ON CONFLICT (alias, revision, digest) DO UPDATE SET alias = "
+                          "excluded.alias RETURNING id"),
+                      e);
+    bool row;
     if (rc < 0)
         return rc;
     stmt_text(s, 1, m->alias), stmt_text(s, 2, m->revision), stmt_blob(s, 3, &m->digest, sizeof m->digest);
-    rc = stmt_run(s, e);
-    m->id = db_last_id(l->db);
+    rc = stmt_step(s, &row, e);
+    m->id = rc == 0 && row ? stmt_col_i64(s, 0) : 0;
+    stmt_put(s);
     return rc;
 }
 

@@ -41,6 +41,10 @@ static int options(struct ledger *l, const struct ledger_opts *o, struct err *e)
 {
     if (!str_fmt(l->dir, sizeof l->dir, "%s", o->dir))
         return err_set(e, ERR_IO, "ledger: the path of the data folder is too long");
+    if (o->store && *o->store ? !str_fmt(l->store, sizeof l->store, "%s", o->store) : !str_fmt(l->store, sizeof l->store, "%s/ledger.db", o->dir))
+        return err_set(e, ERR_IO, "ledger: the path of the data folder, or the URL of the store, is too long");
+    if (o->store && *o->store && !db_is_url(o->store))
+        return err_set(e, ERR_BAD_VALUE, "ledger: the store is not a URL; postgres://USER@HOST/DATABASE, or nothing for a file in the data folder");
     if (o->currency && (!*o->currency || !str_fmt(l->currency, sizeof l->currency, "%s", o->currency)))
         return err_set(e, ERR_BAD_VALUE, "ledger: a currency has 1 to %d characters, for example USD", LEDGER_CURRENCY_MAX - 1);
     if (o->node && !str_fmt(l->node, sizeof l->node, "%s", o->node))
@@ -79,14 +83,11 @@ static int lock_folder(struct ledger *l, struct err *e)
 
 static int store(struct ledger *l, struct err *e)
 {
-    char path[1000];
-    if (!str_fmt(path, sizeof path, "%s/ledger.db", l->dir))
-        return err_set(e, ERR_IO, "ledger: the path of the data folder is too long");
-    int rc = db_open(&l->db, path, DB_READ_WRITE, e);
+    int rc = db_open(&l->db, l->store, DB_READ_WRITE, e);
     if (rc == 0)
-        rc = db_migrate(l->db, ledger_migrations, ledger_n_migrations, e);
+        rc = db_migrate(l->db, ledger_migrations, ledger_n_migrations, LEDGER_POSTGRES_BASE, e);
     if (rc == 0)
-        rc = db_open(&l->reader, path, DB_READ_ONLY, e);
+        rc = db_open(&l->reader, l->store, DB_READ_ONLY, e);
     return rc;
 }
 

@@ -26,6 +26,7 @@ enum { LEDGER_NAME_MAX = 128, LEDGER_KEY_MAX = 128, LEDGER_CURRENCY_MAX = 8, LED
 
 struct ledger_opts {
     const char *dir;      /* the data folder: ledger.db, journal, secret live here */
+    const char *store;    /* postgres://... of a store that several nodes share; NULL or "": SQLite in the data folder */
     const char *node;     /* who owns the holds; NULL: the host's name */
     const char *currency; /* NULL: the store's, "USD" for a new one; another than the store's is refused */
     bool        strict;   /* sync the journal every step instead of every 100 ms */

@@ -44,6 +44,7 @@ extern const char *const scope_names[SCOPE_COUNT], *const meter_names[METER_COUN
 extern const char *const grant_state_names[GRANT_STATES], *const reason_names[FINISH_CRASH + 1];
 extern const struct migration ledger_migrations[];
 extern const size_t ledger_n_migrations;
+enum { LEDGER_POSTGRES_BASE = 4 }; /* no store on PostgreSQL is older */
 
 /* remaining and held are those of the row and what grant_change added, which the next take or flush of the batch writes. */
 struct grant {
@@ -157,7 +158,7 @@ struct posting { /* one balanced transaction of a batch */
 };
 
 struct ledger {
-    char dir[900], node[256], currency[LEDGER_CURRENCY_MAX];
+    char dir[900], store[1000] /* a file or a URL */, node[256], currency[LEDGER_CURRENCY_MAX];
     bool strict;
     void (*post)(void *, void (*)(void *), void *);
     void *post_ctx;

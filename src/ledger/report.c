@@ -181,7 +181,7 @@ int ledger_report_keys(struct ledger *l, const char *account, struct buf *out, s
                 "JOIN project p ON p.id = k.project_id JOIN organisation o ON o.id = p.org_id "
                 "LEFT JOIN key_spend x ON x.key_id = k.id AND (k.budget_monthly = 0 OR x.month = " MONTH_OF(
                     "?2") ") "
-                          "WHERE ?1 IS NULL OR o.name = ?1 GROUP BY k.id ORDER BY k.id"),
+                          "WHERE ?1 IS NULL OR o.name = ?1 GROUP BY k.id, o.name, p.name ORDER BY k.id"),
             &s, e);
     if (rc < 0)
         return rc;
@@ -452,7 +452,7 @@ static const struct {
     {"account", SQL("SELECT o.name, " USAGE_SUMS USAGE_FROM "GROUP BY o.id ORDER BY o.name LIMIT ?5"), org_row},
     {"request",
      SQL("SELECT u.request, " USAGE_SUMS ", o.name, m.alias, m.revision, u.reason, u.status, u.stream, u.start_us, u.first_us, u.end_us, "
-         "(SELECT p.version FROM price p WHERE p.id = u.price_id) " USAGE_FROM "GROUP BY u.id ORDER BY u.id DESC LIMIT ?5"),
+         "(SELECT p.version FROM price p WHERE p.id = u.price_id) " USAGE_FROM "GROUP BY u.id, o.name, m.alias, m.revision ORDER BY u.id DESC LIMIT ?5"),
      request_row},
 };
 

@@ -209,15 +209,15 @@ TEST(migrations)
                                   {2, SQL("ALTER TABLE a ADD COLUMN y INTEGER DEFAULT 5")},
                                   {4, SQL("INSERT INTO a VALUES (2, 2); INSERT INTO missing VALUES (1)")}};
     CHECK(start());
-    CHECK(version() == 0 && db_migrate(d, m, 1, &e) == 0 && version() == 1 && db_migrate(d, m, 2, &e) == 0 && version() == 2);
-    CHECK(db_migrate(d, m, 2, &e) == 0 && version() == 2); /* nothing to do */
-    CHECK(db_migrate(d, m, 3, &e) < 0 && e.code == ERR_DB && strstr(e.msg, "migration 4") && version() == 2);
+    CHECK(version() == 0 && db_migrate(d, m, 1, 0, &e) == 0 && version() == 1 && db_migrate(d, m, 2, 0, &e) == 0 && version() == 2);
+    CHECK(db_migrate(d, m, 2, 0, &e) == 0 && version() == 2); /* nothing to do */
+    CHECK(db_migrate(d, m, 3, 0, &e) < 0 && e.code == ERR_DB && strstr(e.msg, "migration 4") && version() == 2);
     struct stmt *s;
     bool row;
     CHECK(stmt_get(&s, d, SQL("SELECT count(*), sum(y) FROM a"), &e) == 0 && stmt_step(s, &row, &e) == 0 && stmt_col_i64(s, 0) == 1 &&
           stmt_col_i64(s, 1) == 5);
     stmt_put(s);
-    CHECK(db_migrate(d, m, 1, &e) < 0 && e.code == ERR_CONFLICT && strstr(e.msg, "version 2")); /* newer than the program */
+    CHECK(db_migrate(d, m, 1, 0, &e) < 0 && e.code == ERR_CONFLICT && strstr(e.msg, "version 2")); /* newer than the program */
     end();
 }
 

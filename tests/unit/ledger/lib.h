@@ -9,11 +9,25 @@
 #include "test.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define USD(x) ((struct money){(int64_t)((x)*1000000000ll)}) /* whole units and exact fractions only */
 
-static char test_dir[64];
+static char test_dir[64], test_store[400]; /* test_store "": SQLite in test_dir */
+
+/* SLUICE_TEST_POSTGRES=URL (make test-postgres): each folder has a schema of its own in that database. */
+static inline void schema(const char *what)
+{
+    const char *url = getenv("SLUICE_TEST_POSTGRES"), *name = strrchr(test_dir, '-') + 1;
+    char cmd[900];
+    if (!url)
+        return;
+    snprintf(cmd, sizeof cmd, "psql -qX '%s' -c 'SET client_min_messages = warning; %s SCHEMA \"%s\" %s'", url, what, name, *what == 'D' ? "CASCADE" : "");
+    if (system(cmd) != 0)
+        abort();
+    snprintf(test_store, sizeof test_store, "%s%soptions=-csearch_path%%3D%s", url, strchr(url, '?') ? "&" : "?", name);
+}
 
 static inline const char *dir_new(void)
 {
@@ -21,6 +35,10 @@ static inline const char *dir_new(void)
     snprintf(test_dir, sizeof test_dir, "%s/sluice-ledger-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (!mkdtemp(test_dir))
         abort();
+    for (char *p = strrchr(test_dir, '-') + 1; *p; p++)
+        *p = *p >= 'A' && *p <= 'Z' && getenv("SLUICE_TEST_POSTGRES") ? (char)(*p + 32) : *p; /* a schema's name is in small letters */
+    (void)mkdir(test_dir, 0700);
+    schema("CREATE");
     return test_dir;
 }
 
@@ -30,13 +48,14 @@ static inline void dir_drop(void)
     snprintf(cmd, sizeof cmd, "rm -rf %s", test_dir);
     if (system(cmd) != 0)
         abort();
+    schema("DROP");
 }
 
 static inline struct ledger *open_at(const char *dir)
 {
     struct err e = {0};
     struct ledger *l = NULL;
-    if (ledger_open(&l, &(struct ledger_opts){.dir = dir, .node = "test"}, &e) < 0) {
+    if (ledger_open(&l, &(struct ledger_opts){.dir = dir, .store = test_store, .node = "test"}, &e) < 0) {
         printf("ledger_open: %s\n", e.msg);
         return NULL;
     }

@@ -202,7 +202,7 @@ static bool old_store(const char *from_dir, const char *dir, const char *text)
     bool ok = os_read_file(&secret, path, &e) == 0 && os_write_file(to, secret.data, secret.len, 0600, &e) == 0;
     hmac_sha256(&hmac, secret.data, secret.len, text, strlen(text));
     snprintf(path, sizeof path, "%s/ledger.db", dir);
-    ok = ok && db_open(&d, path, DB_READ_WRITE, &e) == 0 && db_migrate(d, ledger_migrations, 1, &e) == 0 &&
+    ok = ok && db_open(&d, path, DB_READ_WRITE, &e) == 0 && db_migrate(d, ledger_migrations, 1, LEDGER_POSTGRES_BASE, &e) == 0 &&
          db_exec(d,
                  SQL("INSERT INTO organisation VALUES (1, 'old', 1); INSERT INTO project VALUES (1, 1, 'default', 1); "
                      "INSERT INTO pool (org_id, scope, currency) VALUES (1, 'any', 'USD'), (1, 'inference', 'USD'), (1, 'training', 'USD'), (1, "

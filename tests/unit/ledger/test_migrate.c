@@ -43,7 +43,7 @@ static struct db *migrated_to(size_t n, struct db *d)
     snprintf(path, sizeof path, "%s/ledger.db", test_dir);
     if (!d && db_open(&d, path, DB_READ_WRITE, &e) < 0)
         return NULL;
-    if (db_migrate(d, ledger_migrations, n, &e) == 0)
+    if (db_migrate(d, ledger_migrations, n, LEDGER_POSTGRES_BASE, &e) == 0)
         return d;
     printf("%s\n", e.msg);
     db_close(d);
