@@ -12,7 +12,6 @@
 
 #include <endian.h>
 #include <postgresql/libpq-fe.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { ROWS_AT_ONCE = 2000 };
@@ -42,8 +41,8 @@ struct pg_stmt {
 };
 
 static const struct db_engine engine;
-static const int binary[PG_PARAMS_MAX] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-                                          1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+static const int binary[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+_Static_assert(sizeof binary / sizeof *binary == PG_PARAMS_MAX, "each parameter is binary");
 
 static struct pg *pg(struct db *d)
 {
@@ -70,6 +69,12 @@ static bool good(const PGresult *r)
 {
     ExecStatusType t = PQresultStatus(r);
     return t == PGRES_COMMAND_OK || t == PGRES_TUPLES_OK;
+}
+
+static int64_t decimal(const char *z)
+{
+    int64_t v;
+    return str_i64(str_of(z), &v) ? v : 0;
 }
 
 /* One or more statements in PostgreSQL's own words. */
@@ -109,8 +114,9 @@ static void quiet(void *arg, const char *message)
 int pg_open(struct db **out, const char *url, enum db_mode mode, struct err *e)
 {
     /* What the URL says of these counts more: it comes later. */
-    static const char *const names[] = {"application_name", "connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count",
-                                        "tcp_user_timeout", "client_encoding", "dbname", NULL};
+    static const char *const names[] = {"application_name",    "connect_timeout",  "keepalives_idle",
+                                        "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+                                        "client_encoding",     "dbname",           NULL};
     const char *const values[] = {"sluice", "5", "10", "5", "3", "20000", "UTF8", url, NULL};
     *out = NULL;
     struct pg *d = mem_new(sizeof *d);
@@ -185,7 +191,7 @@ static int value(struct pg *d, const char *text, int64_t *out, struct err *e)
 {
     PGresult *r = PQexec(d->c, text);
     int rc = good(r) ? 0 : fail(d, r, text, e);
-    *out = rc == 0 && PQntuples(r) ? strtoll(PQgetvalue(r, 0, 0), NULL, 10) : 0;
+    *out = rc == 0 && PQntuples(r) ? decimal(PQgetvalue(r, 0, 0)) : 0;
     PQclear(r);
     return rc;
 }
@@ -231,10 +237,11 @@ static int pg_version_set(struct db *d, int version, struct err *e)
 }
 
 /* Ids that a migration copied are not given again. */
-static const char sequences[] = "DO $$ DECLARE x record; BEGIN FOR x IN SELECT table_name AS t, column_name AS c FROM information_schema.columns WHERE "
-                                "table_schema = current_schema() AND is_identity = 'YES' LOOP EXECUTE format('SELECT setval(pg_get_serial_sequence(%L, "
-                                "%L), greatest((SELECT coalesce(max(%I), 0) FROM %I) + 1, (SELECT nextval(pg_get_serial_sequence(%L, %L)))), false)', "
-                                "x.t, x.c, x.c, x.t, x.t, x.c); END LOOP; END $$";
+static const char sequences[] =
+    "DO $$ DECLARE x record; BEGIN FOR x IN SELECT table_name AS t, column_name AS c FROM information_schema.columns WHERE "
+    "table_schema = current_schema() AND is_identity = 'YES' LOOP EXECUTE format('SELECT setval(pg_get_serial_sequence(%L, "
+    "%L), greatest((SELECT coalesce(max(%I), 0) FROM %I) + 1, (SELECT nextval(pg_get_serial_sequence(%L, %L)))), false)', "
+    "x.t, x.c, x.c, x.t, x.t, x.c); END LOOP; END $$";
 
 static int pg_migrate(struct db *d, const char *text, bool old, struct err *e)
 {
@@ -354,7 +361,7 @@ static int keep(struct pg *d, struct pg_stmt *s, PGresult *r, struct err *e)
     if (!good(r))
         return fail(d, r, s->sql, e);
     s->n_rows = PQntuples(r);
-    d->changes = strtoll(PQcmdTuples(r), NULL, 10);
+    d->changes = decimal(PQcmdTuples(r));
     return 0;
 }
 
@@ -443,7 +450,7 @@ static int64_t number(const char *p, int n, Oid type)
         memcpy(&v, &bits, sizeof v);
         return (int64_t)v;
     }
-    default: return strtoll(p, NULL, 10); /* libpq puts a NUL behind each value */
+    default: return decimal(p); /* libpq puts a NUL behind each value */
     }
 }
 

@@ -74,11 +74,11 @@ int budget_take(struct ledger *l, int64_t key, int64_t created_us, int64_t n, bo
     *ok = true;
     if (!has_budget(l, key))
         return 0;
-    int rc =
-        stmt_get(&s, l->db,
-                 SQL("INSERT INTO key_spend (key_id, month, held) SELECT k.id, " MONTH_OF("?2") ", ?3 FROM key k WHERE k.id = ?1 AND (?4 <> 0 OR " LEFT_OF(
-                     "?2") " >= ?3) ON CONFLICT (key_id, month) DO UPDATE SET held = key_spend.held + excluded.held"),
-                 e);
+    int rc = stmt_get(
+        &s, l->db,
+        SQL("INSERT INTO key_spend (key_id, month, held) SELECT k.id, " MONTH_OF("?2") ", ?3 FROM key k WHERE k.id = ?1 AND (?4 <> 0 OR " LEFT_OF(
+            "?2") " >= ?3) ON CONFLICT (key_id, month) DO UPDATE SET held = key_spend.held + excluded.held"),
+        e);
     if (rc < 0)
         return rc;
     stmt_i64(s, 1, key), stmt_i64(s, 2, created_us), stmt_i64(s, 3, n), stmt_i64(s, 4, force);

@@ -51,10 +51,11 @@ void hold_put(struct buf *b, const struct hold *h, enum journal_type t)
 static int model_insert(struct ledger *l, struct model *m, struct err *e)
 {
     struct stmt *s;
-    int rc = stmt_get(&s, l->db,
-                      SQL("INSERT INTO model (alias, revision, digest) VALUES (?1, ?2, ?3) ON CONFLICT (alias, revision, digest) DO UPDATE SET alias = "
-                          "excluded.alias RETURNING id"),
-                      e);
+    int rc =
+        stmt_get(&s, l->db,
+                 SQL("INSERT INTO model (alias, revision, digest) VALUES (?1, ?2, ?3) ON CONFLICT (alias, revision, digest) DO UPDATE SET alias = "
+                     "excluded.alias RETURNING id"),
+                 e);
     bool row;
     if (rc < 0)
         return rc;

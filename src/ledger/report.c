@@ -452,7 +452,8 @@ static const struct {
     {"account", SQL("SELECT o.name, " USAGE_SUMS USAGE_FROM "GROUP BY o.id ORDER BY o.name LIMIT ?5"), org_row},
     {"request",
      SQL("SELECT u.request, " USAGE_SUMS ", o.name, m.alias, m.revision, u.reason, u.status, u.stream, u.start_us, u.first_us, u.end_us, "
-         "(SELECT p.version FROM price p WHERE p.id = u.price_id) " USAGE_FROM "GROUP BY u.id, o.name, m.alias, m.revision ORDER BY u.id DESC LIMIT ?5"),
+         "(SELECT p.version FROM price p WHERE p.id = u.price_id) " USAGE_FROM
+         "GROUP BY u.id, o.name, m.alias, m.revision ORDER BY u.id DESC LIMIT ?5"),
      request_row},
 };
 

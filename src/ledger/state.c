@@ -282,7 +282,8 @@ static int load_currency(struct ledger *l, struct err *e)
     struct stmt *s;
     bool row;
     int rc = stmt_get(
-        &s, l->db, SQL("INSERT INTO meta (name, value) VALUES ('currency', ?1) ON CONFLICT (name) DO UPDATE SET value = meta.value RETURNING value"), e);
+        &s, l->db, SQL("INSERT INTO meta (name, value) VALUES ('currency', ?1) ON CONFLICT (name) DO UPDATE SET value = meta.value RETURNING value"),
+        e);
     if (rc < 0)
         return rc;
     stmt_text(s, 1, *l->currency ? l->currency : "USD");

@@ -23,7 +23,8 @@ static inline void schema(const char *what)
     char cmd[900];
     if (!url)
         return;
-    snprintf(cmd, sizeof cmd, "psql -qX '%s' -c 'SET client_min_messages = warning; %s SCHEMA \"%s\" %s'", url, what, name, *what == 'D' ? "CASCADE" : "");
+    snprintf(cmd, sizeof cmd, "psql -qX '%s' -c 'SET client_min_messages = warning; %s SCHEMA \"%s\" %s'", url, what, name,
+             *what == 'D' ? "CASCADE" : "");
     if (system(cmd) != 0)
         abort();
     snprintf(test_store, sizeof test_store, "%s%soptions=-csearch_path%%3D%s", url, strchr(url, '?') ? "&" : "?", name);
