@@ -27,7 +27,7 @@ static int call(struct work *w, struct err *e)
 
 struct json *query_args(struct http *r)
 {
-    static const char *const names[] = {"account", "model", "since", "until", "group", "limit", "request", "grant"};
+    static const char *const names[] = {"account", "model", "since", "until", "group", "limit", "request", "grant", "all"};
     struct buf b;
     struct jw w;
     struct str v;

@@ -17,6 +17,7 @@ struct audit {
     uint64_t n;
     struct sha256 chain; /* of the last event read */
     uint64_t hold_max;   /* the last hold of the snapshot */
+    struct map prices;   /* by id, as the rows have them */
 };
 
 /* The order of grants of one scope, as grant_compare has it. */
@@ -69,34 +70,66 @@ static int on_line(struct audit *a, struct stmt *s, struct err *e)
 
 /* ---- charges: the rounding of the bill again ---- */
 
+/* The rates of a version, read once. */
+static int price_of(struct audit *a, int64_t id, const struct price **out, struct err *e)
+{
+    union map_value v;
+    if (map_get(&a->prices, ID_KEY(id), &v)) {
+        *out = v.ptr;
+        return 0;
+    }
+    struct price *p = mem_new(sizeof *p);
+    int rc = p ? price_read(p, a->l->reader, id, e) : err_set(e, ERR_NO_MEMORY, "ledger: no memory to audit");
+    if (rc == 0 && !map_set(&a->prices, ID_KEY(id), (union map_value){.ptr = p}))
+        rc = err_set(e, ERR_NO_MEMORY, "ledger: no memory to audit");
+    if (rc < 0)
+        mem_free(p);
+    else
+        *out = p;
+    return rc;
+}
+
+static bool scope_of(struct str name, enum scope *out)
+{
+    for (int i = SCOPE_INFERENCE; i < SCOPE_COUNT; i++)
+        if (str_eqz(name, scope_names[i])) {
+            *out = (enum scope)i;
+            return true;
+        }
+    return false;
+}
+
 static int on_usage(struct audit *a, struct stmt *s, struct err *e)
 {
-    (void)e;
-    int64_t rate[METER_COUNT], held = stmt_col_i64(s, 15);
+    const struct price *price, *list_price;
+    struct quantities q = {0};
+    enum scope scope = SCOPE_INFERENCE;
+    int64_t held = stmt_col_i64(s, 12), has[] = {stmt_col_i64(s, 7), stmt_col_i64(s, 8), stmt_col_i64(s, 9)};
     struct usage_counts c = {(uint32_t)stmt_col_i64(s, 1), (uint32_t)stmt_col_i64(s, 2), (uint32_t)stmt_col_i64(s, 3),
                              (uint32_t)stmt_col_i64(s, 4), (uint32_t)stmt_col_i64(s, 5), (uint32_t)stmt_col_i64(s, 6)};
-    for (int i = 0; i < METER_COUNT; i++)
-        rate[i] = stmt_col_i64(s, 10 + i);
-    int64_t list = price_list(rate, &c), charged = list < held ? list : held;
-    struct str request = stmt_col_str(s, 9);
-    if (list != stmt_col_i64(s, 7) || charged != stmt_col_i64(s, 8))
-        differ(a, "usage %lld (%.*s): list %lld and charged %lld, its counters and price give %lld and %lld", (long long)stmt_col_i64(s, 0),
-               (int)request.n, request.p ? request.p : "", (long long)stmt_col_i64(s, 7), (long long)stmt_col_i64(s, 8), (long long)list,
-               (long long)charged);
+    int rc = price_of(a, stmt_col_i64(s, 10), &price, e);
+    if (rc == 0)
+        rc = price_of(a, stmt_col_i64(s, 11), &list_price, e);
+    if (rc < 0)
+        return rc;
+    struct str request = stmt_col_str(s, 14);
+    if (!scope_of(stmt_col_str(s, 13), &scope))
+        differ(a, "usage %lld: it was for %.*s, which nothing computes", (long long)stmt_col_i64(s, 0), (int)stmt_col_str(s, 13).n, stmt_col_str(s, 13).p);
+    quantities_of(&q, scope, &c);
+    int64_t list = price_list(list_price, &q), contracted = price_list(price, &q), charged = contracted < held ? contracted : held;
+    if (list != has[0] || contracted != has[1] || charged != has[2])
+        differ(a, "usage %lld (%.*s): list %lld, contracted %lld and charged %lld, its counters and price give %lld, %lld and %lld",
+               (long long)stmt_col_i64(s, 0), (int)request.n, request.p ? request.p : "", (long long)has[0], (long long)has[1], (long long)has[2],
+               (long long)list, (long long)contracted, (long long)charged);
     return 0;
 }
 
-#define RATE(meter)                                                                                                                                  \
-    "coalesce((SELECT nano_per_million FROM price_rate r WHERE r.price_id = u.price_id AND r.meter = '" meter "' AND r.from_tokens = 0), 0)"
 static int charges(struct audit *a, struct err *e)
 {
-    return each(
-        a,
-        SQL("SELECT u.id, u.input, u.cache_read, u.cache_write, u.output, u.reasoning, u.accepted_draft, u.list, u.charged, u.request, " RATE(
-            "input") ", " RATE("cache_read") ", " RATE("cache_write") ", " RATE("output") ", " RATE("reasoning") ", h.amount_scope + h.amount_any "
-                                                                                                                 "FROM usage u LEFT JOIN hold h ON "
-                                                                                                                 "h.id = u.hold_id"),
-        on_usage, e);
+    return each(a,
+                SQL("SELECT u.id, u.input, u.cache_read, u.cache_write, u.output, u.reasoning, u.accepted_draft, u.list, u.contracted, u.charged, "
+                    "u.price_id, u.list_price_id, h.amount_scope + h.amount_any, u.scope, u.request FROM usage u LEFT JOIN hold h ON h.id = u.hold_id"),
+                on_usage, e);
 }
 
 /* ---- the chain of events ---- */
@@ -350,9 +383,20 @@ static int store(struct audit *a, struct err *e)
     return rc;
 }
 
+static void prices_free(struct audit *a)
+{
+    size_t it = 0;
+    struct str k;
+    union map_value v;
+    while (map_next(&a->prices, &it, &k, &v))
+        mem_free(v.ptr);
+    map_deinit(&a->prices);
+}
+
 int ledger_audit(struct ledger *l, struct buf *out, uint64_t *n_diff, struct err *e)
 {
     struct audit a = {.l = l, .out = out};
+    map_init(&a.prices);
     atomic_store(&l->no_rotate, true); /* the segments stay while they are read; a rotation that runs now ends before the flush is answered */
     int rc = queue_flush(l, e);
     if (rc == 0)
@@ -361,6 +405,7 @@ int ledger_audit(struct ledger *l, struct buf *out, uint64_t *n_diff, struct err
     if (rc == 0 && !atomic_load(&l->broken))
         rc = queue_call(l, memory, &a, e);
     *n_diff = a.n;
+    prices_free(&a);
     if (rc < 0)
         return rc;
     if (a.n > LINES_MAX)

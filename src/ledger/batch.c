@@ -54,13 +54,13 @@ int batch_txn(struct ledger *l, const struct movement *m, int64_t *txn, struct e
     return rc < 0 ? rc : entries_add(l, id, m->debit, m->credit, m->amount, e);
 }
 
-int batch_post(struct ledger *l, struct grant *g, int64_t price, int64_t usage, int64_t amount, int64_t *txn, struct err *e)
+int batch_post(struct ledger *l, struct grant *g, const struct hold *h, int64_t usage, int64_t amount, int64_t *txn, struct err *e)
 {
     int i = g->posting;
-    while (i >= 0 && l->postings.p[i].price != price)
+    while (i >= 0 && (l->postings.p[i].price != h->price->id || l->postings.p[i].scope != h->scope))
         i = l->postings.p[i].next;
     if (i < 0) {
-        struct posting p = {.txn = l->next_txn, .first = usage, .price = price, .grant = g, .next = g->posting};
+        struct posting p = {.txn = l->next_txn, .first = usage, .price = h->price->id, .scope = h->scope, .grant = g, .next = g->posting};
         if (!vec_push(&l->postings, p))
             return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a posting");
         l->next_txn++;
@@ -75,7 +75,7 @@ int batch_post(struct ledger *l, struct grant *g, int64_t price, int64_t usage, 
 static int posting_write(struct ledger *l, const struct posting *p, struct err *e)
 {
     int rc = txn_add(l, p->txn, &(struct movement){.kind = "usage", .grant = p->grant}, p, e);
-    return rc < 0 ? rc : entries_add(l, p->txn, p->grant->account, l->revenue_account, p->amount, e);
+    return rc < 0 ? rc : entries_add(l, p->txn, p->grant->account, l->revenue[p->scope], p->amount, e);
 }
 
 int batch_end(struct ledger *l, enum db_sync sync, struct err *e)

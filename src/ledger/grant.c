@@ -14,20 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const scope_names[SCOPE_COUNT] = {"any", "inference", "training", "embeddings"};
+const char *const scope_names[SCOPE_COUNT] = {"any", "inference", "training", "embeddings", "storage"};
 const char *const funding_names[FUNDING_COUNT] = {"promotional", "goodwill", "investment", "paid"};
 const char *const grant_state_names[GRANT_STATES] = {"waits", "live", "expired", "expires", "voided", "is voided", "unapproved"};
-
-/* What the owner's balance counts: nothing computes training yet. */
-static bool seen_by_owner(enum scope s)
-{
-    return s != SCOPE_TRAINING;
-}
 
 /* Whether the owner's balance and what is held count it. */
 static bool counts(const struct grant *g)
 {
-    return (g->state == GRANT_LIVE || g->state == GRANT_EXPIRES || g->state == GRANT_IS_VOIDED) && seen_by_owner(g->scope);
+    return g->state == GRANT_LIVE || g->state == GRANT_EXPIRES || g->state == GRANT_IS_VOIDED;
 }
 
 /* Adds the grant to what its owner sees. At start: nobody else looks yet. */
@@ -115,11 +109,11 @@ static int64_t takes_of(const struct grant *g, const struct hold *h)
     return g->state == GRANT_EXPIRES || g->state == GRANT_IS_VOIDED ? reserve_of(&h->parts, g) : 0;
 }
 
-static int line_add(struct ledger *l, struct grant *g, int64_t price, int64_t usage, int64_t amount, struct err *e)
+static int line_add(struct ledger *l, struct grant *g, const struct hold *h, int64_t usage, int64_t amount, struct err *e)
 {
     struct stmt *s;
     int64_t txn;
-    int rc = batch_post(l, g, price, usage, amount, &txn, e);
+    int rc = batch_post(l, g, h, usage, amount, &txn, e);
     if (rc < 0 || (rc = stmt_get(&s, l->db, SQL("INSERT INTO usage_line (usage_id, grant_id, amount, txn_id) VALUES (?1, ?2, ?3, ?4)"), e)) < 0)
         return rc;
     stmt_i64(s, 1, usage), stmt_i64(s, 2, g->id), stmt_i64(s, 3, amount), stmt_i64(s, 4, txn);
@@ -137,7 +131,7 @@ int grant_charge(struct ledger *l, const struct hold *h, int64_t usage, struct e
         int64_t most = takes_of(g, h), n = left < most ? left : most;
         if (!n)
             continue;
-        int rc = line_add(l, g, h->price->id, usage, n, e);
+        int rc = line_add(l, g, h, usage, n, e);
         if (rc < 0)
             return rc;
         grant_change(l, g, -n, 0);

@@ -132,15 +132,15 @@ static int insert_row(struct ledger *l, const struct hold *h, const char *parts,
     struct stmt *s;
     int rc = stmt_get(&s, l->db,
                       SQL("INSERT INTO hold (id, request, org_id, project_id, key_id, model_id, price_id, input, output, amount_scope, amount_any, "
-                          "node_id, created_us, expires_us, scope, reserved) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, "
-                          "?15, ?16) ON CONFLICT (request) DO NOTHING"),
+                          "node_id, created_us, expires_us, scope, reserved, list_price_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
+                          "?12, ?13, ?14, ?15, ?16, ?17) ON CONFLICT (request) DO NOTHING"),
                       e);
     if (rc < 0)
         return rc;
     stmt_i64(s, 1, (int64_t)h->id), stmt_text(s, 2, h->request), stmt_i64(s, 3, h->org->id), stmt_i64(s, 4, h->project), stmt_i64(s, 5, h->key);
     stmt_i64(s, 6, h->model->id), stmt_i64(s, 7, h->price->id), stmt_i64(s, 8, h->input), stmt_i64(s, 9, h->output);
     stmt_i64(s, 10, h->amount_scope), stmt_i64(s, 11, h->amount_any), stmt_i64(s, 12, l->node_id), stmt_i64(s, 13, h->created_us);
-    stmt_i64(s, 14, h->expires_us), stmt_text(s, 15, scope_names[h->scope]), stmt_text(s, 16, parts);
+    stmt_i64(s, 14, h->expires_us), stmt_text(s, 15, scope_names[h->scope]), stmt_text(s, 16, parts), stmt_i64(s, 17, h->list_price->id);
     rc = stmt_run(s, e);
     *fresh = db_changes(l->db) == 1;
     return rc;
@@ -225,7 +225,8 @@ static int place(struct ledger *l, struct op *op, struct hold *h, int64_t want, 
 }
 
 /* Places a hold whose id, price and amount are known: the rest of hold_place, and what recovery does with a journaled hold. */
-int hold_replay(struct ledger *l, struct op *op, uint64_t id, const struct price *p, int64_t created_us, int64_t want, struct err *e)
+int hold_replay(struct ledger *l, struct op *op, uint64_t id, const struct price *p, const struct price *list, int64_t created_us, int64_t want,
+                struct err *e)
 {
     struct hold *h = mem_new(sizeof *h);
     if (!h) {
@@ -239,6 +240,7 @@ int hold_replay(struct ledger *l, struct op *op, uint64_t id, const struct price
                        .expires_us = l->now_us + l->hold_life_us,
                        .org = org_find(l, op->who.org.v),
                        .price = p,
+                       .list_price = list,
                        .scope = op->scope,
                        .input = op->input,
                        .output = op->output};
@@ -253,7 +255,7 @@ int hold_replay(struct ledger *l, struct op *op, uint64_t id, const struct price
 
 int hold_place(struct ledger *l, struct op *op, struct err *e)
 {
-    const struct price *p = price_find(l, op->model);
+    const struct price *list, *p = price_pick(l, op->model, *op->tier ? op->tier : LEDGER_TIER_STANDARD, op->who.org.v, op->scope, l->now_us, &list);
     struct org *o = org_find(l, op->who.org.v);
     int64_t want;
     if (!o) {
@@ -262,14 +264,14 @@ int hold_place(struct ledger *l, struct op *op, struct err *e)
     }
     if (!p) {
         err_set(&op->answer.err, ERR_NO_PRICE,
-                "ledger: model %.150s has no price, so it is not served; set one: sluice price set %.150s --input X --output Y", op->model,
-                op->model);
+                "ledger: model %.150s has no price for %s, so it is not served; set one: sluice price set %.150s --input X --output Y", op->model,
+                scope_names[op->scope], op->model);
         return 0;
     }
     op->answer.price.v = p->id;
-    if (!price_most(p, op->input, op->output, &want))
+    if (!price_most(p, op->scope, op->input, op->output, &want))
         want = INT64_MAX; /* nobody has as much */
-    return hold_replay(l, op, (uint64_t)l->next_hold++, p, l->now_us, want, e);
+    return hold_replay(l, op, (uint64_t)l->next_hold++, p, list, l->now_us, want, e);
 }
 
 static int grow_row(struct ledger *l, const struct hold *h, struct err *e)
@@ -308,7 +310,7 @@ int hold_grow(struct ledger *l, struct op *op, struct err *e)
     bool ok;
     op->answer.price.v = h->price->id;
     op->answer.held.nano = have;
-    if (!ck_add(h->output, op->output, &output) || !price_most(h->price, h->input, output, &most)) {
+    if (!ck_add(h->output, op->output, &output) || !price_most(h->price, h->scope, h->input, output, &most)) {
         refuse_quota(l, op, h, INT64_MAX);
         return 0;
     }
@@ -416,8 +418,8 @@ void ledger_hold(struct ledger *l, const struct hold_req *q, hold_fn fn, void *a
     if (!scope_of(q->scope, &op->scope))
         refuse(op, ERR_BAD_VALUE, "the scope of a request is inference or embeddings");
     else if (!q->request || !*q->request || !copy(op->request, sizeof op->request, q->request) || !copy(op->model, sizeof op->model, q->model) ||
-             !copy(op->revision, sizeof op->revision, q->revision))
-        refuse(op, ERR_BAD_VALUE, "the request id, the model's name or its revision is empty or too long");
+             !copy(op->revision, sizeof op->revision, q->revision) || !copy(op->tier, sizeof op->tier, q->tier))
+        refuse(op, ERR_BAD_VALUE, "the request id, the model's name, its revision or the service tier is empty or too long");
     else if (queue_full(l))
         refuse(op, ERR_BUSY, "too many requests wait for a hold; try again later");
     else if (rate_take(l, &ask, &op->rate, &op->answer.err) < 0)

@@ -22,7 +22,8 @@ struct grant_id { int64_t v; };
 struct price_id { int64_t v; };
 struct hold_id { uint64_t v; }; /* 0: none */
 
-enum { LEDGER_NAME_MAX = 128, LEDGER_KEY_MAX = 128, LEDGER_CURRENCY_MAX = 8, LEDGER_PUBLIC_ID = 10 /* characters of a key's public id */ };
+enum { LEDGER_NAME_MAX = 128, LEDGER_KEY_MAX = 128, LEDGER_CURRENCY_MAX = 8, LEDGER_PUBLIC_ID = 10 /* characters of a key's public id */, LEDGER_TIER_MAX = 33 /* a service tier's name with its NUL */ };
+#define LEDGER_TIER_STANDARD "standard"
 
 struct ledger_opts {
     const char *dir;      /* the data folder: ledger.db, journal, secret live here */
@@ -86,6 +87,7 @@ struct hold_req {
     uint32_t         input, output; /* the most that may be computed before ledger_hold_more or ledger_finish */
     const char      *scope;    /* what is computed: "inference" (NULL), "embeddings" */
     bool             slice;         /* output is a first slice: nobody said how long the answer may be */
+    const char      *tier;     /* service tier; NULL, or one without a price: the standard one */
 };
 struct hold_answer {
     struct err     err; /* ERR_OK, ERR_QUOTA (balance and estimate in the text), ERR_NO_PRICE, ERR_CONFLICT (request id used), ERR_DB,
@@ -145,7 +147,7 @@ struct deed {
 struct grant_new {
     struct org_id org;
     struct money  amount;
-    const char   *scope;    /* "any", "inference", "embeddings", "training" (which nothing spends yet) */
+    const char   *scope;    /* "any", "inference", "embeddings", "training", "storage" */
     const char   *funding;  /* "paid", "promotional", "investment", "goodwill" */
     int           priority; /* 0 first, default 50 */
     int64_t       effective_us, expires_us; /* 0: now; 0: never */
@@ -174,12 +176,21 @@ int ledger_refund(struct ledger *l, const char *request, const struct money *amo
 /* Grants above the limit need a second person's approval; NULL: none does. */
 int ledger_grant_limit(struct ledger *l, const struct money *limit, const struct deed *by, struct buf *out, struct err *e) MUST_USE;
 int ledger_report_limit(struct ledger *l, struct buf *out, struct err *e) MUST_USE;
+struct price_rate { const char *meter; uint32_t from_tokens; struct money rate; }; /* meter.def; from so many input tokens on */
 struct price_new {
     const char  *model;
-    struct money input, cache_read, cache_write, output, reasoning; /* per million tokens */
-    const char  *tier; /* NULL: "standard" */
+    struct money input, cache_read, cache_write, output, reasoning; /* per million tokens; embeddings as input */
+    const char  *tier; /* service tier; NULL: "standard" */
+    const struct price_rate *rates; /* instead of the five; what is left out costs as price_set.c says, or is not sold */
+    size_t       n_rates;
+    struct org_id org;            /* whose contract; 0: the list price */
+    int64_t      from_us, until_us; /* 0: now; 0: until a later version begins */
+    const char  *actor;           /* NULL: "admin" */
 };
-int ledger_price_set(struct ledger *l, const struct price_new *p, struct price_id *out, struct err *e) MUST_USE; /* a new version */
+/* A new version; requests that are held keep theirs. ERR_CONFLICT: it overlaps another; ERR_BAD_VALUE: it begins in the past, a rate is wrong. */
+int ledger_price_set(struct ledger *l, const struct price_new *p, struct price_id *out, struct err *e) MUST_USE;
+struct price_end { const char *model, *tier; struct org_id org; int version; int64_t at_us; /* 0: now */ const char *actor; };
+int ledger_price_end(struct ledger *l, const struct price_end *p, struct err *e) MUST_USE; /* one that has not begun is taken back */
 bool ledger_price_known(struct ledger *l, const char *model); /* [any] */
 int ledger_balance(struct ledger *l, struct org_id org, struct money *free_out, struct money *held, struct err *e) MUST_USE; /* [any] */
 
@@ -197,7 +208,7 @@ int ledger_report_keys(struct ledger *l, const char *account, struct buf *out, s
 int ledger_report_grants(struct ledger *l, const char *account, struct buf *out, struct err *e) MUST_USE;
 /* One grant as an object: all that is known of it, and "history": what was done to it beside use, oldest first. */
 int ledger_report_grant(struct ledger *l, struct grant_id id, struct buf *out, struct err *e) MUST_USE;
-int ledger_report_prices(struct ledger *l, struct buf *out, struct err *e) MUST_USE;
+int ledger_report_prices(struct ledger *l, const char *account, bool all, struct buf *out, struct err *e) MUST_USE; /* all: those that are over too */
 int ledger_report_usage(struct ledger *l, const struct usage_filter *f, struct buf *out, struct err *e) MUST_USE;
 
 /* How the charge of a finished request came about, from its rows, as one JSON object: counters, rates and their products, the hold, the grants

@@ -21,6 +21,7 @@
 #include "db/db.h"
 #include "ledger/journal.h"
 #include "ledger/ledger.h"
+#include "ledger/price_int.h"
 #include "ledger/rate_int.h"
 
 #include <stdatomic.h>
@@ -34,13 +35,11 @@ enum {
 };
 #define LEDGER_HOLD_LIFE_US (24 * 3600 * 1000000ll) /* an open hold older than this is finished with reason crash */
 
-enum scope { SCOPE_ANY, SCOPE_INFERENCE, SCOPE_TRAINING, SCOPE_EMBEDDINGS, SCOPE_COUNT };
-enum meter { METER_INPUT, METER_CACHE_READ, METER_CACHE_WRITE, METER_OUTPUT, METER_REASONING, METER_COUNT };
 enum funding { FUNDING_PROMOTIONAL, FUNDING_GOODWILL, FUNDING_INVESTMENT, FUNDING_PAID, FUNDING_COUNT }; /* the order of consumption */
 enum grant_rule { RULE_MODELS, RULE_SCOPE, RULE_PRIORITY, RULE_EXPIRY, RULE_FUNDING, RULE_ID }; /* the first that tells two grants apart */
 /* EXPIRES and IS_VOIDED: it is over for new holds, and ends with the last hold that reserves of it. */
 enum grant_state { GRANT_WAITS, GRANT_LIVE, GRANT_EXPIRED, GRANT_EXPIRES, GRANT_VOIDED, GRANT_IS_VOIDED, GRANT_UNAPPROVED, GRANT_STATES };
-extern const char *const scope_names[SCOPE_COUNT], *const meter_names[METER_COUNT], *const funding_names[FUNDING_COUNT];
+extern const char *const scope_names[SCOPE_COUNT], *const funding_names[FUNDING_COUNT];
 extern const char *const grant_state_names[GRANT_STATES], *const reason_names[FINISH_CRASH + 1];
 extern const struct migration ledger_migrations[];
 extern const size_t ledger_n_migrations;
@@ -95,14 +94,6 @@ struct key {
     struct sha256 hmac;
 };
 
-struct price {
-    int64_t id;
-    int version;
-    int64_t rate[METER_COUNT]; /* nano-units per million */
-    struct price *older;
-    char model[LEDGER_MODEL_MAX];
-};
-
 struct model {
     int64_t id;
     char alias[LEDGER_MODEL_MAX], revision[LEDGER_REVISION_MAX];
@@ -113,7 +104,7 @@ struct hold {
     uint64_t id;
     int64_t project, key, amount_scope, amount_any, created_us, expires_us;
     struct org *org;
-    const struct price *price;
+    const struct price *price, *list_price; /* the list price beside a contract's, else the same */
     const struct model *model;
     enum scope scope;
     struct parts parts; /* amount_scope + amount_any of them: of grants for a scope, of grants for any use */
@@ -122,7 +113,7 @@ struct hold {
     bool finished;
     struct rate_take *rate; /* what it has taken of its limits, until it is finished; NULL: nothing. Under lock */
     struct finish_req fin;  /* when finished */
-    int64_t list, charged;
+    int64_t list, contracted, charged;
     char request[LEDGER_REQUEST_MAX];
 };
 
@@ -141,6 +132,7 @@ struct op {
     bool replay; /* was granted before and is in the journal: no budget refuses it */
     struct principal who;
     enum scope scope;
+    char tier[LEDGER_TIER_MAX];
     uint32_t input;
     struct sha256 digest;
     char request[LEDGER_REQUEST_MAX], model[LEDGER_MODEL_MAX], revision[LEDGER_REVISION_MAX];
@@ -153,6 +145,7 @@ struct op {
 
 struct posting { /* one balanced transaction of a batch */
     int64_t txn, amount, first, last, n, price;
+    enum scope scope;
     struct grant *grant;
     int next; /* of the same grant, or -1 */
 };
@@ -164,7 +157,7 @@ struct ledger {
     void *post_ctx;
     uint8_t secret[32];
     int lock_fd;
-    int64_t node_id, revenue_account;
+    int64_t node_id, revenue[SCOPE_COUNT]; /* accounts, by what was computed; of SCOPE_ANY none */
     int64_t hold_life_us;
 
     struct db *db, *reader;
@@ -180,7 +173,7 @@ struct ledger {
     char why[300]; /* why it is broken; under lock */
     struct thread thread, sync_thread;
 
-    struct map keys, keys_by_id, orgs_by_id, orgs_by_name, prices /* model -> newest */, prices_by_id, holds, models;
+    struct map keys, keys_by_id, orgs_by_id, orgs_by_name, prices /* book -> newest version */, prices_by_id, holds, models;
     struct VEC(struct grant *) grants;
 
     int64_t next_hold, next_usage, next_txn, next_event, next_operation;
@@ -221,8 +214,8 @@ void queue_answer(struct op *op);
 /* batch.c: one transaction of the store */
 int batch_begin(struct ledger *l, struct err *e) MUST_USE;
 int batch_end(struct ledger *l, enum db_sync sync, struct err *e) MUST_USE; /* postings, grants, commit */
-/* Adds amount, taken from the grant for the usage row, to this batch's posting of (grant, price); *txn names it. */
-int batch_post(struct ledger *l, struct grant *g, int64_t price, int64_t usage, int64_t amount, int64_t *txn, struct err *e) MUST_USE;
+/* Adds amount, taken from the grant for the usage row, to this batch's posting of (grant, price, scope); *txn names it. */
+int batch_post(struct ledger *l, struct grant *g, const struct hold *h, int64_t usage, int64_t amount, int64_t *txn, struct err *e) MUST_USE;
 /* A transaction that moves amount of a grant: debit one account, credit the other. operation: who did it; 0: nobody. */
 struct movement {
     const char *kind;
@@ -246,7 +239,8 @@ void org_view(struct ledger *l, struct org *o, int64_t d_free, int64_t d_held);
 
 /* hold.c, meter.c */
 int hold_place(struct ledger *l, struct op *op, struct err *e) MUST_USE; /* an error is a broken store; a refusal is in op->answer */
-int hold_replay(struct ledger *l, struct op *op, uint64_t id, const struct price *p, int64_t created_us, int64_t want, struct err *e) MUST_USE;
+int hold_replay(struct ledger *l, struct op *op, uint64_t id, const struct price *p, const struct price *list, int64_t created_us, int64_t want,
+                struct err *e) MUST_USE;
 int hold_grow(struct ledger *l, struct op *op, struct err *e) MUST_USE;
 struct hold *hold_find(struct ledger *l, uint64_t id); /* under lock */
 void hold_drop(struct ledger *l, struct hold *h);
@@ -259,10 +253,8 @@ int meter_finish(struct ledger *l, struct hold *h, struct err *e) MUST_USE; /* i
 void meter_close(struct hold *h, const struct finish_req *q);               /* under lock: marks finished, computes the charge */
 void meter_snapshot(void *l, struct buf *b);
 
-/* price.c */
-struct price *price_find(const struct ledger *l, const char *model);
-bool price_most(const struct price *p, uint32_t input, uint32_t output, int64_t *out); /* what a hold covers; false: overflow */
-int64_t price_list(const int64_t rate[METER_COUNT], const struct usage_counts *c);     /* INT64_MAX when it overflows */
+/* price_set.c */
+int price_make(struct price *out, const struct price_new *in, struct err *e) MUST_USE; /* checks and fills; no id, version or time yet */
 
 /* grant.c */
 int account_get(struct ledger *l, const char *code, const char *class, int64_t org, int64_t *id, struct err *e) MUST_USE;

@@ -46,15 +46,18 @@ int ledger_journal(struct ledger *l, const struct journal_step *steps, size_t n,
 }
 
 /* Marks the hold finished and computes its charge: never less than what was journaled, never more than what is held. Under lock. */
-void meter_close(struct hold *h, const struct finish_req *q)
+void meter_close(struct hold *h, const struct finish_req *fin)
 {
     h->finished = true;
-    h->fin = *q;
+    h->fin = *fin;
     h->fin.hold.v = h->id;
-    h->fin.counts = counts_max(&h->counts, &q->counts);
+    h->fin.counts = counts_max(&h->counts, &fin->counts);
     int64_t held = h->amount_scope + h->amount_any;
-    h->list = price_list(h->price->rate, &h->fin.counts);
-    h->charged = h->list < held ? h->list : held;
+    struct quantities q;
+    quantities_of(&q, h->scope, &h->fin.counts);
+    h->contracted = price_list(h->price, &q);
+    h->list = h->list_price == h->price ? h->contracted : price_list(h->list_price, &q);
+    h->charged = h->contracted < held ? h->contracted : held;
     h->org->held -= held;
     h->org->free += held - h->charged;
 }
@@ -103,8 +106,9 @@ static int row_insert(struct ledger *l, const struct hold *h, int64_t id, struct
     struct stmt *s;
     int rc = stmt_get(&s, l->db,
                       SQL("INSERT INTO usage (id, hold_id, request, org_id, project_id, key_id, model_id, price_id, input, cache_read, cache_write, "
-                          "output, reasoning, accepted_draft, list, charged, reason, status, stream, start_us, first_us, end_us) VALUES "
-                          "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)"),
+                          "output, reasoning, accepted_draft, list, charged, reason, status, stream, start_us, first_us, end_us, list_price_id, "
+                          "contracted, scope) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, "
+                          "?22, ?23, ?24, ?25)"),
                       e);
     if (rc < 0)
         return rc;
@@ -115,6 +119,7 @@ static int row_insert(struct ledger *l, const struct hold *h, int64_t id, struct
     stmt_i64(s, 13, c->reasoning), stmt_i64(s, 14, c->accepted_draft), stmt_i64(s, 15, h->list), stmt_i64(s, 16, h->charged);
     stmt_i64(s, 17, (int64_t)h->fin.reason), stmt_i64(s, 18, h->fin.status), stmt_i64(s, 19, h->fin.stream);
     stmt_i64(s, 20, h->fin.start_us), stmt_i64(s, 21, h->fin.first_us), stmt_i64(s, 22, h->fin.end_us);
+    stmt_i64(s, 23, h->list_price->id), stmt_i64(s, 24, h->contracted), stmt_text(s, 25, scope_names[h->scope]);
     return stmt_run(s, e);
 }
 

@@ -24,29 +24,50 @@ static __int128 div_half_even(__int128 p, int64_t d)
     return up ? q + (p < 0 ? -1 : 1) : q;
 }
 
-bool money_price(uint64_t tokens, struct money per_million, struct money *out)
+bool money_rate(uint64_t quantity, struct money rate, int64_t per, struct money *out)
 {
-    __int128 q = div_half_even((__int128)tokens * per_million.nano, 1000000);
+    __int128 q = div_half_even((__int128)quantity * rate.nano, per);
     if (q > INT64_MAX || q < INT64_MIN)
         return false;
     out->nano = (int64_t)q;
     return true;
 }
 
-bool money_product(uint64_t tokens, struct money per_million, struct money_product *out)
+bool money_price(uint64_t tokens, struct money per_million, struct money *out)
 {
-    if (!money_price(tokens, per_million, &out->rounded))
+    return money_rate(tokens, per_million, 1000000, out);
+}
+
+struct money money_part(struct money m, int64_t num, int64_t den)
+{
+    ASSERT(num >= 0 && num <= den && den > 0);
+    return (struct money){(int64_t)div_half_even((__int128)m.nano * num, den)};
+}
+
+/* v / 1000000 with its decimals, or v / per with what is left as a fraction. */
+static void exact_text(char out[MONEY_EXACT_MAX], unsigned __int128 v, bool minus, int64_t per)
+{
+    unsigned long long whole = (unsigned long long)(v / (uint64_t)per), rest = (unsigned long long)(v % (uint64_t)per);
+    if (per != 1000000) {
+        ASSERT(rest ? str_fmt(out, MONEY_EXACT_MAX, "%s%llu+%llu/%lld", minus ? "-" : "", whole, rest, (long long)per)
+                    : str_fmt(out, MONEY_EXACT_MAX, "%s%llu", minus ? "-" : "", whole));
+        return;
+    }
+    ASSERT(str_fmt(out, MONEY_EXACT_MAX, "%s%llu.%06llu", minus ? "-" : "", whole, rest));
+    size_t n = strlen(out);
+    while (out[n - 1] == '0')
+        out[--n] = 0;
+    if (out[n - 1] == '.')
+        out[n - 1] = 0;
+}
+
+bool money_product(uint64_t quantity, struct money rate, int64_t per, struct money_product *out)
+{
+    if (!money_rate(quantity, rate, per, &out->rounded))
         return false;
-    __int128 p = (__int128)tokens * per_million.nano, more = p - (__int128)out->rounded.nano * 1000000;
-    unsigned __int128 v = p < 0 ? -(unsigned __int128)p : (unsigned __int128)p; /* it fits into 64 bits and six decimals: the rounded amount did */
-    ASSERT(str_fmt(out->exact, sizeof out->exact, "%s%llu.%06llu", p < 0 ? "-" : "", (unsigned long long)(v / 1000000),
-                   (unsigned long long)(v % 1000000)));
-    size_t n = strlen(out->exact);
-    while (out->exact[n - 1] == '0')
-        out->exact[--n] = 0;
-    if (out->exact[n - 1] == '.')
-        out->exact[n - 1] = 0;
-    out->rounding = more == 0 ? "none" : more == 500000 || more == -500000 ? "tie" : more > 0 ? "down" : "up";
+    __int128 p = (__int128)quantity * rate.nano, more = p - (__int128)out->rounded.nano * per;
+    exact_text(out->exact, p < 0 ? -(unsigned __int128)p : (unsigned __int128)p, p < 0, per); /* it fits: the rounded amount did */
+    out->rounding = more == 0 ? "none" : 2 * more == per || 2 * more == -per ? "tie" : more > 0 ? "down" : "up";
     return true;
 }
 

@@ -1,26 +1,143 @@
-/* Prices: immutable versions, looked up by alias; and the two sums that are made of them. */
+/* Prices: what a version makes of quantities, and which version is in force. Setting and ending them: price_set.c. */
 #include "ledger/ledger_int.h"
 
 #include "base/clock.h"
-#include "base/mem.h"
 
 #include <string.h>
 
-const char *const meter_names[METER_COUNT] = {"input", "cache_read", "cache_write", "output", "reasoning"};
+const struct meter_kind meters[METER_COUNT] = {
+#define METER(id, name, unit, per, rate, scope) {name, unit, rate, per, SCOPE_##scope},
+#include "ledger/meter.def"
+#undef METER
+};
 
-/* The newest price of the alias; NULL when there is none. Under lock, or on the ledger thread. */
-struct price *price_find(const struct ledger *l, const char *model)
+bool meter_find(struct str name, enum meter *out)
 {
+    for (int i = 0; i < METER_COUNT; i++)
+        if (str_eqz(name, meters[i].name)) {
+            *out = (enum meter)i;
+            return true;
+        }
+    return false;
+}
+
+void quantities_of(struct quantities *out, enum scope scope, const struct usage_counts *c)
+{
+    uint64_t prompt = (uint64_t)c->input + c->cache_read + c->cache_write;
+    *out = (struct quantities){0};
+    if (scope == SCOPE_EMBEDDINGS)
+        out->of[METER_EMBEDDING] = prompt + c->output + c->reasoning;
+    else
+        out->of[METER_INPUT] = c->input, out->of[METER_CACHE_READ] = c->cache_read, out->of[METER_CACHE_WRITE] = c->cache_write,
+        out->of[METER_OUTPUT] = c->output, out->of[METER_REASONING] = c->reasoning;
+}
+
+/* ---- which version ---- */
+
+struct book_key {
+    int64_t org;
+    char text[PRICE_MODEL_MAX + LEDGER_TIER_MAX]; /* tier NUL model */
+};
+
+static bool book_key(struct book_key *k, struct str *out, const char *model, const char *tier, int64_t org)
+{
+    size_t nt = strlen(tier) + 1, nm = strlen(model);
+    if (nt > LEDGER_TIER_MAX || nm >= PRICE_MODEL_MAX)
+        return false;
+    k->org = org;
+    memcpy(k->text, tier, nt), memcpy(k->text + nt, model, nm);
+    *out = (struct str){(const char *)k, offsetof(struct book_key, text) + nt + nm};
+    return true;
+}
+
+struct price *price_book(const struct ledger *l, const char *model, const char *tier, int64_t org)
+{
+    struct book_key k;
+    struct str key;
     union map_value v;
-    return map_get(&l->prices, str_of(model), &v) ? v.ptr : NULL;
+    return book_key(&k, &key, model, tier, org) && map_get(&l->prices, key, &v) ? v.ptr : NULL;
+}
+
+static bool later(const struct price *a, const struct price *b)
+{
+    return a->effective_us > b->effective_us || (a->effective_us == b->effective_us && a->version > b->version);
+}
+
+/* Into its book, in order, and under its id. */
+bool price_book_add(struct ledger *l, struct price *p)
+{
+    struct book_key k;
+    struct str key;
+    struct price *head = price_book(l, p->model, p->tier, p->org);
+    if (!map_set(&l->prices_by_id, ID_KEY(p->id), (union map_value){.ptr = p}))
+        return false;
+    if (!head || later(p, head)) {
+        p->older = head;
+        if (book_key(&k, &key, p->model, p->tier, p->org) && map_set(&l->prices, key, (union map_value){.ptr = p}))
+            return true;
+        map_del(&l->prices_by_id, ID_KEY(p->id), NULL);
+        return false;
+    }
+    while (head->older && later(head->older, p))
+        head = head->older;
+    p->older = head->older;
+    head->older = p;
+    return true;
+}
+
+const struct price *price_at(const struct price *p, int64_t now_us)
+{
+    while (p && (p->effective_us > now_us || p->end_us <= now_us || (p->until_us && p->until_us <= now_us)))
+        p = p->older;
+    return p;
+}
+
+const struct price *price_find(const struct ledger *l, const char *model)
+{
+    return price_at(price_book(l, model, LEDGER_TIER_STANDARD, 0), clock_now_us());
+}
+
+bool price_sells(const struct price *p, enum scope scope)
+{
+    for (int i = 0; i < METER_COUNT; i++)
+        if (meters[i].scope == scope && p->step[0].rate[i] == PRICE_NO_RATE)
+            return false;
+    return true;
+}
+
+const struct price *price_pick(const struct ledger *l, const char *model, const char *tier, int64_t org, enum scope scope, int64_t now_us,
+                               const struct price **list)
+{
+    const char *const tiers[] = {tier, LEDGER_TIER_STANDARD};
+    for (int i = strcmp(tier, LEDGER_TIER_STANDARD) == 0; i < 2; i++) {
+        const struct price *p = price_at(price_book(l, model, tiers[i], org), now_us), *of_list = price_at(price_book(l, model, tiers[i], 0), now_us);
+        p = p && price_sells(p, scope) ? p : NULL;
+        of_list = of_list && price_sells(of_list, scope) ? of_list : NULL;
+        *list = of_list ? of_list : p;
+        if (*list)
+            return p ? p : of_list;
+    }
+    return NULL;
 }
 
 bool ledger_price_known(struct ledger *l, const char *model)
 {
     mutex_lock(&l->lock);
-    bool known = price_find(l, model) != NULL;
+    const struct price *p = price_find(l, model);
+    bool known = p && (price_sells(p, SCOPE_INFERENCE) || price_sells(p, SCOPE_EMBEDDINGS));
     mutex_unlock(&l->lock);
     return known;
+}
+
+/* ---- what it comes to ---- */
+
+const struct price_step *price_step_of(const struct price *p, const struct quantities *q)
+{
+    uint64_t input = q->of[METER_INPUT] + q->of[METER_CACHE_READ] + q->of[METER_CACHE_WRITE];
+    size_t i = p->n_steps ? p->n_steps - 1 : 0;
+    while (i > 0 && p->step[i].from > input)
+        i--;
+    return &p->step[i];
 }
 
 static int64_t most_of(int64_t a, int64_t b)
@@ -28,119 +145,81 @@ static int64_t most_of(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* The dearest bill of input and output tokens: every prompt token at the dearest prompt meter, every other at the dearest of the rest. A bill
- * that is split over more meters may round up to one nano-unit a meter higher; the charge is then cut to the hold. */
-bool price_most(const struct price *p, uint32_t input, uint32_t output, int64_t *out)
+/* Every prompt token at the dearest prompt meter, every other at the dearest of the rest. A bill that is split over more meters may round up to
+ * one nano-unit a meter higher; the charge is then cut to the hold. */
+static bool step_most(const int64_t rate[METER_COUNT], enum scope scope, uint32_t input, uint32_t output, int64_t *out)
 {
     struct money in, o, sum;
-    struct money dear_in = {most_of(p->rate[METER_INPUT], most_of(p->rate[METER_CACHE_READ], p->rate[METER_CACHE_WRITE]))};
-    struct money dear_out = {most_of(p->rate[METER_OUTPUT], p->rate[METER_REASONING])};
+    struct money dear_in = {most_of(rate[METER_INPUT], most_of(rate[METER_CACHE_READ], rate[METER_CACHE_WRITE]))};
+    struct money dear_out = {most_of(rate[METER_OUTPUT], rate[METER_REASONING])};
+    if (scope == SCOPE_EMBEDDINGS)
+        dear_in.nano = dear_out.nano = rate[METER_EMBEDDING];
     if (!money_price(input, dear_in, &in) || !money_price(output, dear_out, &o) || !money_add(in, o, &sum))
         return false;
     *out = sum.nano;
     return true;
 }
 
-/* What the counters cost: each meter rounded once, then added. */
-int64_t price_list(const int64_t rate[METER_COUNT], const struct usage_counts *c)
+/* A request that ends early has had less input and may fall into a lower step, which somebody may have made the dearer one. */
+bool price_most(const struct price *p, enum scope scope, uint32_t input, uint32_t output, int64_t *out)
 {
-    const uint32_t n[METER_COUNT] = {c->input, c->cache_read, c->cache_write, c->output, c->reasoning};
+    *out = 0;
+    for (size_t i = 0; i < p->n_steps && (i == 0 || p->step[i].from <= input); i++) {
+        int64_t most;
+        if (!step_most(p->step[i].rate, scope, input, output, &most))
+            return false;
+        *out = most_of(*out, most);
+    }
+    return true;
+}
+
+int64_t price_list(const struct price *p, const struct quantities *q)
+{
+    const int64_t *rate = price_step_of(p, q)->rate;
     struct money sum = {0}, part;
     for (int i = 0; i < METER_COUNT; i++)
-        if (!money_price(n[i], (struct money){rate[i]}, &part) || !money_add(sum, part, &sum))
+        if (q->of[i] &&
+            (!money_rate(q->of[i], (struct money){most_of(rate[i], 0)}, meters[i].per, &part) || !money_add(sum, part, &sum)))
             return INT64_MAX;
     return sum.nano;
 }
 
-struct set_args {
-    const struct price_new *in;
-    struct price *made;
-    int64_t id;
-};
+/* ---- from the rows ---- */
 
-static int rates_add(struct ledger *l, const struct price *p, struct err *e)
+bool price_rate_add(struct price *p, struct str meter, int64_t from, int64_t rate)
 {
-    int rc = 0;
-    for (int i = 0; i < METER_COUNT && rc == 0; i++) {
-        struct stmt *s;
-        rc = stmt_get(&s, l->db, SQL("INSERT INTO price_rate (price_id, meter, nano_per_million) VALUES (?1, ?2, ?3)"), e);
-        if (rc < 0)
-            break;
-        stmt_i64(s, 1, p->id), stmt_text(s, 2, meter_names[i]), stmt_i64(s, 3, p->rate[i]);
-        rc = stmt_run(s, e);
+    enum meter m;
+    if (!meter_find(meter, &m) || from < 0 || from > UINT32_MAX || (!p->n_steps && from))
+        return false;
+    if (!p->n_steps || p->step[p->n_steps - 1].from != (uint32_t)from) {
+        if (p->n_steps == PRICE_TIERS_MAX || (p->n_steps && p->step[p->n_steps - 1].from > (uint32_t)from))
+            return false;
+        p->step[p->n_steps].from = (uint32_t)from;
+        for (int i = 0; i < METER_COUNT; i++)
+            p->step[p->n_steps].rate[i] = PRICE_NO_RATE;
+        p->n_steps++;
     }
-    return rc;
+    p->step[p->n_steps - 1].rate[m] = rate;
+    return true;
 }
 
-static int price_insert(struct ledger *l, struct price *p, const char *tier, struct err *e)
+int price_read(struct price *out, struct db *d, int64_t id, struct err *e)
 {
     struct stmt *s;
-    int rc = stmt_get(&s, l->db,
-                      SQL("INSERT INTO price (model, version, tier, currency, effective_us, created_us) VALUES (?1, (SELECT "
-                          "coalesce(max(version), 0) + 1 FROM price WHERE model = ?1 AND tier = ?2), ?2, ?3, ?4, ?4) RETURNING id, version"),
-                      e);
+    bool row = true;
+    *out = (struct price){.id = id, .end_us = INT64_MAX};
+    int rc = stmt_get(&s, d, SQL("SELECT meter, from_tokens, rate FROM price_rate WHERE price_id = ?1 ORDER BY from_tokens, meter"), e);
     if (rc < 0)
         return rc;
-    stmt_text(s, 1, p->model), stmt_text(s, 2, tier), stmt_text(s, 3, l->currency), stmt_i64(s, 4, l->now_us);
-    bool row;
-    rc = stmt_step(s, &row, e);
-    if (rc == 0 && row)
-        p->id = stmt_col_i64(s, 0), p->version = (int)stmt_col_i64(s, 1);
+    stmt_i64(s, 1, id);
+    while ((rc = stmt_step(s, &row, e)) == 0 && row)
+        if (!price_rate_add(out, stmt_col_str(s, 0), stmt_col_i64(s, 1), stmt_col_i64(s, 2)))
+            out->n_steps = PRICE_TIERS_MAX; /* no sense in it: every figure will differ */
     stmt_put(s);
-    return rc < 0 ? rc : rates_add(l, p, e);
-}
-
-static int set_call(struct ledger *l, void *arg, struct err *e)
-{
-    struct set_args *a = arg;
-    struct price *p = a->made;
-    const char *tier = a->in->tier ? a->in->tier : "standard";
-    int rc = price_insert(l, p, tier, e);
-    char detail[256];
-    (void)str_fmt(detail, sizeof detail, "version %d tier %.32s input %lld cache_read %lld cache_write %lld output %lld reasoning %lld", p->version,
-                  tier, (long long)p->rate[0], (long long)p->rate[1], (long long)p->rate[2], (long long)p->rate[3], (long long)p->rate[4]);
-    if (rc == 0)
-        rc = event_note(l, "price.set", p->model, detail, e);
-    if (rc < 0)
-        return rc;
-    bool standard = strcmp(tier, "standard") == 0;
-    mutex_lock(&l->lock);
-    p->older = standard ? price_find(l, p->model) : NULL;
-    bool ok = map_set(&l->prices_by_id, ID_KEY(p->id), (union map_value){.ptr = p});
-    if (ok && standard && !map_set(&l->prices, str_of(p->model), (union map_value){.ptr = p}))
-        ok = map_del(&l->prices_by_id, ID_KEY(p->id), NULL) && false;
-    mutex_unlock(&l->lock);
-    if (!ok)
-        return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a price");
-    a->id = p->id;
-    a->made = NULL; /* the maps own it */
-    return 0;
-}
-
-/* Sets a new version of the model's price; holds that are open keep theirs. tier "standard" is the one that holds use. */
-int ledger_price_set(struct ledger *l, const struct price_new *in, struct price_id *out, struct err *e)
-{
-    size_t n = in->model ? strlen(in->model) : 0;
-    const struct money *m[METER_COUNT] = {&in->input, &in->cache_read, &in->cache_write, &in->output, &in->reasoning};
-    if (!n || n >= LEDGER_MODEL_MAX || !utf8_valid(in->model, n))
-        return err_param(e, ERR_BAD_VALUE, "model", "ledger: a model's name has 1 to %d bytes of UTF-8", LEDGER_MODEL_MAX - 1);
-    if (in->tier && (!*in->tier || strlen(in->tier) > 32))
-        return err_param(e, ERR_BAD_VALUE, "tier", "ledger: a tier's name has 1 to 32 bytes");
-    struct price *p = mem_new(sizeof *p);
-    if (!p)
-        return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a price");
-    memcpy(p->model, in->model, n);
-    for (int i = 0; i < METER_COUNT; i++) {
-        p->rate[i] = m[i]->nano;
-        if (p->rate[i] < 0) {
-            mem_free(p);
-            return err_param(e, ERR_BAD_VALUE, meter_names[i], "ledger: the price of %s is negative; a price is 0 or more", meter_names[i]);
-        }
+    if (!out->n_steps) { /* a price without rates sells nothing */
+        out->n_steps = 1;
+        for (int i = 0; i < METER_COUNT; i++)
+            out->step[0].rate[i] = PRICE_NO_RATE;
     }
-    struct set_args a = {in, p, 0};
-    int rc = queue_call(l, set_call, &a, e);
-    mem_free(a.made);
-    if (rc == 0 && out)
-        out->v = a.id;
     return rc;
 }

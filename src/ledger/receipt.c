@@ -69,7 +69,8 @@ static void read_names(struct receipt *r, struct stmt *s, int at)
     const char *text = arena_fmt(&r->mem, "sha256:%s", hex);
     r->digest = text ? text : "";
     r->version = stmt_col_i64(s, at + 11), r->effective_us = stmt_col_i64(s, at + 12);
-    for (int i = at; i < at + 13; i++)
+    r->contract = stmt_col_i64(s, at + 13) != 0, r->list_version = stmt_col_i64(s, at + 14);
+    for (int i = at; i < at + 15; i++)
         if (stmt_col_null(s, i)) {
             differ(r, "the row names an account, project, key, model or price that is missing");
             break;
@@ -83,10 +84,14 @@ static void read_bill(struct receipt *r, struct stmt *s, int at)
     r->id = stmt_col_i64(s, at), r->org = stmt_col_i64(s, at + 1), r->price_id = stmt_col_i64(s, at + 2);
     r->reason = stmt_col_i64(s, at + 3), r->status = stmt_col_i64(s, at + 4), r->stream = stmt_col_i64(s, at + 5) != 0;
     r->start_us = stmt_col_i64(s, at + 6), r->first_us = stmt_col_i64(s, at + 7), r->end_us = stmt_col_i64(s, at + 8);
-    for (int i = 0; i < METER_COUNT; i++)
-        r->meter[i].tokens = stmt_col_i64(s, at + 9 + i);
+    uint32_t *const counter[] = {&r->counts.input, &r->counts.cache_read, &r->counts.cache_write, &r->counts.output, &r->counts.reasoning};
+    for (size_t i = 0; i < sizeof counter / sizeof *counter; i++) {
+        int64_t n = stmt_col_i64(s, at + 9 + (int)i);
+        *counter[i] = n < 0 || n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+    }
     r->accepted_draft = stmt_col_i64(s, at + 14);
     r->list = stmt_col_i64(s, at + 15), r->charged = stmt_col_i64(s, at + 16);
+    r->contracted = stmt_col_i64(s, at + 17), r->list_price_id = stmt_col_i64(s, at + 18);
 }
 
 static void read_hold(struct receipt *r, struct stmt *s, int at)
@@ -105,8 +110,8 @@ static int on_usage(struct receipt *r, struct stmt *s, struct err *e)
 {
     (void)e;
     read_names(r, s, 0);
-    read_bill(r, s, 13);
-    read_hold(r, s, 30);
+    read_bill(r, s, 15);
+    read_hold(r, s, 34);
     return 0;
 }
 
@@ -117,13 +122,13 @@ static int read_usage(struct receipt *r, struct ledger *l, const char *request, 
     int rc =
         stmt_get(&s, l->reader,
                  SQL("SELECT u.request, o.name, p.name, k.public_id, k.name, k.last4, m.alias, m.revision, c.tier, c.model, m.digest, c.version, "
-                     "c.effective_us, u.id, u.org_id, u.price_id, u.reason, u.status, u.stream, u.start_us, u.first_us, u.end_us, u.input, "
-                     "u.cache_read, u.cache_write, u.output, u.reasoning, u.accepted_draft, u.list, u.charged, h.scope, h.input, h.output, "
+                     "c.effective_us, c.org_id, d.version, u.id, u.org_id, u.price_id, u.reason, u.status, u.stream, u.start_us, u.first_us, u.end_us, u.input, "
+                     "u.cache_read, u.cache_write, u.output, u.reasoning, u.accepted_draft, u.list, u.charged, u.contracted, u.list_price_id, h.scope, h.input, h.output, "
                      "h.amount_scope, h.amount_any, h.created_us, h.state = 1 AND h.request = u.request AND h.org_id = u.org_id AND h.project_id = "
                      "u.project_id AND h.key_id = u.key_id AND h.model_id = u.model_id AND h.price_id = u.price_id "
-                     "FROM hold h JOIN usage u ON u.hold_id = h.id LEFT JOIN organisation o ON o.id = u.org_id "
+                     "AND h.list_price_id = u.list_price_id AND h.scope = u.scope FROM hold h JOIN usage u ON u.hold_id = h.id LEFT JOIN organisation o ON o.id = u.org_id "
                      "LEFT JOIN project p ON p.id = u.project_id LEFT JOIN key k ON k.id = u.key_id LEFT JOIN model m ON m.id = u.model_id "
-                     "LEFT JOIN price c ON c.id = u.price_id "
+                     "LEFT JOIN price c ON c.id = u.price_id LEFT JOIN price d ON d.id = u.list_price_id "
                      "WHERE h.request = ?1 AND (?2 IS NULL OR (u.org_id = ?2 AND u.project_id = ?3))"),
                  e);
     if (rc < 0)
@@ -136,43 +141,55 @@ static int read_usage(struct receipt *r, struct ledger *l, const char *request, 
 
 /* ---- the bill again: each meter's product, their sum, what the hold covers ---- */
 
-static int on_rate(struct receipt *r, struct stmt *s, struct err *e)
+static enum scope scope_of(const struct receipt *r)
 {
-    (void)e;
-    for (int i = 0; i < METER_COUNT; i++)
-        if (str_eqz(stmt_col_str(s, 0), meter_names[i]))
-            r->meter[i].rate = stmt_col_i64(s, 1);
-    return 0;
+    for (int i = SCOPE_INFERENCE; i < SCOPE_COUNT; i++)
+        if (strcmp(r->scope, scope_names[i]) == 0)
+            return (enum scope)i;
+    return SCOPE_INFERENCE;
 }
 
 static int read_rates(struct receipt *r, struct ledger *l, struct err *e)
 {
-    struct stmt *s;
-    int rc = stmt_get(&s, l->reader, SQL("SELECT meter, nano_per_million FROM price_rate WHERE price_id = ?1 AND from_tokens = 0"), e);
+    struct price price, list;
+    struct quantities q;
+    int rc = price_read(&price, l->reader, r->price_id, e);
+    if (rc == 0)
+        rc = price_read(&list, l->reader, r->list_price_id, e);
     if (rc < 0)
         return rc;
-    stmt_i64(s, 1, r->price_id);
-    return each(r, s, on_rate, e);
+    quantities_of(&q, scope_of(r), &r->counts);
+    const struct price_step *step = price_step_of(&price, &q), *list_step = price_step_of(&list, &q);
+    r->from_tokens = step->from;
+    for (int i = 0; i < METER_COUNT; i++)
+        r->meter[i].quantity = q.of[i], r->meter[i].rate = step->rate[i], r->meter[i].list_rate = list_step->rate[i];
+    int64_t at_list = price_list(&list, &q);
+    if (at_list != r->list)
+        differ(r, "list: %s is stored, the meters come to %s at the list price", amount(r->list).text, amount(at_list).text);
+    return 0;
 }
 
 static void check_bill(struct receipt *r)
 {
-    int64_t list = 0;
+    int64_t sum = 0;
     bool fits = true;
     for (int i = 0; i < METER_COUNT; i++) {
         struct receipt_meter *m = &r->meter[i];
-        m->fits = m->tokens >= 0 && money_product((uint64_t)m->tokens, (struct money){m->rate}, &m->product);
-        fits = fits && m->fits && ck_add(list, m->product.rounded.nano, &list);
+        m->fits = money_product(m->quantity, (struct money){m->rate > 0 ? m->rate : 0}, meters[i].per, &m->product);
+        fits = fits && m->fits && ck_add(sum, m->product.rounded.nano, &sum);
+        if (m->quantity && m->rate == PRICE_NO_RATE)
+            differ(r, "%s: %llu were used, and the price does not sell it", meters[i].name, (unsigned long long)m->quantity);
     }
     if (!fits)
-        list = INT64_MAX; /* as price_list says it */
-    int64_t charged = list < r->held ? list : r->held;
-    if (list != r->list)
-        differ(r, "list: %s is stored, the meters come to %s", amount(r->list).text, amount(list).text);
+        sum = INT64_MAX; /* as price_list says it */
+    int64_t charged = sum < r->held ? sum : r->held;
+    if (sum != r->contracted)
+        differ(r, "contracted: %s is stored, the meters come to %s", amount(r->contracted).text, amount(sum).text);
     if (charged != r->charged)
         differ(r, "charged: %s is stored, the lesser of the meters' sum and the hold is %s", amount(r->charged).text, amount(charged).text);
-    if (!ck_sub(r->list, r->charged, &r->waived) || !ck_sub(r->held, r->charged, &r->released))
-        differ(r, "list, charged or hold: an amount that cannot be");
+    if (!ck_sub(r->list, r->contracted, &r->discount) || !ck_sub(r->contracted, r->charged, &r->waived) ||
+        !ck_sub(r->held, r->charged, &r->released))
+        differ(r, "list, contracted, charged or hold: an amount that cannot be");
 }
 
 /* ---- who paid ---- */

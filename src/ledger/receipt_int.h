@@ -7,7 +7,8 @@
 enum { RECEIPT_DIFFERENCES_MAX = 64 }; /* told; one that is told is enough to distrust it */
 
 struct receipt_meter {
-    int64_t tokens, rate; /* nano-units per million */
+    uint64_t quantity;
+    int64_t rate, list_rate; /* PRICE_NO_RATE: not sold */
     bool fits;            /* the product is an amount */
     struct money_product product;
 };
@@ -30,16 +31,19 @@ struct receipt_entry {
 
 struct receipt {
     struct arena mem;
-    int64_t id, org, price_id; /* of the usage row */
+    int64_t id, org, price_id, list_price_id; /* of the usage row */
     const char *request, *account, *project, *key_id, *key_name, *key_last4;
     const char *alias, *revision, *digest, *priced_alias, *tier;
     int64_t reason, status, start_us, first_us, end_us;
     bool stream;
-    int64_t version, effective_us;
+    int64_t version, effective_us, list_version;
+    bool contract;
+    uint32_t from_tokens; /* the step by input length */
+    struct usage_counts counts;
     struct receipt_meter meter[METER_COUNT];
     int64_t accepted_draft;
-    int64_t list, charged;    /* as stored */
-    int64_t waived, released; /* list - charged, held - charged */
+    int64_t list, contracted, charged; /* as stored */
+    int64_t discount, waived, released; /* list - contracted, contracted - charged, held - charged */
     int64_t refunded;         /* of charged */
     const char *scope;
     int64_t input, output, amount_scope, amount_any, held, placed_us; /* the hold: tokens, amounts */

@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "base/json.h"
 
+#include <string.h>
+
 static void put_text(struct jw *w, const char *key, const char *z)
 {
     jw_key(w, key);
@@ -50,29 +52,49 @@ static void put_head(struct jw *w, const struct receipt *r, const char *currency
     put_text(w, "currency", currency);
     jw_key(w, "price"), jw_obj(w);
     put_i64(w, "version", r->version), put_text(w, "tier", r->tier), put_time(w, "effective", r->effective_us);
+    jw_key(w, "contract"), jw_bool(w, r->contract);
+    put_i64(w, "list_version", r->list_version), put_i64(w, "from_tokens", r->from_tokens);
     jw_obj_end(w);
 }
 
-/* Every meter, also those that counted nothing. */
+/* Every meter that a request of this scope has, also those that counted nothing. */
+static bool told(const struct receipt *r, int i)
+{
+    return r->meter[i].quantity || strcmp(scope_names[meters[i].scope], r->scope) == 0;
+}
+
+static void put_meter(struct jw *w, int i, const struct receipt_meter *m)
+{
+    char nano[24] = "";
+    (void)str_fmt(nano, sizeof nano, "%lld", (long long)m->product.rounded.nano);
+    bool tokens = strcmp(meters[i].unit, "token") == 0;
+    put_text(w, "meter", meters[i].name);
+    jw_key(w, tokens ? "tokens" : "quantity"), jw_u64(w, m->quantity);
+    if (!tokens)
+        put_text(w, "unit", meters[i].unit);
+    put_money(w, "rate", m->rate > 0 ? m->rate : 0);
+    put_text(w, "per", meters[i].rate_unit);
+    if (m->list_rate != m->rate)
+        put_money(w, "list_rate", m->list_rate > 0 ? m->list_rate : 0);
+    put_text(w, "exact_nano", m->fits ? m->product.exact : NULL), put_text(w, "rounding", m->fits ? m->product.rounding : NULL);
+    put_text(w, "nano", m->fits ? nano : NULL), put_money(w, "amount", m->fits ? m->product.rounded.nano : INT64_MAX);
+}
+
 static void put_meters(struct jw *w, const struct receipt *r)
 {
     jw_key(w, "meters"), jw_arr(w);
-    for (int i = 0; i < METER_COUNT; i++) {
-        const struct receipt_meter *m = &r->meter[i];
-        char nano[24] = "";
-        (void)str_fmt(nano, sizeof nano, "%lld", (long long)m->product.rounded.nano);
-        jw_obj(w);
-        put_text(w, "meter", meter_names[i]), put_i64(w, "tokens", m->tokens), put_money(w, "rate", m->rate);
-        put_text(w, "exact_nano", m->fits ? m->product.exact : NULL), put_text(w, "rounding", m->fits ? m->product.rounding : NULL);
-        put_text(w, "nano", m->fits ? nano : NULL), put_money(w, "amount", m->fits ? m->product.rounded.nano : INT64_MAX);
-        jw_obj_end(w);
-    }
+    for (int i = 0; i < METER_COUNT; i++)
+        if (told(r, i)) {
+            jw_obj(w);
+            put_meter(w, i, &r->meter[i]);
+            jw_obj_end(w);
+        }
     jw_arr_end(w);
 }
 
 static void put_charge(struct jw *w, const struct receipt *r)
 {
-    put_money(w, "list", r->list);
+    put_money(w, "list", r->list), put_money(w, "discount", r->discount), put_money(w, "contracted", r->contracted);
     jw_key(w, "hold"), jw_obj(w);
     put_time(w, "placed", r->placed_us), put_i64(w, "input", r->input), put_i64(w, "output", r->output);
     put_text(w, "scope", r->scope), put_money(w, "of_scope", r->amount_scope), put_money(w, "of_any", r->amount_any);

@@ -42,12 +42,13 @@ static void copy(char *to, struct str from)
 static int place(struct recovery *v, const struct journal_rec *r, struct err *e)
 {
     struct ledger *l = v->l;
-    union map_value price;
+    union map_value v_price;
+    const struct price *price, *list;
     bool there;
     int rc = known(l, r->hold, r->request, &there, e);
     if (rc < 0 || there)
         return rc;
-    if (!org_find(l, r->org) || !map_get(&l->prices_by_id, ID_KEY(r->price), &price)) {
+    if (!org_find(l, r->org) || !map_get(&l->prices_by_id, ID_KEY(r->price), &v_price)) {
         log_line(LOG_ERROR, "recover", "hold %llu names an account or a price that the store does not have; it is not billed",
                  (unsigned long long)r->hold);
         return 0;
@@ -61,7 +62,9 @@ static int place(struct recovery *v, const struct journal_rec *r, struct err *e)
     copy(op->request, r->request), copy(op->model, r->model), copy(op->revision, r->revision);
     if ((int64_t)r->hold >= l->next_hold)
         l->next_hold = (int64_t)r->hold + 1;
-    rc = hold_replay(l, op, r->hold, price.ptr, r->created_us, r->amount_scope + r->amount_any, e);
+    price = v_price.ptr;
+    (void)price_pick(l, price->model, price->tier, 0, op->scope, r->created_us, &list); /* as it was picked then */
+    rc = hold_replay(l, op, r->hold, price, price->org && list ? list : price, r->created_us, r->amount_scope + r->amount_any, e);
     if (rc == 0 && op->answer.err.code)
         log_line(LOG_ERROR, "recover", "hold %llu could not be placed again and is not billed: %s", (unsigned long long)r->hold, op->answer.err.msg);
     v->placed += rc == 0 && !op->answer.err.code;

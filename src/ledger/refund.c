@@ -8,6 +8,7 @@
 struct line {
     struct grant *grant;
     int64_t left, back; /* what it paid and did not get back yet; what comes back now */
+    int64_t revenue;    /* the account that earned it */
 };
 
 struct refund_args {
@@ -42,7 +43,7 @@ static int read_line(struct ledger *l, struct refund_args *a, struct stmt *s, st
     int64_t id = stmt_col_i64(s, 0);
     if (id < 1 || (size_t)id > l->grants.n)
         return err_set(e, ERR_DB, "ledger: a grant that paid %.100s is missing; run `sluice audit`", a->request);
-    struct line n = {l->grants.p[id - 1], stmt_col_i64(s, 1), 0};
+    struct line n = {l->grants.p[id - 1], stmt_col_i64(s, 1), 0, stmt_col_i64(s, 2)};
     return vec_push(&a->lines, n) ? 0 : err_set(e, ERR_NO_MEMORY, "ledger: no memory for a refund");
 }
 
@@ -58,7 +59,8 @@ static int read_lines(struct ledger *l, struct refund_args *a, struct err *e)
     bool row = true;
     int rc = stmt_get(&s, l->db,
                       SQL("SELECT n.grant_id, n.amount - coalesce((SELECT sum(r.amount) FROM refund_line r WHERE r.usage_id = n.usage_id AND "
-                          "r.grant_id = n.grant_id), 0) FROM usage_line n WHERE n.usage_id = ?1"),
+                          "r.grant_id = n.grant_id), 0), (SELECT min(a.id) FROM entry e JOIN account a ON a.id = e.account_id WHERE e.txn_id = n.txn_id AND "
+                          "a.class = 'revenue') FROM usage_line n WHERE n.usage_id = ?1"),
                       e);
     if (rc < 0)
         return rc;
@@ -116,7 +118,7 @@ static int give_back(struct ledger *l, struct operation *o, const struct line *n
 {
     struct grant *g = n->grant;
     int64_t txn;
-    int rc = batch_txn(l, &(struct movement){"refund", g, l->revenue_account, g->account, n->back, o->id}, &txn, e);
+    int rc = batch_txn(l, &(struct movement){"refund", g, n->revenue, g->account, n->back, o->id}, &txn, e);
     if (rc < 0 || (rc = line_row(l, o->arg, n, txn, e)) < 0)
         return rc;
     if (grant_is_over(g))

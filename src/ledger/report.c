@@ -108,7 +108,7 @@ static void account_row(struct ledger *l, struct jw *w, struct stmt *s)
 }
 
 /* What the owner's balance counts, as grant_view has it. */
-#define SPENDABLE "g.state IN (1, 3, 5) AND g.scope <> 'training'"
+#define SPENDABLE "g.state IN (1, 3, 5)"
 
 /* balance: free to spend; held: reserved by open requests; granted: all grants ever, as they were adjusted. */
 int ledger_report_accounts(struct ledger *l, struct buf *out, struct err *e)
@@ -312,35 +312,6 @@ int ledger_report_grant(struct ledger *l, struct grant_id id, struct buf *out, s
     }
     mutex_unlock(&l->reader_lock);
     return rc;
-}
-
-/* ---- prices ---- */
-
-static void price_row(struct ledger *l, struct jw *w, struct stmt *s)
-{
-    put_str(w, "model", s, 0);
-    put_i64(w, "version", stmt_col_i64(s, 1));
-    put_str(w, "tier", s, 2);
-    jw_key(w, "currency"), jw_str(w, l->currency);
-    for (int i = 0; i < METER_COUNT; i++)
-        put_money(w, meter_names[i], stmt_col_i64(s, 4 + i));
-    put_time(w, "effective", stmt_col_i64(s, 3));
-}
-
-/* The prices in force, per million tokens. */
-int ledger_report_prices(struct ledger *l, struct buf *out, struct err *e)
-{
-    struct stmt *s;
-    int rc =
-        reader_get(l,
-                   SQL("SELECT p.model, p.version, p.tier, p.effective_us, "
-                       "sum(r.nano_per_million) FILTER (WHERE r.meter = 'input'), sum(r.nano_per_million) FILTER (WHERE r.meter = 'cache_read'), "
-                       "sum(r.nano_per_million) FILTER (WHERE r.meter = 'cache_write'), sum(r.nano_per_million) FILTER (WHERE r.meter = 'output'), "
-                       "sum(r.nano_per_million) FILTER (WHERE r.meter = 'reasoning') FROM price p JOIN price_rate r ON r.price_id = p.id "
-                       "WHERE p.version = (SELECT max(version) FROM price q WHERE q.model = p.model AND q.tier = p.tier) "
-                       "GROUP BY p.id ORDER BY p.model, p.tier"),
-                   &s, e);
-    return rc < 0 ? rc : reader_rows(l, s, price_row, out, e);
 }
 
 /* ---- rate limits ---- */

@@ -36,5 +36,9 @@ static const char version_4[] = "CREATE TABLE rate_limit ("
                                 " PRIMARY KEY (whose, owner_id, model, meter, window_s)"
                                 ") WITHOUT ROWID, STRICT;";
 
-const struct migration ledger_migrations[] = {{1, {version_1}}, {2, {version_2}}, {3, {version_3}}, {4, {version_4}}};
+static const char version_5[] =
+#include "ledger_schema_5.h"
+    ;
+
+const struct migration ledger_migrations[] = {{1, {version_1}}, {2, {version_2}}, {3, {version_3}}, {4, {version_4}}, {5, {version_5}}};
 const size_t ledger_n_migrations = sizeof ledger_migrations / sizeof *ledger_migrations;

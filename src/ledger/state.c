@@ -118,25 +118,23 @@ static int load_price(struct ledger *l, struct stmt *s, struct err *e)
     struct price *p = mem_new(sizeof *p);
     if (!p)
         return short_of_memory(e);
-    p->id = stmt_col_i64(s, 0), p->version = (int)stmt_col_i64(s, 2);
-    bool standard = str_eqz(stmt_col_str(s, 3), "standard");
-    union map_value v = {.ptr = p};
-    if (!copy(p->model, sizeof p->model, stmt_col_str(s, 1)) || !map_set(&l->prices_by_id, ID_KEY(p->id), v)) {
+    p->id = stmt_col_i64(s, 0), p->version = (int)stmt_col_i64(s, 2), p->org = stmt_col_i64(s, 4);
+    p->effective_us = stmt_col_i64(s, 5), p->until_us = stmt_col_i64(s, 6), p->end_us = stmt_col_null(s, 7) ? INT64_MAX : stmt_col_i64(s, 7);
+    for (int i = 0; i < METER_COUNT; i++)
+        p->step[0].rate[i] = PRICE_NO_RATE;
+    if (!copy(p->model, sizeof p->model, stmt_col_str(s, 1)) || !copy(p->tier, sizeof p->tier, stmt_col_str(s, 3)) || !price_book_add(l, p)) {
         mem_free(p);
         return damaged(e, "a price has too long a name, or memory is short");
     }
-    p->older = standard ? price_find(l, p->model) : NULL;
-    return !standard || map_set(&l->prices, str_of(p->model), v) ? 0 : short_of_memory(e);
+    return 0;
 }
 
 static int load_rate(struct ledger *l, struct stmt *s, struct err *e)
 {
     union map_value v;
-    int meter;
     int64_t id = stmt_col_i64(s, 0);
-    if (!map_get(&l->prices_by_id, ID_KEY(id), &v) || !name_index(meter_names, METER_COUNT, stmt_col_str(s, 1), &meter))
+    if (!map_get(&l->prices_by_id, ID_KEY(id), &v) || !price_rate_add(v.ptr, stmt_col_str(s, 1), stmt_col_i64(s, 2), stmt_col_i64(s, 3)))
         return damaged(e, "a rate belongs to no price");
-    ((struct price *)v.ptr)->rate[meter] = stmt_col_i64(s, 2);
     return 0;
 }
 
@@ -201,7 +199,7 @@ static int load_hold(struct ledger *l, struct stmt *s, struct err *e)
 {
     struct hold *h = mem_new(sizeof *h);
     const struct model *m;
-    union map_value p, v = {.ptr = h};
+    union map_value p, list, v = {.ptr = h};
     struct sha256 digest;
     int scope;
     if (!h)
@@ -216,16 +214,17 @@ static int load_hold(struct ledger *l, struct stmt *s, struct err *e)
                        .amount_any = stmt_col_i64(s, 9),
                        .created_us = stmt_col_i64(s, 10),
                        .expires_us = stmt_col_i64(s, 11)};
-    int64_t price = stmt_col_i64(s, 5);
+    int64_t price = stmt_col_i64(s, 5), list_price = stmt_col_i64(s, 17);
     struct str blob = stmt_col_blob(s, 14);
     char alias[LEDGER_MODEL_MAX], revision[LEDGER_REVISION_MAX];
     bool ok = h->org && name_index(scope_names, SCOPE_COUNT, stmt_col_str(s, 15), &scope) &&
               reserve_read(l, &h->parts, stmt_col_str(s, 16), e) == 0 && map_get(&l->prices_by_id, ID_KEY(price), &p) &&
+              map_get(&l->prices_by_id, ID_KEY(list_price), &list) &&
               copy(h->request, sizeof h->request, stmt_col_str(s, 1)) && copy(alias, sizeof alias, stmt_col_str(s, 12)) &&
               copy(revision, sizeof revision, stmt_col_str(s, 13)) && blob.n == sizeof digest;
     if (ok) {
         memcpy(&digest, blob.p, sizeof digest);
-        h->price = p.ptr, h->scope = (enum scope)scope;
+        h->price = p.ptr, h->list_price = list.ptr, h->scope = (enum scope)scope;
         ok = model_find(l, alias, revision, &digest, &m, e) == 0;
     }
     if (ok) {
@@ -273,6 +272,18 @@ static int load_node(struct ledger *l, struct err *e)
     rc = stmt_step(s, &row, e);
     l->node_id = rc == 0 && row ? stmt_col_i64(s, 0) : 0;
     stmt_put(s);
+    return rc;
+}
+
+/* The accounts of what is earned, by what was computed. */
+static int load_revenue(struct ledger *l, struct err *e)
+{
+    int rc = 0;
+    for (int i = SCOPE_INFERENCE; i < SCOPE_COUNT && rc == 0; i++) {
+        char code[64];
+        ASSERT(str_fmt(code, sizeof code, "revenue:%s", scope_names[i]));
+        rc = account_get(l, code, "revenue", 0, &l->revenue[i], e);
+    }
     return rc;
 }
 
@@ -324,14 +335,16 @@ static int load_rows(struct ledger *l, struct err *e)
         {SQL("SELECT k.id, k.public_id, k.project_id, p.org_id, k.hmac, k.expires_us, k.revoked_us, k.scopes, k.models, "
              "k.allow, k.budget, k.budget_monthly FROM key k JOIN project p ON p.id = k.project_id"),
          load_key},
-        {SQL("SELECT id, model, version, tier FROM price ORDER BY version"), load_price},
-        {SQL("SELECT price_id, meter, nano_per_million FROM price_rate WHERE from_tokens = 0"), load_rate},
+        {SQL("SELECT p.id, p.model, p.version, p.tier, p.org_id, p.effective_us, p.until_us, x.end_us FROM price p LEFT JOIN price_end x ON "
+             "x.price_id = p.id ORDER BY p.effective_us, p.version"),
+         load_price},
+        {SQL("SELECT price_id, meter, from_tokens, rate FROM price_rate ORDER BY price_id, from_tokens"), load_rate},
         {SQL("SELECT id, alias, revision, digest FROM model"), load_model},
         {SQL("SELECT id, org_id, account_id, scope, funding, priority, amount, remaining, effective_us, expires_us, state, held, adjusted, "
              "parent_id, void_id, models FROM credit_grant ORDER BY id"),
          load_grant},
         {SQL("SELECT h.id, h.request, h.org_id, h.project_id, h.key_id, h.price_id, h.input, h.output, h.amount_scope, h.amount_any, h.created_us, "
-             "h.expires_us, m.alias, m.revision, m.digest, h.scope, h.reserved FROM hold h LEFT JOIN model m ON m.id = h.model_id WHERE h.state = 0"),
+             "h.expires_us, m.alias, m.revision, m.digest, h.scope, h.reserved, h.list_price_id FROM hold h LEFT JOIN model m ON m.id = h.model_id WHERE h.state = 0"),
          load_hold},
     };
     int rc = 0;
@@ -360,7 +373,7 @@ int state_load(struct ledger *l, struct err *e)
     if (rc == 0)
         rc = load_node(l, e);
     if (rc == 0)
-        rc = account_get(l, "revenue:inference", "revenue", 0, &l->revenue_account, e);
+        rc = load_revenue(l, e);
     if (rc == 0)
         rc = load_rows(l, e);
     if (rc == 0)

@@ -372,7 +372,7 @@ static bool all_same(void)
     for (int o = 0; o < ORGS; o++) {
         int64_t free = 0, held = 0, has_held, has = balance_now(l, &who[o], &has_held);
         for (int i = 1; i <= n_grants; i++)
-            if (grants[i].org == o && grants[i].scope != 2 && grants[i].state != WAITS)
+            if (grants[i].org == o && grants[i].state != WAITS)
                 free += free_of(&grants[i]), held += grants[i].held;
         if (has != free || has_held != held)
             printf("account %d has %lld and %lld held, the reference %lld and %lld\n", o, (long long)has, (long long)has_held, (long long)free,

@@ -87,11 +87,11 @@ TEST(credit_of_a_scope)
     CHECK(start());
     int64_t inference = GRANT(10, .scope = "inference"), embeddings = GRANT(10, .scope = "embeddings"), training = GRANT(10, .scope = "training"),
             any = GRANT(10, .scope = "any");
-    CHECK(balance_now(l, &who, NULL) == 30); /* nothing computes training */
+    CHECK(balance_now(l, &who, NULL) == 40);
     CHECK(spend("m", "embeddings", 12) && left(embeddings) == 0 && left(any) == 8 && left(inference) == 10);
     CHECK(spend("m", "inference", 13) && left(inference) == 0 && left(any) == 5 && !spend("m", "embeddings", 6) && spend("m", NULL, 5));
     CHECK(left(training) == 10 && hold("m", "training", 1).err.code == ERR_BAD_VALUE && hold("m", "any", 1).err.code == ERR_BAD_VALUE);
-    CHECK(balance_now(l, &who, NULL) == 0 && audit_now(l) == 0);
+    CHECK(balance_now(l, &who, NULL) == 10 && audit_now(l) == 0);
     end();
 }
 

@@ -79,7 +79,7 @@ TEST(order_of_consumption)
     int64_t training = grant(10, "training", "promotional", 0, 0, now + day);
     for (int64_t i = 0; i < n; i++)
         CHECK(g[i] > 0);
-    CHECK(balance_now(l, &who, NULL) == 90);
+    CHECK(balance_now(l, &who, NULL) == 100);
     for (int64_t i = n - 1; i >= 0; i--) {
         CHECK_MSG(spend(4) && left(g[i]) == 6, "grant %lld did not pay", (long long)g[i]);
         CHECK(spend(6) && left(g[i]) == 0);

@@ -131,7 +131,9 @@ TEST(the_charge_never_passes_the_hold)
         struct bill bill;
         CHECK(a.err.code == ERR_OK);
         CHECK(ledger_finish(l, &(struct finish_req){.hold = a.hold, .counts = c, .reason = FINISH_STOP}, &bill, &e) == 0);
-        int64_t list = price_list((const int64_t[]){1500000, 600000, 1700000, 600000, 2600000}, &c);
+        struct quantities q;
+        quantities_of(&q, SCOPE_INFERENCE, &c);
+        int64_t list = price_list(&(struct price){.n_steps = 1, .step = {{0, {1500000, 600000, 1700000, 600000, 2600000}}}}, &q);
         CHECK(bill.cost.nano <= a.held.nano && bill.cost.nano <= list && bill.cost.nano >= list - 3);
     }
     CHECK(audit_now(l) == 0);
@@ -141,15 +143,16 @@ TEST(the_charge_never_passes_the_hold)
 TEST(a_hold_is_for_the_dearest_meter)
 {
     struct err e;
-    const struct price_new p[] = {{"read", {1000000}, {5000000}, {2000000}, {1000000}, {1000000}, NULL},
-                                  {"write", {1000000}, {2000000}, {5000000}, {1000000}, {1000000}, NULL},
-                                  {"reason", {1000000}, {0}, {0}, {1000000}, {5000000}, NULL}};
+    const int64_t rates[3][5] = {{1000000, 5000000, 2000000, 1000000, 1000000}, {1000000, 2000000, 5000000, 1000000, 1000000}, {1000000, 0, 0, 1000000, 5000000}};
+    const char *const names[] = {"read", "write", "reason"};
     const struct usage_counts c[] = {{.cache_read = 10}, {.cache_write = 10}, {.reasoning = 10}};
     CHECK(start(1000));
     for (int i = 0; i < 3; i++) {
         struct bill bill;
-        CHECK(ledger_price_set(l, &p[i], NULL, &e) == 0);
-        struct hold_answer a = hold_now(l, &who, p[i].model, p[i].model, i < 2 ? 10 : 0, i < 2 ? 0 : 10);
+        const int64_t *r = rates[i];
+        const struct price_new p = {.model = names[i], .input = {r[0]}, .cache_read = {r[1]}, .cache_write = {r[2]}, .output = {r[3]}, .reasoning = {r[4]}};
+        CHECK(ledger_price_set(l, &p, NULL, &e) == 0);
+        struct hold_answer a = hold_now(l, &who, names[i], names[i], i < 2 ? 10 : 0, i < 2 ? 0 : 10);
         CHECK(a.err.code == ERR_OK && a.held.nano == 50);
         CHECK(ledger_finish(l, &(struct finish_req){.hold = a.hold, .counts = c[i], .reason = FINISH_STOP}, &bill, &e) == 0 && bill.cost.nano == 50);
     }

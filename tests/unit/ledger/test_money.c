@@ -84,7 +84,7 @@ TEST(a_product_tells_its_rounding)
         if (i % 3 == 0)
             price = price / 500000 * 500000;
         __int128 p = (__int128)tokens * (i % 2 ? price : -price), want = oracle(p), more = p - want * 1000000;
-        if (!money_product(tokens, (struct money){i % 2 ? price : -price}, &m)) {
+        if (!money_product(tokens, (struct money){i % 2 ? price : -price}, 1000000, &m)) {
             CHECK(want > INT64_MAX || want < INT64_MIN);
             continue;
         }
@@ -92,8 +92,8 @@ TEST(a_product_tells_its_rounding)
         CHECK_MSG(product_of(m.exact) == p && m.rounded.nano == (int64_t)want && strcmp(m.rounding, word) == 0, "%llu tokens at %lld: %s, %s to %lld",
                   (unsigned long long)tokens, (long long)price, m.exact, m.rounding, (long long)m.rounded.nano);
     }
-    CHECK(money_product(7, (struct money){150000}, &m) && strcmp(m.exact, "1.05") == 0 && money_product(0, (struct money){7}, &m) &&
-          strcmp(m.exact, "0") == 0 && money_product(1000000, (struct money){INT64_MAX}, &m) && strcmp(m.exact, "9223372036854775807") == 0);
+    CHECK(money_product(7, (struct money){150000}, 1000000, &m) && strcmp(m.exact, "1.05") == 0 && money_product(0, (struct money){7}, 1000000, &m) &&
+          strcmp(m.exact, "0") == 0 && money_product(1000000, (struct money){INT64_MAX}, 1000000, &m) && strcmp(m.exact, "9223372036854775807") == 0);
 }
 
 TEST(overflow_is_told)
