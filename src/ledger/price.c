@@ -87,7 +87,8 @@ bool price_book_add(struct ledger *l, struct price *p)
 
 const struct price *price_at(const struct price *p, int64_t now_us)
 {
-    while (p && (p->effective_us > now_us || p->end_us <= now_us || (p->until_us && p->until_us <= now_us)))
+    while (p && ((p->effective_us > now_us && !p->at_once) || p->end_us <= now_us || p->end_us <= p->effective_us ||
+                 (p->until_us && p->until_us <= now_us)))
         p = p->older;
     return p;
 }

@@ -40,6 +40,7 @@ struct price_step {
 struct price {
     int64_t id, org, effective_us, until_us /* 0: open */, end_us /* by somebody's hand; INT64_MAX: no */;
     int version;
+    bool at_once; /* it began when it was set, whatever the clock says now */
     size_t n_steps; /* at least 1; the first from 0, then rising */
     struct price_step step[PRICE_TIERS_MAX];
     struct price *older; /* of its book, by effective_us and then version */

@@ -85,9 +85,9 @@ int ledger_report_prices(struct ledger *l, const char *account, bool all, struct
     mutex_lock(&l->reader_lock);
     rc = stmt_get(&s, l->reader,
                   SQL("SELECT * FROM (SELECT p.id, p.model, p.version, p.tier, o.name, r.from_tokens, p.effective_us, " STOP("p", "x") " AS stop, "
-                      "CASE WHEN x.end_us <= p.effective_us THEN 'taken back' WHEN " STOP("p", "x") " <= ?1 THEN 'over' WHEN p.effective_us > ?1 THEN "
+                      "CASE WHEN x.end_us <= p.effective_us THEN 'taken back' WHEN " STOP("p", "x") " <= ?1 THEN 'over' WHEN p.effective_us > ?1 AND p.effective_us <> p.created_us THEN "
                       "'scheduled' WHEN EXISTS (SELECT 1 FROM price q LEFT JOIN price_end y ON y.price_id = q.id WHERE q.model = p.model AND q.tier = "
-                      "p.tier AND q.org_id = p.org_id AND q.effective_us <= ?1 AND " STOP("q", "y") " > ?1 AND (q.effective_us, q.version) > "
+                      "p.tier AND q.org_id = p.org_id AND (q.effective_us <= ?1 OR q.effective_us = q.created_us) AND " STOP("q", "y") " > ?1 AND (q.effective_us, q.version) > "
                       "(p.effective_us, p.version)) THEN 'replaced' ELSE 'in force' END AS state, p.created_by FROM price p "
                       "JOIN (SELECT DISTINCT price_id, from_tokens FROM price_rate) r ON r.price_id = p.id LEFT JOIN price_end x ON x.price_id = p.id "
                       "LEFT JOIN organisation o ON o.id = p.org_id WHERE ?2 = 0 OR p.org_id IN (0, ?2)) v WHERE ?3 = 1 OR v.state IN ('in force', "

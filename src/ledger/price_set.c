@@ -171,7 +171,7 @@ static int price_insert(struct ledger *l, struct price *p, const char *actor, st
     if (rc < 0)
         return rc;
     stmt_text(s, 1, p->model), stmt_text(s, 2, p->tier), stmt_i64(s, 3, p->org), stmt_text(s, 4, l->currency), stmt_i64(s, 5, p->effective_us);
-    stmt_i64(s, 6, p->until_us), stmt_i64(s, 7, l->now_us), stmt_text(s, 8, actor);
+    stmt_i64(s, 6, p->until_us), stmt_i64(s, 7, p->at_once ? p->effective_us : l->now_us), stmt_text(s, 8, actor);
     rc = stmt_step(s, &row, e);
     if (rc == 0 && row)
         p->id = stmt_col_i64(s, 0), p->version = (int)stmt_col_i64(s, 1);
@@ -206,11 +206,16 @@ static int note(struct ledger *l, const char *actor, const struct price *p, stru
     return rc;
 }
 
-/* When it begins: at once, or as it was asked; never before now, so that no request that has ended would have cost something else. */
+/* When it begins: at once, also when the clock has gone back since the last one did; or as it was asked: never before now, so that no request that
+ * has ended would have cost something else. */
 static int begins(struct ledger *l, struct price *p, const struct price_new *in, struct err *e)
 {
     char from[32];
+    p->at_once = !in->from_us;
     p->effective_us = in->from_us ? in->from_us : l->now_us;
+    for (const struct price *v = price_book(l, p->model, p->tier, p->org); p->at_once && v; v = v->older)
+        if (v->at_once && v->effective_us >= p->effective_us)
+            p->effective_us = v->effective_us + 1;
     p->until_us = in->until_us;
     clock_iso(from, p->effective_us);
     if (p->effective_us < l->now_us)
@@ -332,7 +337,7 @@ static int end_call(struct ledger *l, void *arg, struct err *e)
         return err_param(e, ERR_CONFLICT, "version", "ledger: version %d of %.100s is over already, or somebody ended it", in->version, in->model);
     if (at < l->now_us)
         return err_param(e, ERR_BAD_VALUE, "at", "ledger: that time is over; a price ends now or later");
-    if (p->effective_us > l->now_us) {
+    if (p->effective_us > l->now_us && !p->at_once) {
         if (in->at_us)
             return err_param(e, ERR_BAD_VALUE, "at", "ledger: version %d has not begun; it can be taken back as a whole, without a time", in->version);
         at = p->effective_us;

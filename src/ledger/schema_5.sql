@@ -1,7 +1,7 @@
 -- Version 5: the price book.
 --
 -- price: an immutable version. Versions of one (model, tier, org_id) are a book: org_id 0 is the list price, else that account's contract; tier is
--- the service tier. In force at t is, of those with effective_us <= t and not over (until_us, price_end), the one that began last. A bounded
+-- the service tier. effective_us = created_us: set to begin at once. In force at t is, of those with effective_us <= t and not over (until_us, price_end), the one that began last. A bounded
 -- version may lie inside an open-ended one, which then goes on after it.
 CREATE TABLE price_5 (
     id           INTEGER PRIMARY KEY,

@@ -120,6 +120,7 @@ static int load_price(struct ledger *l, struct stmt *s, struct err *e)
         return short_of_memory(e);
     p->id = stmt_col_i64(s, 0), p->version = (int)stmt_col_i64(s, 2), p->org = stmt_col_i64(s, 4);
     p->effective_us = stmt_col_i64(s, 5), p->until_us = stmt_col_i64(s, 6), p->end_us = stmt_col_null(s, 7) ? INT64_MAX : stmt_col_i64(s, 7);
+    p->at_once = p->effective_us == stmt_col_i64(s, 8);
     for (int i = 0; i < METER_COUNT; i++)
         p->step[0].rate[i] = PRICE_NO_RATE;
     if (!copy(p->model, sizeof p->model, stmt_col_str(s, 1)) || !copy(p->tier, sizeof p->tier, stmt_col_str(s, 3)) || !price_book_add(l, p)) {
@@ -335,7 +336,7 @@ static int load_rows(struct ledger *l, struct err *e)
         {SQL("SELECT k.id, k.public_id, k.project_id, p.org_id, k.hmac, k.expires_us, k.revoked_us, k.scopes, k.models, "
              "k.allow, k.budget, k.budget_monthly FROM key k JOIN project p ON p.id = k.project_id"),
          load_key},
-        {SQL("SELECT p.id, p.model, p.version, p.tier, p.org_id, p.effective_us, p.until_us, x.end_us FROM price p LEFT JOIN price_end x ON "
+        {SQL("SELECT p.id, p.model, p.version, p.tier, p.org_id, p.effective_us, p.until_us, x.end_us, p.created_us FROM price p LEFT JOIN price_end x ON "
              "x.price_id = p.id ORDER BY p.effective_us, p.version"),
          load_price},
         {SQL("SELECT price_id, meter, from_tokens, rate FROM price_rate ORDER BY price_id, from_tokens"), load_rate},

@@ -26,10 +26,10 @@ static struct ref_hold {
     struct hold_id id;
 } holds[OPEN];
 static struct ref_charge {
-    int org, n_parts;
+    int org, scope, n_parts;
     struct ref_part part[PARTS];
 } charges[REQUESTS];
-enum { CASH, REVENUE, CONTRA, BREAKAGE = CONTRA + 4, VOID = BREAKAGE + 4, ADJUST = VOID + 4, ACCOUNTS = ADJUST + 4 };
+enum { CASH, REVENUE, EMBEDDINGS, CONTRA, BREAKAGE = CONTRA + 4, VOID = BREAKAGE + 4, ADJUST = VOID + 4, ACCOUNTS = ADJUST + 4 };
 static int64_t account[ACCOUNTS]; /* debit positive */
 static int n_grants, n_requests;
 static int64_t limit, now;
@@ -120,10 +120,10 @@ static void capture(struct ref_hold *h, int64_t cost)
 {
     int order[GRANTS], n = in_order(order);
     struct ref_charge *c = &charges[h->request];
-    *c = (struct ref_charge){.org = h->org};
+    *c = (struct ref_charge){.org = h->org, .scope = h->scope};
     for (int i = 0; i < h->n_parts; i++)
         grants[h->part[i].grant].held -= h->part[i].n;
-    account[REVENUE] -= cost;
+    account[h->scope == 3 ? EMBEDDINGS : REVENUE] -= cost;
     for (int i = 0; i < n && cost; i++) {
         struct ref_grant *g = &grants[order[i]];
         int64_t most = g->state == LIVE && suits(g, h) ? free_of(g) : 0;
@@ -299,7 +299,7 @@ static bool do_refund(void)
         sum += c->part[i].n;
     bool ok = sum && n <= sum;
     int64_t rest = !ok ? 0 : n ? n : sum;
-    account[REVENUE] += rest;
+    account[c->scope == 3 ? EMBEDDINGS : REVENUE] += rest;
     for (int i = c->n_parts - 1; i >= 0; i--) {
         int64_t back = rest < c->part[i].n ? rest : c->part[i].n;
         struct ref_grant *g = &grants[c->part[i].grant];
@@ -343,7 +343,7 @@ static int accounts_same(struct ledger *led, void *arg, struct err *err)
     bool *same = arg;
     for (int i = 0; i < ACCOUNTS; i++) {
         snprintf(code, sizeof code, "%s:%s", of[i < CONTRA ? 0 : (i - CONTRA) / 4], fundings[i < CONTRA ? 0 : (i - CONTRA) % 4]);
-        struct booked b = {i == CASH ? "cash" : i == REVENUE ? "revenue:inference" : code, 0};
+        struct booked b = {i == CASH ? "cash" : i == REVENUE ? "revenue:inference" : i == EMBEDDINGS ? "revenue:embeddings" : code, 0};
         int rc = booked_find(led, &b, err);
         if (rc < 0)
             return rc;

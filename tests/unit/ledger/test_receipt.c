@@ -227,6 +227,7 @@ static int tamper(struct ledger *led, void *sql, struct err *e)
 {
     static const struct sql triggers = {
         "DROP TRIGGER IF EXISTS usage_keep; DROP TRIGGER IF EXISTS usage_line_keep; DROP TRIGGER IF EXISTS usage_line_stay; "
+        "DROP TRIGGER IF EXISTS price_keep; DROP TRIGGER IF EXISTS price_rate_keep; DROP TRIGGER IF EXISTS price_rate_stay; "
         "DROP TRIGGER IF EXISTS txn_keep; DROP TRIGGER IF EXISTS txn_stay; DROP TRIGGER IF EXISTS entry_keep; "
         "DROP TRIGGER IF EXISTS entry_stay; PRAGMA defer_foreign_keys=1; PRAGMA ignore_check_constraints=1;"};
     int rc = db_exec(led->db, triggers, e);
@@ -236,16 +237,16 @@ static int tamper(struct ledger *led, void *sql, struct err *e)
 static const struct {
     const char *sql, *receipt, *audit;
 } cases[] = {
-    {"UPDATE usage SET output = output - 1", "list: 0.00000007 is stored, the meters come to 0.000000063", "list 70 and charged"},
+    {"UPDATE usage SET output = output - 1", "list: 0.00000007 is stored, the meters come to 0.000000063", "list 70, contracted"},
     {"UPDATE usage SET list = list + 1", "list: 0.000000071 is stored", "list 71"},
     {"UPDATE usage SET charged = charged - 1", "charged: 0.000000069 is stored, the grants paid 0.00000007", "its lines sum to 70"},
-    {"UPDATE usage SET charged = -9223372036854775808", "list, charged or hold: an amount that cannot be", "charged"},
-    {"UPDATE price_rate SET nano_per_million = 6900000 WHERE meter = 'output'", "the meters come to", "its counters and price give"},
+    {"UPDATE usage SET charged = -9223372036854775808", "list, contracted, charged or hold: an amount that cannot be", "charged"},
+    {"UPDATE price_rate SET rate = 6900000 WHERE meter = 'output'", "the meters come to", "its counters and price give"},
     {"DELETE FROM price_rate WHERE meter = 'output'", "the meters come to 0.00", "its counters and price give"},
-    {"UPDATE price_rate SET nano_per_million = 9223372036854775807", "the meters come to", "its counters and price give"},
-    {"UPDATE usage SET output = 4294967295; UPDATE price_rate SET nano_per_million = 9223372036854775807", "the meters come to", "its counters"},
+    {"UPDATE price_rate SET rate = 9223372036854775807", "the meters come to", "its counters and price give"},
+    {"UPDATE usage SET output = 4294967295; UPDATE price_rate SET rate = 9223372036854775807", "the meters come to", "its counters"},
     {"UPDATE hold SET amount_any = 1", "the lesser of the meters' sum and the hold is 0.000000011",
-     "charged 70, its counters and price give 70 and 11"},
+     "charged 70, its counters and price give 70, 70 and 11"},
     {"UPDATE hold SET state = 0", "the hold is still open", "its hold is missing, open or of another request"},
     {"UPDATE hold SET price_id = 9", "of another request, account, project, key, model or price", "its hold is missing, open or of another"},
     {"UPDATE usage SET key_id = 99", "names an account, project, key, model or price that is missing", "names an account"},
