@@ -26,6 +26,7 @@ WRAP_test_credit := clock_now_us
 WRAP_test_deed := clock_now_us
 WRAP_test_books := clock_now_us
 WRAP_test_price  := clock_now_us
+WRAP_test_power := clock_now_us
 WRAP_test_no_memory := mem_new mem_array mem_resize mem_str mem_must mem_free mem_pages mem_pages_free
 wrapped = $(addprefix -Wl$(comma)--wrap=,$(WRAP_$(notdir $(1))))
 
@@ -87,6 +88,12 @@ suite-proxy: $(OUT)/net/echo_server ; @python3 tests/net/proxy.py $(OUT)/net/ech
 suite-net: $(OUT)/net/echo_server ; @OUT=$(OUT) tests/net/run.sh
 $(OUT)/test/fake_server: tests/api/fake_server.c $(call archives,$(FOLDERS)) | packages
 	@mkdir -p $(@D) && echo "  TEST $@" && $(call link,$@,$<,,$(call archives,$(FOLDERS)))
+# tests/load: a load generator, and the server over a fake backend whose calls of the ledger can be cut out, to measure what they cost.
+WRAP_load_server := ledger_hold ledger_hold_more ledger_journal ledger_finish ledger_rate_levels
+$(OUT)/test/load_server: tests/load/server.c tests/load/fake.c tests/load/fake.h $(call archives,$(FOLDERS)) | packages
+	@mkdir -p $(@D) && echo "  TEST $@" && $(call link,$@,$(filter %.c,$^),$(call wrapped,$@),$(call archives,$(FOLDERS)))
+$(OUT)/test/load_client: tests/load/client.c $(call archives,base) | packages
+	@mkdir -p $(@D) && echo "  TEST $@" && $(call link,$@,$<,,$(call archives,base))
 suite-api: $(OUT)/test/fake_server $(OUT)/tool/tinymodel
 suite-hub: $(OUT)/tool/tinymodel
 suite-api suite-crash suite-guide suite-hub suite-operate: suite-%: $(OUT)/sluice
