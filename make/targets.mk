@@ -1,4 +1,4 @@
-.PHONY: all help run test check asan tsan fuzz soak proxy bench tidy test-clean install clean golden
+.PHONY: all help run test check asan tsan fuzz soak chaos power books proxy bench tidy test-clean install clean golden
 all: $(OUT)/sluice ## builds build/sluice
 run: all ## serves the guide model on http://127.0.0.1:8000 with a demo account
 	@$(OUT)/sluice serve --demo
@@ -14,6 +14,12 @@ fuzz: packages-fuzz ## every fuzz target for FUZZ_SECONDS (10)
 	@tests/suites.sh fuzz
 soak: packages packages-test ## SOAK_SECONDS (an hour) of 64 clients and a kill -9 every five minutes, then the verdict
 	@$(MAKE) --no-print-directory suite-soak
+chaos: packages packages-test ## CHAOS_REQUESTS (a million) metered requests with aborts, engine faults and kill -9 every few seconds
+	@$(MAKE) --no-print-directory suite-chaos
+power: packages ## the power goes behind every write of a day, in every mood of the disk
+	@$(MAKE) --no-print-directory $(OUT)/unit/ledger/test_power && SLUICE_POWER_ALL=1 $(OUT)/unit/ledger/test_power 2>/dev/null
+books: packages ## BOOKS_OPERATIONS (100,000) random deeds and requests against the reference ledger
+	@$(MAKE) --no-print-directory $(OUT)/unit/ledger/test_books && BOOKS_OPERATIONS=$${BOOKS_OPERATIONS:-100000} $(OUT)/unit/ledger/test_books 2>/dev/null
 proxy: packages packages-proxy packages-test ## the raw HTTP requests through nginx and haproxy (installs them)
 	@$(MAKE) --no-print-directory suite-proxy
 bench: all $(OUT)/bench/matmul ## the machine's limits, products, a small model's steps; bench/ and sluice bench have more

@@ -83,7 +83,7 @@ suite-docs: ; @tests/docs/run.sh
 $(OUT)/net/echo_server: tests/net/echo_server.c $(call archives,$(USES_net)) | packages
 	@mkdir -p $(@D) && $(call link,$@,$<,,$(call archives,$(USES_net)))
 # What black-box suites run, built before two of them run side by side.
-suite-programs: $(OUT)/sluice $(OUT)/tool/tinymodel $(OUT)/test/fake_server $(OUT)/net/echo_server ; @echo "0 passed, 0 failed, 0 skipped"
+suite-programs: $(OUT)/sluice $(OUT)/tool/tinymodel $(OUT)/test/fake_server $(OUT)/test/load_server $(OUT)/test/load_client $(OUT)/net/echo_server ; @echo "0 passed, 0 failed, 0 skipped"
 suite-proxy: $(OUT)/net/echo_server ; @python3 tests/net/proxy.py $(OUT)/net/echo_server
 suite-net: $(OUT)/net/echo_server ; @OUT=$(OUT) tests/net/run.sh
 $(OUT)/test/fake_server: tests/api/fake_server.c $(call archives,$(FOLDERS)) | packages
@@ -100,6 +100,10 @@ suite-api suite-crash suite-guide suite-hub suite-operate: suite-%: $(OUT)/sluic
 	@SLUICE=$(OUT)/sluice OUT=$(OUT) tests/$*/run.sh
 suite-crash suite-operate: $(OUT)/tool/tinymodel
 suite-crash: $(OUT)/test/fake_server
+suite-crash suite-chaos: $(OUT)/test/load_server $(OUT)/test/load_client
+CHAOS_REQUESTS ?= 1000000
+suite-chaos: $(OUT)/sluice
+	@python3 tests/chaos/chaos.py $(OUT) --requests $(CHAOS_REQUESTS) $(CHAOS_FLAGS)
 # SOAK_SECONDS says how long; the progress is shown as it comes, build/soak gets the figures.
 SOAK_SECONDS ?= 3600
 suite-soak: $(OUT)/sluice $(OUT)/tool/tinymodel

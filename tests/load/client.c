@@ -44,7 +44,7 @@ struct conn {
     bool stream, chunked;
     uint64_t due_ns, first_ns, last_ns, leave_ns, retry_ns;
     int64_t leave_tokens; /* leaves after so many; LEAVE_NEVER */
-    uint64_t left; /* of the body or chunk */
+    uint64_t left;        /* of the body or chunk */
     size_t in, line, out, sent;
     struct seen seen;
     char buf[IN_MAX], request[OUT_MAX];
@@ -141,11 +141,14 @@ static void build(struct conn *c, uint64_t number, uint64_t now)
         vary(c, number, now, &model, &prompt);
     if (c->seen.most)
         snprintf(most, sizeof most, ",\"max_tokens\":%u", c->seen.most);
-    int n = snprintf(body, sizeof body, "{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"%.*s\"}]%s%s}", model, (int)(prompt < 250 ? prompt : 250),
-                     "The quick brown fox jumps over the lazy dog and then it does the same thing again, because nobody told it to stop; and so on, until the "
-                     "prompt is as long as it should be, which is at most two hundred and fifty letters, a good deal more than a fox jumps.......",
-                     most, c->stream ? ",\"stream\":true,\"stream_options\":{\"include_usage\":true}" : "");
-    int k = snprintf(c->request, OUT_MAX, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n", o.path, o.host, n);
+    int n = snprintf(
+        body, sizeof body, "{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"%.*s\"}]%s%s}", model,
+        (int)(prompt < 250 ? prompt : 250),
+        "The quick brown fox jumps over the lazy dog and then it does the same thing again, because nobody told it to stop; and so on, until the "
+        "prompt is as long as it should be, which is at most two hundred and fifty letters, a good deal more than a fox jumps.......",
+        most, c->stream ? ",\"stream\":true,\"stream_options\":{\"include_usage\":true}" : "");
+    int k =
+        snprintf(c->request, OUT_MAX, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n", o.path, o.host, n);
     if (o.n_keys)
         k += snprintf(c->request + k, (size_t)(OUT_MAX - k), "Authorization: Bearer %s\r\n", o.keys[number % o.n_keys]);
     for (size_t i = 0; i < o.n_headers; i++)
@@ -536,7 +539,9 @@ static bool read_opts(int argc, char **argv)
     static const struct {
         const char *name;
         uint64_t *to;
-    } numbers[] = {{"--connections", &o.connections}, {"--requests", &o.requests}, {"--seconds", &o.seconds}, {"--warm", &o.warm}, {"--rate", &o.rate}, {"--max-tokens", &o.max_tokens}, {"--seed", &o.seed}, {"--prompt", &o.prompt}};
+    } numbers[] = {
+        {"--connections", &o.connections}, {"--requests", &o.requests}, {"--seconds", &o.seconds}, {"--warm", &o.warm}, {"--rate", &o.rate},
+        {"--max-tokens", &o.max_tokens},   {"--seed", &o.seed},         {"--prompt", &o.prompt}};
     static const struct {
         const char *name;
         const char **to;
@@ -579,7 +584,9 @@ static double cpu_s(void)
 int main(int argc, char **argv)
 {
     if (!read_opts(argc, argv))
-        return fprintf(stderr, "usage: load_client HOST:PORT --model NAME --requests N | --seconds N ...; the head of tests/load/client.c has the rest\n"), 2;
+        return fprintf(stderr,
+                       "usage: load_client HOST:PORT --model NAME --requests N | --seconds N ...; the head of tests/load/client.c has the rest\n"),
+               2;
     struct rlimit files = {65536, 65536};
     (void)setrlimit(RLIMIT_NOFILE, &files);
     if (o.seen_path && !(seen_file = fopen(o.seen_path, "ab")))
@@ -594,9 +601,10 @@ int main(int argc, char **argv)
     loop();
     double s = (double)(m.end_ns - m.start_ns) / 1e9;
     printf("{\"requests\": %llu, \"ok\": %llu, \"broken\": %llu, \"left\": %llu, \"tokens\": %llu, \"s\": %.3f, \"per_s\": %.1f, \"cpu_s\": %.3f",
-           (unsigned long long)m.done, (unsigned long long)m.ok, (unsigned long long)m.broken, (unsigned long long)m.left, (unsigned long long)m.tokens, s,
-           (double)(m.done - (m.done > o.warm ? o.warm : 0)) / s, cpu_s());
-    printf(", \"status\": {\"2xx\": %llu, \"4xx\": %llu, \"5xx\": %llu}", (unsigned long long)m.status[2], (unsigned long long)m.status[4], (unsigned long long)m.status[5]);
+           (unsigned long long)m.done, (unsigned long long)m.ok, (unsigned long long)m.broken, (unsigned long long)m.left,
+           (unsigned long long)m.tokens, s, (double)(m.done - (m.done > o.warm ? o.warm : 0)) / s, cpu_s());
+    printf(", \"status\": {\"2xx\": %llu, \"4xx\": %llu, \"5xx\": %llu}", (unsigned long long)m.status[2], (unsigned long long)m.status[4],
+           (unsigned long long)m.status[5]);
     print("whole", &m.whole), print("first", &m.first), print("gap", &m.gap);
     printf("}\n");
     return seen_file && fclose(seen_file) != 0;

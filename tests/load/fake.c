@@ -19,7 +19,8 @@ static const struct kind {
     const char *alias;
     uint32_t first_us, each_us; /* each 0: all at once */
     bool faulty;
-} kinds[N_MODELS] = {{"fake-20ms", 20000, 0, false}, {"fake-stream", 20000, 20000, false}, {"fake-fast", 1000, 1000, false}, {"fake-faulty", 1000, 1000, true}};
+} kinds[N_MODELS] = {
+    {"fake-20ms", 20000, 0, false}, {"fake-stream", 20000, 20000, false}, {"fake-fast", 1000, 1000, false}, {"fake-faulty", 1000, 1000, true}};
 
 struct backend_job {
     struct backend_req q;
@@ -27,7 +28,7 @@ struct backend_job {
     const struct kind *kind;
     struct witness_entry *seen; /* NULL: nobody looks */
     uint64_t due_ns;
-    size_t at;       /* in the heap; SIZE_MAX: in none, its last event is on its way */
+    size_t at;                             /* in the heap; SIZE_MAX: in none, its last event is on its way */
     uint32_t allowance, out, told, breaks; /* breaks after so many; UINT32_MAX: never */
     bool stopped;
     enum seq_end why;
@@ -129,7 +130,8 @@ static void advance(struct backend_job *j, uint64_t now, struct event *ev)
 
 static void tell(struct backend_job *j, enum seq_event_kind kind, const char *text, size_t n, uint32_t tokens, const struct event *x)
 {
-    struct backend_event ev = {.kind = kind, .text = text, .n_text = n, .counts = {.input = j->q.n_prompt, .output = x->out}, .n_tokens = tokens, .end = x->end};
+    struct backend_event ev = {
+        .kind = kind, .text = text, .n_text = n, .counts = {.input = j->q.n_prompt, .output = x->out}, .n_tokens = tokens, .end = x->end};
     if (kind == SEQ_DONE && x->failed)
         err_set(&ev.err, ERR_INTERNAL, "the fake model broke, as it was told to");
     j->q.on_event(j->q.arg, &ev);
@@ -246,7 +248,8 @@ static int start(void *self, const struct backend_req *q, size_t n, struct backe
     (void)e;
     for (size_t i = 0; i < n; i++) {
         struct backend_job *j = mem_must(sizeof *j);
-        *j = (struct backend_job){.q = q[i], .f = f, .at = SIZE_MAX, .allowance = q[i].allowance, .breaks = UINT32_MAX, .kind = &kinds[q[i].model - f->models]};
+        *j = (struct backend_job){
+            .q = q[i], .f = f, .at = SIZE_MAX, .allowance = q[i].allowance, .breaks = UINT32_MAX, .kind = &kinds[q[i].model - f->models]};
         if (i > 0)
             j->q.n_prompt = 0; /* billed to the first */
         if (j->kind->faulty && f->n_started++ % 8 == 0)
@@ -311,7 +314,16 @@ static void nothing(void *self)
 
 void fake_backend(struct fake *f, struct backend *out)
 {
-    *out = (struct backend){.self = f, .n_models = n_models, .model_at = model_at, .model_find = model_find, .start = start, .allow = allow, .stop = stop, .stats = stats, .free = nothing, .end = end};
+    *out = (struct backend){.self = f,
+                            .n_models = n_models,
+                            .model_at = model_at,
+                            .model_find = model_find,
+                            .start = start,
+                            .allow = allow,
+                            .stop = stop,
+                            .stats = stats,
+                            .free = nothing,
+                            .end = end};
 }
 
 /* ---- making one ---- */
@@ -360,7 +372,8 @@ static int byte_vocab(struct vocab **v, struct chat_template **t, const char *di
 static int witness_open(struct fake *f, const char *path, struct err *e)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    void *p = fd < 0 || ftruncate(fd, sizeof *f->witness) < 0 ? MAP_FAILED : mmap(NULL, sizeof *f->witness, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *p =
+        fd < 0 || ftruncate(fd, sizeof *f->witness) < 0 ? MAP_FAILED : mmap(NULL, sizeof *f->witness, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (fd >= 0)
         close(fd);
     if (p == MAP_FAILED)

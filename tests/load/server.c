@@ -118,7 +118,8 @@ static int open_all(const struct opts *o, struct api **api, struct fake **fake, 
     struct backend b;
     char sock[1024], addr[64];
     int rc;
-    if ((rc = os_mkdirs(o->dir, 0700, e)) < 0 || (rc = fake_new(fake, o->dir, o->witness, e)) < 0 || (rc = api_new(api, &(struct api_opts){0}, e)) < 0)
+    if ((rc = os_mkdirs(o->dir, 0700, e)) < 0 || (rc = fake_new(fake, o->dir, o->witness, e)) < 0 ||
+        (rc = api_new(api, &(struct api_opts){0}, e)) < 0)
         return rc;
     api_server_opts(*api, &so);
     if ((rc = server_new(&server, &so, e)) < 0)
@@ -126,8 +127,8 @@ static int open_all(const struct opts *o, struct api **api, struct fake **fake, 
     struct ledger_opts lo = {.dir = o->dir, .node = "load", .post = api_post, .post_ctx = server};
     fake_backend(*fake, &b);
     (void)str_fmt(sock, sizeof sock, "%s/admin.sock", o->dir), (void)str_fmt(addr, sizeof addr, "127.0.0.1:%u", (unsigned)o->port);
-    if ((rc = ledger_open(l, &lo, e)) < 0 || (rc = setup(*l, o->dir, o->accounts, o->budget, e)) < 0 || (rc = api_start(*api, server, *l, &b, e)) < 0 ||
-        (rc = server_listen(server, addr, LISTEN_LOOPBACK, e)) < 0)
+    if ((rc = ledger_open(l, &lo, e)) < 0 || (rc = setup(*l, o->dir, o->accounts, o->budget, e)) < 0 ||
+        (rc = api_start(*api, server, *l, &b, e)) < 0 || (rc = server_listen(server, addr, LISTEN_LOOPBACK, e)) < 0)
         return rc;
     fake_start(*fake, server, *api);
     return server_listen_unix(server, sock, 0600, LISTEN_ADMIN, e);

@@ -27,7 +27,7 @@ struct disk_op {
     enum disk_kind kind;
     int file;
     size_t at, n;
-    unsigned char *bytes;              /* WRITE; TOLD: the note */
+    unsigned char *bytes;                  /* WRITE; TOLD: the note */
     char name[NAME_BYTES], to[NAME_BYTES]; /* BORN, GONE, NAMED; FOLDER: its name */
 };
 static struct {
@@ -374,7 +374,9 @@ static bool disk_file_write(const char *folder, const char *name, const struct d
 /* Makes `folder`, which is there and empty, as it is found when the power goes behind operation number last. */
 static bool disk_found(const char *folder, size_t last, enum disk_mood mood, uint64_t seed)
 {
-    size_t n = mood == DISK_LOSES ? 0 : mood == DISK_KEEPS || mood == DISK_TEARS_LAST ? after.n_renames : rng_u64(seed, 0, last, 0) % (after.n_renames + 1);
+    size_t n = mood == DISK_LOSES                              ? 0
+               : mood == DISK_KEEPS || mood == DISK_TEARS_LAST ? after.n_renames
+                                                               : rng_u64(seed, 0, last, 0) % (after.n_renames + 1);
     int n_names = after.n_names;
     static char names[sizeof after.names];
     bool ok = true;

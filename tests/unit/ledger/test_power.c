@@ -108,11 +108,11 @@ static struct deed by(char key[32])
 }
 #define DEED(call)                                                                                                                                   \
     do {                                                                                                                                             \
-        char deed_key[32];                                                                                                                                \
-        struct deed d = by(deed_key);                                                                                                                     \
+        char deed_key[32];                                                                                                                           \
+        struct deed d = by(deed_key);                                                                                                                \
         if ((call) < 0)                                                                                                                              \
             return printf("%s: %s\n", #call, e.msg), false;                                                                                          \
-        done(ACT_DEED, 0, deed_key);                                                                                                                      \
+        done(ACT_DEED, 0, deed_key);                                                                                                                 \
     } while (0)
 
 static bool grant(const struct principal *who, int64_t amount, const char *funding, int64_t expires_us, struct grant_id *id)
@@ -431,8 +431,8 @@ static bool all_moments(bool strict, uint64_t seed)
             if (!all && rng_u64(seed, 9, i, (uint32_t)mood) % STRIDE)
                 continue;
             if (!found_ok(folder, i, (enum disk_mood)mood, seed, strict))
-                return printf("SEED=%llu: the power went behind operation %zu of %zu (kind %d of %s), mood %d, strict %d\n", (unsigned long long)seed, i, n,
-                              (int)disk.op[i].kind, disk.op[i].name, mood, strict),
+                return printf("SEED=%llu: the power went behind operation %zu of %zu (kind %d of %s), mood %d, strict %d\n", (unsigned long long)seed,
+                              i, n, (int)disk.op[i].kind, disk.op[i].name, mood, strict),
                        false;
             looked++;
         }
