@@ -12,13 +12,21 @@ def half_even(tokens, nano_per_million):
     return round(q)  # Python rounds a Fraction half to even
 
 
+def price_of(u, rates):
+    """The whole request at the step that its input reaches; an embedding's input has a meter of its own."""
+    reached = u["input"] + u["cache_read"] + u["cache_write"]
+    at = lambda meter: max((r for r in rates.get(meter, []) if r[0] <= reached), default=(0, 0))[1]
+    own = lambda meter: "embedding" if meter == "input" and u["scope"] == "embeddings" else meter
+    return sum(half_even(u[m], at(own(m))) for m in ("input", "cache_read", "cache_write", "output", "reasoning"))
+
+
 def differences(path):
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     db.row_factory = sqlite3.Row
     rows = lambda sql: db.execute(sql).fetchall()
     rates = {}
-    for r in rows("SELECT price_id, meter, nano_per_million AS nano FROM price_rate WHERE from_tokens = 0"):
-        rates.setdefault(r["price_id"], {})[r["meter"]] = r["nano"]
+    for r in rows("SELECT price_id, meter, from_tokens, rate FROM price_rate ORDER BY from_tokens"):
+        rates.setdefault(r["price_id"], {}).setdefault(r["meter"], []).append((r["from_tokens"], r["rate"]))
 
     if (total := rows("SELECT COALESCE(SUM(amount), 0) AS s FROM entry")[0]["s"]) != 0:
         yield f"the entries sum to {total}, not 0"
@@ -30,12 +38,11 @@ def differences(path):
 
     paid = {r["usage_id"]: r["s"] for r in rows("SELECT usage_id, SUM(amount) AS s FROM usage_line GROUP BY usage_id")}
     for u in rows("SELECT * FROM usage"):
-        rate = rates[u["price_id"]]
-        bill = sum(half_even(u[m], rate.get(m, 0)) for m in ("input", "cache_read", "cache_write", "output", "reasoning"))
-        if bill != u["list"]:
-            yield f"usage {u['id']}: list {u['list']}, recomputed {bill}"
-        if u["charged"] > u["list"] or paid.get(u["id"], 0) != u["charged"]:
-            yield f"usage {u['id']}: charged {u['charged']}, list {u['list']}, grants paid {paid.get(u['id'], 0)}"
+        for name, bill in (("list", price_of(u, rates[u["list_price_id"]])), ("contracted", price_of(u, rates[u["price_id"]]))):
+            if bill != u[name]:
+                yield f"usage {u['id']}: {name} {u[name]}, recomputed {bill}"
+        if u["charged"] > u["contracted"] or paid.get(u["id"], 0) != u["charged"]:
+            yield f"usage {u['id']}: charged {u['charged']}, contracted {u['contracted']}, grants paid {paid.get(u['id'], 0)}"
     for h in rows("SELECT h.id, h.state, COUNT(u.id) AS n FROM hold h LEFT JOIN usage u ON u.hold_id = h.id GROUP BY h.id"):
         if h["n"] != h["state"]:
             yield f"hold {h['id']}: state {h['state']} with {h['n']} usage rows"
