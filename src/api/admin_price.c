@@ -33,7 +33,8 @@ static int rate_add(struct rates *r, const char *meter, uint32_t from, struct mo
 
 static int bad_above(struct str part, struct err *e)
 {
-    return err_param(e, ERR_BAD_VALUE, "above", "'%.*s' is no step; write TOKENS:input=X,output=Y, several with ; between: 200000:input=2.50,output=15.00",
+    return err_param(e, ERR_BAD_VALUE, "above",
+                     "'%.*s' is no step; write TOKENS:input=X,output=Y, several with ; between: 200000:input=2.50,output=15.00",
                      (int)(part.n < 60 ? part.n : 60), part.p ? part.p : "");
 }
 
@@ -94,8 +95,9 @@ static int read_price(struct ledger *l, const struct json *args, struct price_ne
 {
     int rc;
     if ((rc = arg_text(args, "model", true, &p->model, e)) < 0 || (rc = arg_text(args, "tier", false, &p->tier, e)) < 0 ||
-        (rc = whose(l, args, &p->org, e)) < 0 || (rc = arg_date(args, "from", &p->from_us, e)) < 0 || (rc = arg_date(args, "until", &p->until_us, e)) < 0 ||
-        (rc = arg_text(args, "actor", false, &p->actor, e)) < 0 || (rc = read_rates(r, args, e)) < 0)
+        (rc = whose(l, args, &p->org, e)) < 0 || (rc = arg_date(args, "from", &p->from_us, e)) < 0 ||
+        (rc = arg_date(args, "until", &p->until_us, e)) < 0 || (rc = arg_text(args, "actor", false, &p->actor, e)) < 0 ||
+        (rc = read_rates(r, args, e)) < 0)
         return rc;
     p->rates = r->rate, p->n_rates = r->n;
     return 0;
@@ -107,10 +109,23 @@ int admin_price_set(struct ledger *l, const struct json *args, struct buf *out, 
     struct rates r = {.n = 0};
     struct price_id id;
     int rc;
-    if ((rc = read_price(l, args, &p, &r, e)) < 0 || (rc = ledger_price_set(l, &p, &id, e)) < 0)
+    if ((rc = read_price(l, args, &p, &r, e)) < 0)
         return rc;
-    reply_id(out, "price", id.v);
+    buf_str(out, "{\"preview\":");
+    if ((rc = ledger_price_preview(l, &p, out, e)) < 0 || (rc = ledger_price_set(l, &p, &id, e)) < 0)
+        return rc;
+    buf_fmt(out, ",\"price\":%lld}", (long long)id.v);
     return 0;
+}
+
+int admin_price_preview(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
+{
+    struct price_new p = {0};
+    struct rates r = {.n = 0};
+    int rc;
+    if ((rc = read_price(l, args, &p, &r, e)) < 0)
+        return rc;
+    return ledger_price_preview(l, &p, out, e);
 }
 
 int admin_price_end(struct ledger *l, const struct json *args, struct buf *out, struct err *e)

@@ -144,6 +144,8 @@ static int take_trigger(struct reader *r, const char *begin, const char *end, st
     const char *when = find(r->p, " WHEN ");
     if (!raise || raise > end || *text != '\'')
         return err_set(e, ERR_INTERNAL, "db: a trigger that does not only raise an error is not known to PostgreSQL's side: %.100s", r->p);
+    buf_fmt(r->out, "CREATE OR REPLACE"); /* of a later migration that had to change the rows in between */
+    r->p = blanks(r->p) + strlen("CREATE");
     take_until(r, when && when < begin ? when : begin);
     buf_fmt(r->out, " FOR EACH ROW ");
     if (when && when < begin)
@@ -165,7 +167,8 @@ static int take_statement(struct reader *r, bool schema_only, struct err *e)
             return err_set(e, ERR_INTERNAL, "db: a trigger without an end");
         rc = take_trigger(r, begin, end + 3, e);
         end = find(end, ";");
-    } else if (schema_only && !after_words(r->p, "CREATE") && !after_words(r->p, "ALTER") && !after_words(r->p, "DROP")) {
+    } else if (after_words(r->p, "DROP TRIGGER") ||
+               (schema_only && !after_words(r->p, "CREATE") && !after_words(r->p, "ALTER") && !after_words(r->p, "DROP"))) {
         r->p = end ? end + 1 : r->p + strlen(r->p);
         return 0;
     }

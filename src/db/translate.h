@@ -5,7 +5,8 @@
  *   INTEGER, BLOB                        BIGINT, BYTEA
  *   ) WITHOUT ROWID, STRICT              )
  *   DROP TABLE t                         DROP TABLE t CASCADE     (its foreign keys go, no rows)
- *   CREATE TRIGGER ... BEGIN SELECT RAISE(ABORT, 'text'); END      the same, by the function sluice_abort('text')
+ *   CREATE TRIGGER ... BEGIN SELECT RAISE(ABORT, 'text'); END      CREATE OR REPLACE, by the function sluice_abort('text')
+ *   DROP TRIGGER t                       nothing: the one that follows replaces it
  *
  * Strings, quoted names and comments are never touched. */
 #pragma once

@@ -89,16 +89,6 @@ static int price_of(struct audit *a, int64_t id, const struct price **out, struc
     return rc;
 }
 
-static bool scope_of(struct str name, enum scope *out)
-{
-    for (int i = SCOPE_INFERENCE; i < SCOPE_COUNT; i++)
-        if (str_eqz(name, scope_names[i])) {
-            *out = (enum scope)i;
-            return true;
-        }
-    return false;
-}
-
 static int on_usage(struct audit *a, struct stmt *s, struct err *e)
 {
     const struct price *price, *list_price;
@@ -113,8 +103,9 @@ static int on_usage(struct audit *a, struct stmt *s, struct err *e)
     if (rc < 0)
         return rc;
     struct str request = stmt_col_str(s, 14);
-    if (!scope_of(stmt_col_str(s, 13), &scope))
-        differ(a, "usage %lld: it was for %.*s, which nothing computes", (long long)stmt_col_i64(s, 0), (int)stmt_col_str(s, 13).n, stmt_col_str(s, 13).p);
+    if (!scope_find(stmt_col_str(s, 13), &scope))
+        differ(a, "usage %lld: it was for %.*s, which nothing computes", (long long)stmt_col_i64(s, 0), (int)stmt_col_str(s, 13).n,
+               stmt_col_str(s, 13).p);
     quantities_of(&q, scope, &c);
     int64_t list = price_list(list_price, &q), contracted = price_list(price, &q), charged = contracted < held ? contracted : held;
     if (list != has[0] || contracted != has[1] || charged != has[2])
@@ -126,10 +117,11 @@ static int on_usage(struct audit *a, struct stmt *s, struct err *e)
 
 static int charges(struct audit *a, struct err *e)
 {
-    return each(a,
-                SQL("SELECT u.id, u.input, u.cache_read, u.cache_write, u.output, u.reasoning, u.accepted_draft, u.list, u.contracted, u.charged, "
-                    "u.price_id, u.list_price_id, h.amount_scope + h.amount_any, u.scope, u.request FROM usage u LEFT JOIN hold h ON h.id = u.hold_id"),
-                on_usage, e);
+    return each(
+        a,
+        SQL("SELECT u.id, u.input, u.cache_read, u.cache_write, u.output, u.reasoning, u.accepted_draft, u.list, u.contracted, u.charged, "
+            "u.price_id, u.list_price_id, h.amount_scope + h.amount_any, u.scope, u.request FROM usage u LEFT JOIN hold h ON h.id = u.hold_id"),
+        on_usage, e);
 }
 
 /* ---- the chain of events ---- */

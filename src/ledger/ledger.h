@@ -22,7 +22,8 @@ struct grant_id { int64_t v; };
 struct price_id { int64_t v; };
 struct hold_id { uint64_t v; }; /* 0: none */
 
-enum { LEDGER_NAME_MAX = 128, LEDGER_KEY_MAX = 128, LEDGER_CURRENCY_MAX = 8, LEDGER_PUBLIC_ID = 10 /* characters of a key's public id */, LEDGER_TIER_MAX = 33 /* a service tier's name with its NUL */ };
+enum { LEDGER_NAME_MAX = 128, LEDGER_KEY_MAX = 128, LEDGER_CURRENCY_MAX = 8, LEDGER_PUBLIC_ID = 10 /* characters of a key's public id */ };
+enum { LEDGER_TIER_MAX = 33 /* bytes of a service tier's name with its NUL */ };
 #define LEDGER_TIER_STANDARD "standard"
 
 struct ledger_opts {
@@ -191,6 +192,8 @@ struct price_new {
 int ledger_price_set(struct ledger *l, const struct price_new *p, struct price_id *out, struct err *e) MUST_USE;
 struct price_end { const char *model, *tier; struct org_id org; int version; int64_t at_us; /* 0: now */ const char *actor; };
 int ledger_price_end(struct ledger *l, const struct price_end *p, struct err *e) MUST_USE; /* one that has not begun is taken back */
+/* What it would have made of the last 30 days, as a JSON object: before, after, by account, and a sentence. Nothing is changed. */
+int ledger_price_preview(struct ledger *l, const struct price_new *p, struct buf *out, struct err *e) MUST_USE;
 bool ledger_price_known(struct ledger *l, const char *model); /* [any] */
 int ledger_balance(struct ledger *l, struct org_id org, struct money *free_out, struct money *held, struct err *e) MUST_USE; /* [any] */
 

@@ -104,12 +104,13 @@ int ledger_finish(struct ledger *l, const struct finish_req *q, struct bill *out
 static int row_insert(struct ledger *l, const struct hold *h, int64_t id, struct err *e)
 {
     struct stmt *s;
-    int rc = stmt_get(&s, l->db,
-                      SQL("INSERT INTO usage (id, hold_id, request, org_id, project_id, key_id, model_id, price_id, input, cache_read, cache_write, "
-                          "output, reasoning, accepted_draft, list, charged, reason, status, stream, start_us, first_us, end_us, list_price_id, "
-                          "contracted, scope) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, "
-                          "?22, ?23, ?24, ?25)"),
-                      e);
+    int rc =
+        stmt_get(&s, l->db,
+                 SQL("INSERT INTO usage (id, hold_id, request, org_id, project_id, key_id, model_id, price_id, input, cache_read, cache_write, "
+                     "output, reasoning, accepted_draft, list, charged, reason, status, stream, start_us, first_us, end_us, list_price_id, "
+                     "contracted, scope) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, "
+                     "?22, ?23, ?24, ?25)"),
+                 e);
     if (rc < 0)
         return rc;
     const struct usage_counts *c = &h->fin.counts;

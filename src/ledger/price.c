@@ -21,6 +21,16 @@ bool meter_find(struct str name, enum meter *out)
     return false;
 }
 
+bool scope_find(struct str name, enum scope *out)
+{
+    for (int i = SCOPE_INFERENCE; i < SCOPE_COUNT; i++)
+        if (str_eqz(name, scope_names[i])) {
+            *out = (enum scope)i;
+            return true;
+        }
+    return false;
+}
+
 void quantities_of(struct quantities *out, enum scope scope, const struct usage_counts *c)
 {
     uint64_t prompt = (uint64_t)c->input + c->cache_read + c->cache_write;
@@ -179,8 +189,7 @@ int64_t price_list(const struct price *p, const struct quantities *q)
     const int64_t *rate = price_step_of(p, q)->rate;
     struct money sum = {0}, part;
     for (int i = 0; i < METER_COUNT; i++)
-        if (q->of[i] &&
-            (!money_rate(q->of[i], (struct money){most_of(rate[i], 0)}, meters[i].per, &part) || !money_add(sum, part, &sum)))
+        if (q->of[i] && (!money_rate(q->of[i], (struct money){most_of(rate[i], 0)}, meters[i].per, &part) || !money_add(sum, part, &sum)))
             return INT64_MAX;
     return sum.nano;
 }

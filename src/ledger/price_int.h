@@ -25,6 +25,8 @@ struct meter_kind {
 extern const struct meter_kind meters[METER_COUNT];
 bool meter_find(struct str name, enum meter *out);
 
+bool scope_find(struct str name, enum scope *out); /* false: nothing computes it; *out as it was */
+
 /* What was used, each meter in its units. */
 struct quantities {
     uint64_t of[METER_COUNT];
@@ -33,14 +35,14 @@ struct quantities {
 void quantities_of(struct quantities *out, enum scope scope, const struct usage_counts *c);
 
 struct price_step {
-    uint32_t from; /* input tokens */
+    uint32_t from;             /* input tokens */
     int64_t rate[METER_COUNT]; /* PRICE_NO_RATE: not sold */
 };
 
 struct price {
     int64_t id, org, effective_us, until_us /* 0: open */, end_us /* by somebody's hand; INT64_MAX: no */;
     int version;
-    bool at_once; /* it began when it was set, whatever the clock says now */
+    bool at_once;   /* it began when it was set, whatever the clock says now */
     size_t n_steps; /* at least 1; the first from 0, then rising */
     struct price_step step[PRICE_TIERS_MAX];
     struct price *older; /* of its book, by effective_us and then version */

@@ -25,7 +25,6 @@ static void put_time(struct jw *w, const char *key, int64_t us)
 /* When it is over; the time of a 64-bit clock's end: never. p, x: the version and its price_end. */
 #define STOP(p, x) "coalesce(" x ".end_us, CASE " p ".until_us WHEN 0 THEN 9223372036854775807 ELSE " p ".until_us END)"
 
-
 static void head(struct ledger *l, struct jw *w, struct stmt *s)
 {
     put_str(w, "model", s, 1);
@@ -83,16 +82,24 @@ int ledger_report_prices(struct ledger *l, const char *account, bool all, struct
     if (rc < 0 || (rc = queue_flush(l, e)) < 0)
         return rc;
     mutex_lock(&l->reader_lock);
-    rc = stmt_get(&s, l->reader,
-                  SQL("SELECT * FROM (SELECT p.id, p.model, p.version, p.tier, o.name, r.from_tokens, p.effective_us, " STOP("p", "x") " AS stop, "
-                      "CASE WHEN x.end_us <= p.effective_us THEN 'taken back' WHEN " STOP("p", "x") " <= ?1 THEN 'over' WHEN p.effective_us > ?1 AND p.effective_us <> p.created_us THEN "
-                      "'scheduled' WHEN EXISTS (SELECT 1 FROM price q LEFT JOIN price_end y ON y.price_id = q.id WHERE q.model = p.model AND q.tier = "
-                      "p.tier AND q.org_id = p.org_id AND (q.effective_us <= ?1 OR q.effective_us = q.created_us) AND " STOP("q", "y") " > ?1 AND (q.effective_us, q.version) > "
-                      "(p.effective_us, p.version)) THEN 'replaced' ELSE 'in force' END AS state, p.created_by FROM price p "
-                      "JOIN (SELECT DISTINCT price_id, from_tokens FROM price_rate) r ON r.price_id = p.id LEFT JOIN price_end x ON x.price_id = p.id "
-                      "LEFT JOIN organisation o ON o.id = p.org_id WHERE ?2 = 0 OR p.org_id IN (0, ?2)) v WHERE ?3 = 1 OR v.state IN ('in force', "
-                      "'scheduled') ORDER BY v.model, v.tier, coalesce(v.name, ''), v.effective_us, v.version, v.from_tokens"),
-                  e);
+    rc = stmt_get(
+        &s, l->reader,
+        SQL("SELECT * FROM (SELECT p.id, p.model, p.version, p.tier, o.name, r.from_tokens, p.effective_us, " STOP(
+            "p", "x") " AS stop, "
+                      "CASE WHEN x.end_us <= p.effective_us THEN 'taken back' WHEN " STOP(
+                          "p", "x") " <= ?1 THEN 'over' WHEN p.effective_us > ?1 AND p.effective_us <> p.created_us THEN "
+                                    "'scheduled' WHEN EXISTS (SELECT 1 FROM price q LEFT JOIN price_end y ON y.price_id = q.id WHERE q.model = "
+                                    "p.model AND q.tier = "
+                                    "p.tier AND q.org_id = p.org_id AND (q.effective_us <= ?1 OR q.effective_us = q.created_us) AND " STOP(
+                                        "q",
+                                        "y") " > ?1 AND (q.effective_us, q.version) > "
+                                             "(p.effective_us, p.version)) THEN 'replaced' ELSE 'in force' END AS state, p.created_by FROM price p "
+                                             "JOIN (SELECT DISTINCT price_id, from_tokens FROM price_rate) r ON r.price_id = p.id LEFT JOIN "
+                                             "price_end x ON x.price_id = p.id "
+                                             "LEFT JOIN organisation o ON o.id = p.org_id WHERE ?2 = 0 OR p.org_id IN (0, ?2)) v WHERE ?3 = 1 OR "
+                                             "v.state IN ('in force', "
+                                             "'scheduled') ORDER BY v.model, v.tier, coalesce(v.name, ''), v.effective_us, v.version, v.from_tokens"),
+        e);
     if (rc == 0) {
         stmt_i64(s, 1, clock_now_us()), stmt_i64(s, 2, org.v), stmt_i64(s, 3, all);
         rc = write_rows(l, s, out, e);

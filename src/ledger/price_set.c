@@ -61,9 +61,11 @@ static int rates_fill(struct price *p, struct err *e)
 {
     static const struct {
         enum meter m, as;
-    } defaults[] = {{METER_CACHE_READ, METER_INPUT}, {METER_CACHE_WRITE, METER_INPUT}, {METER_REASONING, METER_OUTPUT}, {METER_EMBEDDING, METER_INPUT}};
+    } defaults[] = {
+        {METER_CACHE_READ, METER_INPUT}, {METER_CACHE_WRITE, METER_INPUT}, {METER_REASONING, METER_OUTPUT}, {METER_EMBEDDING, METER_INPUT}};
     if (p->n_steps && p->step[0].from)
-        return err_param(e, ERR_BAD_VALUE, "above", "ledger: there is a price above %u tokens and none below; give --input and --output too", p->step[0].from);
+        return err_param(e, ERR_BAD_VALUE, "above", "ledger: there is a price above %u tokens and none below; give --input and --output too",
+                         p->step[0].from);
     for (size_t i = 1; i < p->n_steps; i++)
         for (int m = 0; m < METER_COUNT; m++) {
             if (p->step[i].rate[m] == PRICE_NO_RATE && meters[m].scope == SCOPE_INFERENCE)
@@ -120,10 +122,11 @@ static int overlap(const struct price *v, const char *how, struct err *e)
     clock_iso(from, v->effective_us);
     if (v->until_us)
         clock_iso(until, v->until_us);
-    return err_param(e, ERR_CONFLICT, "from",
-                     "ledger: version %d of this price (from %s%s%s) overlaps: %s; choose another time, or take it back first: sluice price end %.100s "
-                     "--version %d",
-                     v->version, from, v->until_us ? " until " : "", v->until_us ? until : "", how, v->model, v->version);
+    return err_param(
+        e, ERR_CONFLICT, "from",
+        "ledger: version %d of this price (from %s%s%s) overlaps: %s; choose another time, or take it back first: sluice price end %.100s "
+        "--version %d",
+        v->version, from, v->until_us ? " until " : "", v->until_us ? until : "", how, v->model, v->version);
 }
 
 /* Whether p fits into its book: no two begin at once, and those with an end lie apart or one within the other's open time. */
@@ -163,11 +166,12 @@ static int price_insert(struct ledger *l, struct price *p, const char *actor, st
 {
     struct stmt *s;
     bool row;
-    int rc = stmt_get(&s, l->db,
-                      SQL("INSERT INTO price (model, tier, org_id, version, currency, effective_us, until_us, created_us, created_by) VALUES (?1, ?2, ?3, "
-                          "(SELECT coalesce(max(version), 0) + 1 FROM price WHERE model = ?1 AND tier = ?2 AND org_id = ?3), ?4, ?5, ?6, ?7, ?8) "
-                          "RETURNING id, version"),
-                      e);
+    int rc =
+        stmt_get(&s, l->db,
+                 SQL("INSERT INTO price (model, tier, org_id, version, currency, effective_us, until_us, created_us, created_by) VALUES (?1, ?2, ?3, "
+                     "(SELECT coalesce(max(version), 0) + 1 FROM price WHERE model = ?1 AND tier = ?2 AND org_id = ?3), ?4, ?5, ?6, ?7, ?8) "
+                     "RETURNING id, version"),
+                 e);
     if (rc < 0)
         return rc;
     stmt_text(s, 1, p->model), stmt_text(s, 2, p->tier), stmt_i64(s, 3, p->org), stmt_text(s, 4, l->currency), stmt_i64(s, 5, p->effective_us);
@@ -219,10 +223,11 @@ static int begins(struct ledger *l, struct price *p, const struct price_new *in,
     p->until_us = in->until_us;
     clock_iso(from, p->effective_us);
     if (p->effective_us < l->now_us)
-        return err_param(e, ERR_BAD_VALUE, "from",
-                         "ledger: a price from %s would change what requests have cost; a price begins now or later (what was charged is given back by "
-                         "`sluice refund`)",
-                         from);
+        return err_param(
+            e, ERR_BAD_VALUE, "from",
+            "ledger: a price from %s would change what requests have cost; a price begins now or later (what was charged is given back by "
+            "`sluice refund`)",
+            from);
     if (p->until_us && p->until_us <= p->effective_us)
         return err_param(e, ERR_BAD_VALUE, "until", "ledger: a price from %s ends before it begins; give a later end", from);
     return 0;
@@ -239,9 +244,10 @@ static int set_call(struct ledger *l, void *arg, struct err *e)
     if (p->org && !org_find(l, p->org))
         return err_param(e, ERR_NOT_FOUND, "account", "ledger: there is no account %lld; see `sluice account list`", (long long)p->org);
     if (p->org && !price_book(l, p->model, p->tier, 0) && !price_book(l, p->model, LEDGER_TIER_STANDARD, 0))
-        return err_param(e, ERR_NO_PRICE, "model",
-                         "ledger: %.100s has no list price, beside which a contract is shown; set it first: sluice price set %.100s --input X --output Y",
-                         p->model, p->model);
+        return err_param(
+            e, ERR_NO_PRICE, "model",
+            "ledger: %.100s has no list price, beside which a contract is shown; set it first: sluice price set %.100s --input X --output Y",
+            p->model, p->model);
     if ((rc = fits(price_book(l, p->model, p->tier, p->org), p, e)) < 0)
         return rc;
     if ((rc = price_insert(l, p, actor, e)) < 0 || (rc = note(l, actor, p, e)) < 0)
@@ -339,7 +345,8 @@ static int end_call(struct ledger *l, void *arg, struct err *e)
         return err_param(e, ERR_BAD_VALUE, "at", "ledger: that time is over; a price ends now or later");
     if (p->effective_us > l->now_us && !p->at_once) {
         if (in->at_us)
-            return err_param(e, ERR_BAD_VALUE, "at", "ledger: version %d has not begun; it can be taken back as a whole, without a time", in->version);
+            return err_param(e, ERR_BAD_VALUE, "at", "ledger: version %d has not begun; it can be taken back as a whole, without a time",
+                             in->version);
         at = p->effective_us;
     }
     int rc = end_row(l, p, at, in->actor ? in->actor : "admin", e);

@@ -122,11 +122,14 @@ static int read_usage(struct receipt *r, struct ledger *l, const char *request, 
     int rc =
         stmt_get(&s, l->reader,
                  SQL("SELECT u.request, o.name, p.name, k.public_id, k.name, k.last4, m.alias, m.revision, c.tier, c.model, m.digest, c.version, "
-                     "c.effective_us, c.org_id, d.version, u.id, u.org_id, u.price_id, u.reason, u.status, u.stream, u.start_us, u.first_us, u.end_us, u.input, "
-                     "u.cache_read, u.cache_write, u.output, u.reasoning, u.accepted_draft, u.list, u.charged, u.contracted, u.list_price_id, h.scope, h.input, h.output, "
+                     "c.effective_us, c.org_id, d.version, u.id, u.org_id, u.price_id, u.reason, u.status, u.stream, u.start_us, u.first_us, "
+                     "u.end_us, u.input, "
+                     "u.cache_read, u.cache_write, u.output, u.reasoning, u.accepted_draft, u.list, u.charged, u.contracted, u.list_price_id, "
+                     "h.scope, h.input, h.output, "
                      "h.amount_scope, h.amount_any, h.created_us, h.state = 1 AND h.request = u.request AND h.org_id = u.org_id AND h.project_id = "
                      "u.project_id AND h.key_id = u.key_id AND h.model_id = u.model_id AND h.price_id = u.price_id "
-                     "AND h.list_price_id = u.list_price_id AND h.scope = u.scope FROM hold h JOIN usage u ON u.hold_id = h.id LEFT JOIN organisation o ON o.id = u.org_id "
+                     "AND h.list_price_id = u.list_price_id AND h.scope = u.scope FROM hold h JOIN usage u ON u.hold_id = h.id LEFT JOIN "
+                     "organisation o ON o.id = u.org_id "
                      "LEFT JOIN project p ON p.id = u.project_id LEFT JOIN key k ON k.id = u.key_id LEFT JOIN model m ON m.id = u.model_id "
                      "LEFT JOIN price c ON c.id = u.price_id LEFT JOIN price d ON d.id = u.list_price_id "
                      "WHERE h.request = ?1 AND (?2 IS NULL OR (u.org_id = ?2 AND u.project_id = ?3))"),
@@ -141,24 +144,18 @@ static int read_usage(struct receipt *r, struct ledger *l, const char *request, 
 
 /* ---- the bill again: each meter's product, their sum, what the hold covers ---- */
 
-static enum scope scope_of(const struct receipt *r)
-{
-    for (int i = SCOPE_INFERENCE; i < SCOPE_COUNT; i++)
-        if (strcmp(r->scope, scope_names[i]) == 0)
-            return (enum scope)i;
-    return SCOPE_INFERENCE;
-}
-
 static int read_rates(struct receipt *r, struct ledger *l, struct err *e)
 {
     struct price price, list;
     struct quantities q;
+    enum scope scope = SCOPE_INFERENCE;
     int rc = price_read(&price, l->reader, r->price_id, e);
     if (rc == 0)
         rc = price_read(&list, l->reader, r->list_price_id, e);
     if (rc < 0)
         return rc;
-    quantities_of(&q, scope_of(r), &r->counts);
+    (void)scope_find(str_of(r->scope), &scope);
+    quantities_of(&q, scope, &r->counts);
     const struct price_step *step = price_step_of(&price, &q), *list_step = price_step_of(&list, &q);
     r->from_tokens = step->from;
     for (int i = 0; i < METER_COUNT; i++)
@@ -187,8 +184,7 @@ static void check_bill(struct receipt *r)
         differ(r, "contracted: %s is stored, the meters come to %s", amount(r->contracted).text, amount(sum).text);
     if (charged != r->charged)
         differ(r, "charged: %s is stored, the lesser of the meters' sum and the hold is %s", amount(r->charged).text, amount(charged).text);
-    if (!ck_sub(r->list, r->contracted, &r->discount) || !ck_sub(r->contracted, r->charged, &r->waived) ||
-        !ck_sub(r->held, r->charged, &r->released))
+    if (!ck_sub(r->list, r->contracted, &r->discount) || !ck_sub(r->contracted, r->charged, &r->waived) || !ck_sub(r->held, r->charged, &r->released))
         differ(r, "list, contracted, charged or hold: an amount that cannot be");
 }
 

@@ -9,7 +9,7 @@ enum { RECEIPT_DIFFERENCES_MAX = 64 }; /* told; one that is told is enough to di
 struct receipt_meter {
     uint64_t quantity;
     int64_t rate, list_rate; /* PRICE_NO_RATE: not sold */
-    bool fits;            /* the product is an amount */
+    bool fits;               /* the product is an amount */
     struct money_product product;
 };
 
@@ -42,9 +42,9 @@ struct receipt {
     struct usage_counts counts;
     struct receipt_meter meter[METER_COUNT];
     int64_t accepted_draft;
-    int64_t list, contracted, charged; /* as stored */
+    int64_t list, contracted, charged;  /* as stored */
     int64_t discount, waived, released; /* list - contracted, contracted - charged, held - charged */
-    int64_t refunded;         /* of charged */
+    int64_t refunded;                   /* of charged */
     const char *scope;
     int64_t input, output, amount_scope, amount_any, held, placed_us; /* the hold: tokens, amounts */
     struct VEC(struct receipt_grant) grants;                          /* in the order in which they paid */

@@ -57,11 +57,12 @@ static int read_lines(struct ledger *l, struct refund_args *a, struct err *e)
 {
     struct stmt *s;
     bool row = true;
-    int rc = stmt_get(&s, l->db,
-                      SQL("SELECT n.grant_id, n.amount - coalesce((SELECT sum(r.amount) FROM refund_line r WHERE r.usage_id = n.usage_id AND "
-                          "r.grant_id = n.grant_id), 0), (SELECT min(a.id) FROM entry e JOIN account a ON a.id = e.account_id WHERE e.txn_id = n.txn_id AND "
-                          "a.class = 'revenue') FROM usage_line n WHERE n.usage_id = ?1"),
-                      e);
+    int rc = stmt_get(
+        &s, l->db,
+        SQL("SELECT n.grant_id, n.amount - coalesce((SELECT sum(r.amount) FROM refund_line r WHERE r.usage_id = n.usage_id AND "
+            "r.grant_id = n.grant_id), 0), (SELECT min(a.id) FROM entry e JOIN account a ON a.id = e.account_id WHERE e.txn_id = n.txn_id AND "
+            "a.class = 'revenue') FROM usage_line n WHERE n.usage_id = ?1"),
+        e);
     if (rc < 0)
         return rc;
     stmt_i64(s, 1, a->usage);

@@ -220,9 +220,8 @@ static int load_hold(struct ledger *l, struct stmt *s, struct err *e)
     char alias[LEDGER_MODEL_MAX], revision[LEDGER_REVISION_MAX];
     bool ok = h->org && name_index(scope_names, SCOPE_COUNT, stmt_col_str(s, 15), &scope) &&
               reserve_read(l, &h->parts, stmt_col_str(s, 16), e) == 0 && map_get(&l->prices_by_id, ID_KEY(price), &p) &&
-              map_get(&l->prices_by_id, ID_KEY(list_price), &list) &&
-              copy(h->request, sizeof h->request, stmt_col_str(s, 1)) && copy(alias, sizeof alias, stmt_col_str(s, 12)) &&
-              copy(revision, sizeof revision, stmt_col_str(s, 13)) && blob.n == sizeof digest;
+              map_get(&l->prices_by_id, ID_KEY(list_price), &list) && copy(h->request, sizeof h->request, stmt_col_str(s, 1)) &&
+              copy(alias, sizeof alias, stmt_col_str(s, 12)) && copy(revision, sizeof revision, stmt_col_str(s, 13)) && blob.n == sizeof digest;
     if (ok) {
         memcpy(&digest, blob.p, sizeof digest);
         h->price = p.ptr, h->list_price = list.ptr, h->scope = (enum scope)scope;
@@ -336,7 +335,8 @@ static int load_rows(struct ledger *l, struct err *e)
         {SQL("SELECT k.id, k.public_id, k.project_id, p.org_id, k.hmac, k.expires_us, k.revoked_us, k.scopes, k.models, "
              "k.allow, k.budget, k.budget_monthly FROM key k JOIN project p ON p.id = k.project_id"),
          load_key},
-        {SQL("SELECT p.id, p.model, p.version, p.tier, p.org_id, p.effective_us, p.until_us, x.end_us, p.created_us FROM price p LEFT JOIN price_end x ON "
+        {SQL("SELECT p.id, p.model, p.version, p.tier, p.org_id, p.effective_us, p.until_us, x.end_us, p.created_us FROM price p LEFT JOIN price_end "
+             "x ON "
              "x.price_id = p.id ORDER BY p.effective_us, p.version"),
          load_price},
         {SQL("SELECT price_id, meter, from_tokens, rate FROM price_rate ORDER BY price_id, from_tokens"), load_rate},
@@ -345,7 +345,8 @@ static int load_rows(struct ledger *l, struct err *e)
              "parent_id, void_id, models FROM credit_grant ORDER BY id"),
          load_grant},
         {SQL("SELECT h.id, h.request, h.org_id, h.project_id, h.key_id, h.price_id, h.input, h.output, h.amount_scope, h.amount_any, h.created_us, "
-             "h.expires_us, m.alias, m.revision, m.digest, h.scope, h.reserved, h.list_price_id FROM hold h LEFT JOIN model m ON m.id = h.model_id WHERE h.state = 0"),
+             "h.expires_us, m.alias, m.revision, m.digest, h.scope, h.reserved, h.list_price_id FROM hold h LEFT JOIN model m ON m.id = h.model_id "
+             "WHERE h.state = 0"),
          load_hold},
     };
     int rc = 0;

@@ -44,7 +44,8 @@ static int tamper(struct ledger *led, void *sql, struct err *e)
         "DROP TRIGGER IF EXISTS usage_line_stay; DROP TRIGGER IF EXISTS txn_keep; DROP TRIGGER IF EXISTS txn_stay; "
         "DROP TRIGGER IF EXISTS entry_keep; DROP TRIGGER IF EXISTS entry_stay; DROP TRIGGER IF EXISTS event_keep; "
         "DROP TRIGGER IF EXISTS event_stay; DROP TRIGGER IF EXISTS refund_line_keep; DROP TRIGGER IF EXISTS refund_line_stay; DROP TRIGGER IF EXISTS "
-        "operation_stay; DROP TRIGGER IF EXISTS price_keep; DROP TRIGGER IF EXISTS price_rate_keep; DROP TRIGGER IF EXISTS price_rate_stay; DROP TRIGGER IF "
+        "operation_stay; DROP TRIGGER IF EXISTS price_keep; DROP TRIGGER IF EXISTS price_rate_keep; DROP TRIGGER IF EXISTS price_rate_stay; DROP "
+        "TRIGGER IF "
         "EXISTS price_stay; PRAGMA "
         "defer_foreign_keys=1; PRAGMA ignore_check_constraints=1;"};
     int rc = db_exec(led->db, triggers, e);
@@ -105,7 +106,9 @@ static const struct {
     {"UPDATE usage SET list_price_id = 2 WHERE id = 5", "usage 5 (r4): its list price is missing or is another"},
     {"UPDATE usage SET scope = 'embeddings' WHERE id = 5", "its hold is missing, open or of another request"},
     {"UPDATE account SET code = 'revenue:lost' WHERE code = 'revenue:inference'", "rows of inference are in account revenue:lost"},
-    {"UPDATE price SET until_us = 9000000000000000 WHERE id = 1; INSERT INTO price SELECT 9, model, tier, org_id, 2, currency, effective_us + 5, 0, 1, 'x' FROM price WHERE id = 1", "it overlaps price 9"},
+    {"UPDATE price SET until_us = 9000000000000000 WHERE id = 1; INSERT INTO price SELECT 9, model, tier, org_id, 2, currency, effective_us + 5, 0, "
+     "1, 'x' FROM price WHERE id = 1",
+     "it overlaps price 9"},
     {"UPDATE usage SET input = 0, output = 0, list = 0 WHERE id = 5", "usage 5 (r4): list 0, contracted"},
     {"UPDATE usage SET charged = charged + 1, list = list + 1, contracted = contracted + 1 WHERE id = 5", "charged"},
     {"UPDATE usage SET accepted_draft = 9 WHERE id = 5", "journal: hold"},

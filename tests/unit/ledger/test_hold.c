@@ -143,14 +143,16 @@ TEST(the_charge_never_passes_the_hold)
 TEST(a_hold_is_for_the_dearest_meter)
 {
     struct err e;
-    const int64_t rates[3][5] = {{1000000, 5000000, 2000000, 1000000, 1000000}, {1000000, 2000000, 5000000, 1000000, 1000000}, {1000000, 0, 0, 1000000, 5000000}};
+    const int64_t rates[3][5] = {
+        {1000000, 5000000, 2000000, 1000000, 1000000}, {1000000, 2000000, 5000000, 1000000, 1000000}, {1000000, 0, 0, 1000000, 5000000}};
     const char *const names[] = {"read", "write", "reason"};
     const struct usage_counts c[] = {{.cache_read = 10}, {.cache_write = 10}, {.reasoning = 10}};
     CHECK(start(1000));
     for (int i = 0; i < 3; i++) {
         struct bill bill;
         const int64_t *r = rates[i];
-        const struct price_new p = {.model = names[i], .input = {r[0]}, .cache_read = {r[1]}, .cache_write = {r[2]}, .output = {r[3]}, .reasoning = {r[4]}};
+        const struct price_new p = {
+            .model = names[i], .input = {r[0]}, .cache_read = {r[1]}, .cache_write = {r[2]}, .output = {r[3]}, .reasoning = {r[4]}};
         CHECK(ledger_price_set(l, &p, NULL, &e) == 0);
         struct hold_answer a = hold_now(l, &who, names[i], names[i], i < 2 ? 10 : 0, i < 2 ? 0 : 10);
         CHECK(a.err.code == ERR_OK && a.held.nano == 50);

@@ -47,7 +47,8 @@ static bool refused(struct price_new p, enum errcode code, const char *word)
     return false;
 }
 
-#define RATES(...) .rates = (const struct price_rate[]){__VA_ARGS__}, .n_rates = sizeof((const struct price_rate[]){__VA_ARGS__}) / sizeof(struct price_rate)
+#define RATES(...)                                                                                                                                   \
+    .rates = (const struct price_rate[]){__VA_ARGS__}, .n_rates = sizeof((const struct price_rate[]){__VA_ARGS__}) / sizeof(struct price_rate)
 #define SIMPLE(in, out) .input = {in}, .cache_read = {in}, .cache_write = {in}, .output = {out}, .reasoning = {out}
 
 /* What a request of 100 prompt tokens costs now; -1: no price. The amount is the price per million / 10,000. */
@@ -63,7 +64,8 @@ static int64_t costs_at(const char *tier)
     struct hold_answer a = waiter_wait(&w);
     if (a.err.code)
         return a.err.code == ERR_NO_PRICE ? -1 : -2;
-    return finish_now(l, a.hold, 100, 0, &bill) == 0 ? bill.cost.nano : -3;
+    int rc = ledger_finish(l, &(struct finish_req){.hold = a.hold, .counts = {.input = 100}, .end_us = now}, &bill, &e);
+    return rc == 0 ? bill.cost.nano : -3;
 }
 static int64_t costs(void)
 {
@@ -129,13 +131,15 @@ TEST(what_is_refused)
     CHECK(SET_REFUSED(ERR_CONFLICT, "overlaps", SIMPLE(1, 1), .from_us = now + 3 * day)); /* inside one with an end */
     CHECK(SET_REFUSED(ERR_CONFLICT, "overlaps", SIMPLE(1, 1), .from_us = now + 3 * day, .until_us = now + 5 * day));
     CHECK(SET_REFUSED(ERR_CONFLICT, "overlaps", SIMPLE(1, 1), .from_us = now + 1 * day, .until_us = now + 3 * day));
-    CHECK(SET_REFUSED(ERR_CONFLICT, "overlaps", SIMPLE(1, 1), .from_us = now + 5 * day, .until_us = now + 7 * day)); /* another begins in it */
+    CHECK(SET_REFUSED(ERR_CONFLICT, "overlaps", SIMPLE(1, 1), .from_us = now + 5 * day, .until_us = now + 7 * day));      /* another begins in it */
     CHECK(set((struct price_new){.model = "q", SIMPLE(1, 1), .from_us = now + 4 * day, .until_us = now + 5 * day}) == 0); /* end to end */
     CHECK(SET_REFUSED(ERR_BAD_VALUE, "begins now or later", SIMPLE(1, 1), .from_us = now - 1));
     CHECK(SET_REFUSED(ERR_BAD_VALUE, "ends before it begins", SIMPLE(1, 1), .from_us = now + 9 * day, .until_us = now + 9 * day));
     CHECK(SET_REFUSED(ERR_BAD_VALUE, "negative", SIMPLE(-1, 1)) && SET_REFUSED(ERR_BAD_VALUE, "negative", RATES({"gpu_hour", 0, {-1}})));
-    CHECK(SET_REFUSED(ERR_BAD_VALUE, "no meter", RATES({"gpu-minutes", 0, {1}})) && SET_REFUSED(ERR_BAD_VALUE, "twice", RATES({"gpu_hour", 0, {1}}, {"gpu_hour", 0, {1}})));
-    CHECK(SET_REFUSED(ERR_BAD_VALUE, "output is missing", RATES({"input", 0, {1}})) && SET_REFUSED(ERR_BAD_VALUE, "input is missing", RATES({"output", 0, {1}})));
+    CHECK(SET_REFUSED(ERR_BAD_VALUE, "no meter", RATES({"gpu-minutes", 0, {1}})) &&
+          SET_REFUSED(ERR_BAD_VALUE, "twice", RATES({"gpu_hour", 0, {1}}, {"gpu_hour", 0, {1}})));
+    CHECK(SET_REFUSED(ERR_BAD_VALUE, "output is missing", RATES({"input", 0, {1}})) &&
+          SET_REFUSED(ERR_BAD_VALUE, "input is missing", RATES({"output", 0, {1}})));
     CHECK(SET_REFUSED(ERR_BAD_VALUE, "input is missing", RATES({"cache_read", 0, {1}})));
     CHECK(SET_REFUSED(ERR_BAD_VALUE, "none below", RATES({"input", 5, {1}}, {"output", 5, {1}})));
     CHECK(SET_REFUSED(ERR_BAD_VALUE, "does not depend", RATES({"input", 0, {1}}, {"output", 0, {1}}, {"gpu_hour", 5, {1}})));
@@ -172,7 +176,8 @@ TEST(a_contract_comes_before_the_list)
           str_eqz(json_str(json_get(j, "charged")), "0.000000003") && json_bool(json_get(json_get(j, "price"), "contract")));
     json_free(j);
     out.len = 0;
-    CHECK(ledger_report_prices(l, "acme", false, &out, &e) == 0 && strstr(out.data, "\"account\":\"acme\"") && strstr(out.data, "\"tier\":\"priority\""));
+    CHECK(ledger_report_prices(l, "acme", false, &out, &e) == 0 && strstr(out.data, "\"account\":\"acme\"") &&
+          strstr(out.data, "\"tier\":\"priority\""));
     buf_deinit(&out);
     CHECK(audit_now(l) == 0);
     ledger_close(l);
@@ -180,6 +185,36 @@ TEST(a_contract_comes_before_the_list)
     CHECK(l && costs() == 3);
     tick(now + 3600ll * 1000000);
     CHECK(costs() == 4 && audit_now(l) == 0);
+    end();
+}
+
+/* 100 prompt tokens at 8 and at 4 nano-units: a cut to 6 reaches the list price alone. */
+TEST(a_change_is_previewed)
+{
+    struct principal other;
+    struct buf out;
+    struct json *j = NULL;
+    CHECK(start() && give(1000000) && account_with(l, "other", USD(1), &other) && set((struct price_new){.model = "q", SIMPLE(80000, 0)}) == 0);
+    CHECK(costs() == 8 && costs() == 8);
+    tick(now + 31 * 24 * HOUR); /* those are too long ago */
+    CHECK(costs() == 8 && set((struct price_new){.model = "q", SIMPLE(40000, 0), .org = other.org}) == 0);
+    struct hold_answer a = hold_now(l, &other, "o", "q", 100, 0);
+    CHECK(a.held.nano == 4 && ledger_finish(l, &(struct finish_req){.hold = a.hold, .counts = {.input = 100}, .end_us = now}, NULL, &e) == 0);
+    CHECK(costs() == 8);
+    buf_init(&out, 0);
+    CHECK(ledger_price_preview(l, &(struct price_new){.model = "q", SIMPLE(60000, 0)}, &out, &e) == 0 && json_parse(&j, out.data, out.len, &e) == 0);
+    CHECK_MSG(str_eqz(json_str(json_get(j, "before")), "0.000000016") && str_eqz(json_str(json_get(j, "after")), "0.000000012") &&
+                  str_eqz(json_str(json_get(j, "percent")), "-25.0") && json_int(json_get(j, "at_other_prices")) == 1 &&
+                  json_len(json_get(j, "accounts")) == 1 &&
+                  str_eqz(json_str(json_get(j, "says")), "this cut costs you 0.000000004 USD a month and saves your customers 25.0%"),
+              "%s", out.data);
+    json_free(j);
+    out.len = 0;
+    CHECK(ledger_price_preview(l, &(struct price_new){.model = "q", SIMPLE(50000, 0), .org = other.org}, &out, &e) == 0 &&
+          strstr(out.data, "this rise brings you 0.000000001 USD a month and costs your customers 25.0% more"));
+    CHECK(ledger_price_preview(l, &(struct price_new){.model = "q", SIMPLE(-1, 0)}, &out, &e) == -ERR_BAD_VALUE);
+    CHECK(costs() == 8 && audit_now(l) == 0); /* nothing was changed */
+    buf_deinit(&out);
     end();
 }
 

@@ -109,8 +109,9 @@ TEST(accounts_keys_grants_prices)
           json_type(json_get(json_at(j, 0), "expires")) == JSON_NULL);
     CHECK(parsed(ledger_report_grants(l, NULL, &text, &e)) && json_len(j) == 2 && is(0, "amount", "2.00") && is(0, "remaining", "1.998969") &&
           is(0, "funding", "paid") && is(0, "scope", "any") && num(0, "priority") == 50 && is(0, "state", "live"));
-    CHECK(price_now(l, "m", 1500000000, 2500000000) && parsed(ledger_report_prices(l, NULL, false, &text, &e)) && json_len(j) == 2 && is(0, "model", "m") &&
-          num(0, "version") == 2 && is(0, "input", "1.50") && is(0, "output", "2.50") && is(0, "cache_read", "0.75") && is(1, "model", "org/n"));
+    CHECK(price_now(l, "m", 1500000000, 2500000000) && parsed(ledger_report_prices(l, NULL, false, &text, &e)) && json_len(j) == 2 &&
+          is(0, "model", "m") && num(0, "version") == 2 && is(0, "input", "1.50") && is(0, "output", "2.50") && is(0, "cache_read", "0.75") &&
+          is(1, "model", "org/n"));
     end();
 }
 
