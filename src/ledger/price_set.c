@@ -245,7 +245,7 @@ static int set_call(struct ledger *l, void *arg, struct err *e)
         return err_param(e, ERR_NOT_FOUND, "account", "ledger: there is no account %lld; see `sluice account list`", (long long)p->org);
     if (p->org && !price_book(l, p->model, p->tier, 0) && !price_book(l, p->model, LEDGER_TIER_STANDARD, 0))
         return err_param(
-            e, ERR_NO_PRICE, "model",
+            e, ERR_NOT_FOUND, "model",
             "ledger: %.100s has no list price, beside which a contract is shown; set it first: sluice price set %.100s --input X --output Y",
             p->model, p->model);
     if ((rc = fits(price_book(l, p->model, p->tier, p->org), p, e)) < 0)

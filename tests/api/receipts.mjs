@@ -47,13 +47,18 @@ function computed(data, id) {
   const [u] = rows(data, "SELECT * FROM usage WHERE request = ?", id), [h] = rows(data, "SELECT * FROM hold WHERE request = ?", id);
   const one = (sql, ...values) => rows(data, sql, ...values)[0];
   const key = one("SELECT * FROM key WHERE id = ?", u.key_id), model = one("SELECT * FROM model WHERE id = ?", u.model_id), price = one("SELECT * FROM price WHERE id = ?", u.price_id);
-  let list = 0n;
-  const meters = ["input", "cache_read", "cache_write", "output", "reasoning"].map((meter) => {
-    const { nano_per_million: rate } = one("SELECT nano_per_million FROM price_rate WHERE price_id = ? AND meter = ?", u.price_id, meter), [exact_nano, rounding, n] = product(u[meter], rate);
-    list += n;
-    return { meter, tokens: Number(u[meter]), rate: money(rate), exact_nano, rounding, nano: String(n), amount: money(n) };
+  // The whole request at the step that its input reaches; an embedding is all its prompt tokens.
+  const input = u.input + u.cache_read + u.cache_write;
+  const used = u.scope === "embeddings" ? { embedding: input } : Object.fromEntries(["input", "cache_read", "cache_write", "output", "reasoning"].map((m) => [m, u[m]]));
+  const rateOf = (id, meter) => one("SELECT rate FROM price_rate WHERE price_id = ? AND meter = ? AND from_tokens <= ? ORDER BY from_tokens DESC LIMIT 1", id, meter, u.scope === "embeddings" ? 0n : input).rate;
+  const sum = (id) => Object.entries(used).reduce((s, [meter, n]) => s + product(n, rateOf(id, meter))[2], 0n);
+  const list = sum(u.list_price_id), contracted = sum(u.price_id), list_price = one("SELECT * FROM price WHERE id = ?", u.list_price_id);
+  const step = u.scope === "embeddings" ? 0n : one("SELECT max(from_tokens) AS n FROM price_rate WHERE price_id = ? AND from_tokens <= ?", u.price_id, input).n;
+  const meters = Object.entries(used).map(([meter, tokens]) => {
+    const rate = rateOf(u.price_id, meter), other = rateOf(u.list_price_id, meter), [exact_nano, rounding, n] = product(tokens, rate);
+    return { meter, tokens: Number(tokens), rate: money(rate), per: "million tokens", ...(other === rate ? {} : { list_rate: money(other) }), exact_nano, rounding, nano: String(n), amount: money(n) };
   });
-  const held = h.amount_scope + h.amount_any, charged = list < held ? list : held;
+  const held = h.amount_scope + h.amount_any, charged = contracted < held ? contracted : held;
   const lines = rows(data, "SELECT * FROM usage_line WHERE usage_id = ?", u.id).map((n) => ({ ...one("SELECT * FROM credit_grant WHERE id = ?", n.grant_id), ...{ paid: n.amount, txn: n.txn_id, back: rows(data, "SELECT amount FROM refund_line WHERE usage_id = ? AND grant_id = ?", u.id, n.grant_id).reduce((s, r) => s + r.amount, 0n) } })).sort(before);
   same(lines.reduce((s, n) => s + n.paid, 0n), charged, "the grants paid what was charged");
   const entries = (txn) => rows(data, "SELECT e.txn_id, e.line, e.amount, a.code FROM entry e JOIN account a ON a.id = e.account_id WHERE e.txn_id = ? ORDER BY e.line", txn);
@@ -61,9 +66,10 @@ function computed(data, id) {
     object: "sluice.receipt", request: id, account: one("SELECT name FROM organisation WHERE id = ?", u.org_id).name, project: one("SELECT name FROM project WHERE id = ?", u.project_id).name,
     key: { id: key.public_id, name: key.name, last4: key.last4 }, model: { alias: model.alias, revision: model.revision, digest: `sha256:${Buffer.from(model.digest).toString("hex")}` },
     start: iso(u.start_us), first: iso(u.first_us), end: iso(u.end_us), reason: reasons[u.reason], status: Number(u.status), stream: u.stream === 1n, currency: "USD",
-    price: { version: Number(price.version), tier: price.tier, effective: iso(price.effective_us) }, meters, accepted_draft: Number(u.accepted_draft), list: money(list),
+    price: { version: Number(price.version), tier: price.tier, effective: iso(price.effective_us), contract: price.org_id !== 0n, list_version: Number(list_price.version), from_tokens: Number(step) }, meters, accepted_draft: Number(u.accepted_draft), list: money(list),
+    discount: money(list - contracted), contracted: money(contracted),
     hold: { placed: iso(h.created_us), input: Number(h.input), output: Number(h.output), scope: h.scope, of_scope: money(h.amount_scope), of_any: money(h.amount_any), amount: money(held) },
-    charged: money(charged), waived: money(list - charged), released: money(held - charged), refunded: money(lines.reduce((s, n) => s + n.back, 0n)),
+    charged: money(charged), waived: money(contracted - charged), released: money(held - charged), refunded: money(lines.reduce((s, n) => s + n.back, 0n)),
     grants: lines.map((n, i) => ({ order: i + 1, grant: Number(n.id), paid: money(n.paid), refunded: money(n.back), scope: n.scope, models: n.models || "all", priority: Number(n.priority), expires: iso(n.expires_us), funding: n.funding, transaction: Number(n.txn) })),
     transactions: lines.map((n) => {
       const all = rows(data, "SELECT amount FROM usage_line WHERE txn_id = ?", n.txn);
@@ -85,8 +91,8 @@ async function everywhere(server, id) {
   same(bare(r), computed(server.data, id), "from the rows");
   const table = await ok(["usage", id], server.data);
   for (const name of ["request", "account", "list", "charged", "waived", "released", "agrees"]) check(new RegExp(`^${name} +${String(r[name]).replaceAll(".", "\\.")}$`, "m").test(table), `${name} in the table:\n${table}`);
-  for (const [outer, names] of [["key", ["id", "last4"]], ["model", ["alias", "digest"]], ["price", ["version"]], ["hold", ["of_scope", "of_any", "amount"]]])
-    for (const name of names) check(table.includes(`${`${outer}.${name}`.padEnd(15)} ${r[outer][name]}\n`), `${outer}.${name} in the table:\n${table}`);
+  for (const [outer, names] of [["key", ["id", "last4"]], ["model", ["alias", "digest"]], ["price", ["version", "list_version"]], ["hold", ["of_scope", "of_any", "amount"]]])
+    for (const name of names) check(new RegExp(`^${outer}\\.${name} +${String(r[outer][name]).replaceAll(".", "\\.")}$`, "m").test(table), `${outer}.${name} in the table:\n${table}`);
   const cells = table.split("\n").map((l) => l.trim().split(/ {2,}/).join("|"));
   for (const list of ["meters", "grants", "transactions", "entries"])
     for (const row of r[list]) check(cells.includes(Object.values(row).filter((v) => v !== null).join("|")), `${list}: ${Object.values(row)} in the table:\n${table}`);
@@ -171,6 +177,33 @@ test("a real model: cached tokens at their own rate", async () => {
   await server.stop();
 });
 
+test("a contract with steps by input length beside the list price", async () => {
+  const server = await startFake("1", "1", "1"), { data } = server;
+  const priced = JSON.parse(await ok(["price", "set", "count", "--input", "0.9", "--output", "2.5", "--reasoning", "3", "--above", "100:input=0.7,output=3.1;200:input=1.3", "--account", "acme", "--json"], data));
+  same([typeof priced.price, priced.preview.requests, /nothing was used/.test(priced.preview.says)], ["number", 0, true], "what setting it says");
+  const seen = [];
+  for (const n of [99, 100, 199, 200, 201]) {
+    const r = await everywhere(server, (await request(server, "POST", "/v1/chat/completions", { body: body("count", n, { max_tokens: 7 }) })).headers["x-request-id"]);
+    seen.push([r.price.contract, r.price.from_tokens, r.meters[0].rate, r.meters[3].rate, r.meters[0].list_rate ?? r.meters[0].rate]);
+  }
+  same(seen, [[true, 0, "0.90", "2.50", "1.00"], [true, 100, "0.70", "3.10", "1.00"], [true, 100, "0.70", "3.10", "1.00"], [true, 200, "1.30", "3.10", "1.00"], [true, 200, "1.30", "3.10", "1.00"]], "the whole request at its step");
+  const preview = JSON.parse(await ok(["price", "preview", "count", "--input", "0.45", "--output", "1.25", "--account", "acme", "--json"], data));
+  check(/this cut costs you [0-9.]+ USD a month and saves your customers [0-9]+\.[0-9]%/.test(preview.says) && preview.accounts[0].account === "acme" && preview.requests === 5, JSON.stringify(preview));
+  for (const [args, says] of [[["--input", "1"], /output is missing/], [["--input", "-1", "--output", "1"], /negative/], [["--input", "99999999999", "--output", "1"], /too large/], [["--input", "1", "--output", "1", "--from", "2020-01-01"], /begins now or later/],
+    [["--input", "1", "--output", "1", "--above", "x"], /no step/], [["--input", "1", "--output", "1", "--above", "0:input=1"], /no step/], [["--input", "1", "--output", "1", "--account", "nobody"], /no account/], [["--gpu-hour", "1", "--from", "2099-01-01", "--until", "2098-01-01"], /ends before it begins/]]) {
+    const r = await cli(["price", "set", "count", ...args], { data });
+    check(r.code !== 0 && says.test(r.err) && r.out === "", `${args.join(" ")}: ${r.code} ${r.err}`);
+  }
+  await ok(["price", "set", "count", "--input", "1", "--output", "1", "--from", "2098-01-01", "--until", "2099-01-01"], data);
+  const late = await cli(["price", "set", "count", "--input", "1", "--output", "1", "--from", "2098-06-01"], { data });
+  check(late.code !== 0 && /version 2 of this price .* overlaps/.test(late.err), late.err);
+  await ok(["price", "end", "count", "--version", "2"], data);
+  await ok(["price", "set", "count", "--input", "1", "--output", "1", "--from", "2098-06-01"], data);
+  same(JSON.parse(await ok(["price", "list", "--all", "--json"], data)).filter((p) => p.model === "count").map((p) => [p.account, p.version, p.from_tokens, p.state]),
+    [[null, 1, 0, "in force"], [null, 2, 0, "taken back"], [null, 3, 0, "scheduled"], ["acme", 1, 0, "in force"], ["acme", 1, 100, "in force"], ["acme", 1, 200, "in force"]], "the book");
+  await server.stop();
+});
+
 test("ids that are none: one clear 400, on each way", async () => {
   const server = await startFake("1", "1", "1"), hex = "0123456789abcdef01234567";
   for (const id of ["x", "req_", `req_${hex}0`, `req_${hex.slice(1)}`, `req_${hex.slice(1)}g`, hex, `key_${hex}`, `chatcmpl-${hex}x`, `req_%20${hex.slice(1)}`, `%00${hex}`, `req_${hex}%00`, "%2e%2e", "..%2fusage", "'%20OR%201=1%20--", "%ff", `req_${"0".repeat(3000)}`, "%E6%B0%B4"]) {
@@ -202,7 +235,7 @@ test("a store that was changed: the receipt says what does not agree, on each wa
   db.close();
   const shown = await cli(["usage", id], { data }), json = JSON.parse((await cli(["usage", id, "--json"], { data })).out), audit = await cli(["audit"], { data });
   same([shown.code, audit.code], [10, 10], "exit codes");
-  same(json.differences, ["list: 0.00011 is stored, the meters come to 0.000109", "charged: 0.00011 is stored, the lesser of the meters' sum and the hold is 0.000109"]);
+  same(json.differences, ["list: 0.00011 is stored, the meters come to 0.000109 at the list price", "contracted: 0.00011 is stored, the meters come to 0.000109", "charged: 0.00011 is stored, the lesser of the meters' sum and the hold is 0.000109"]);
   check(/^agrees +false$/m.test(shown.out) && json.differences.every((d) => shown.out.includes(d)) && /sluice audit/.test(shown.err), shown.out + shown.err);
   const again = await start(fakeServer, [data], data);
   again.key = server.key;

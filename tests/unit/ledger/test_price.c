@@ -145,7 +145,7 @@ TEST(what_is_refused)
     CHECK(SET_REFUSED(ERR_BAD_VALUE, "does not depend", RATES({"input", 0, {1}}, {"output", 0, {1}}, {"gpu_hour", 5, {1}})));
     CHECK(SET_REFUSED(ERR_BAD_VALUE, "tier", SIMPLE(1, 1), .tier = "Fast!") && SET_REFUSED(ERR_BAD_VALUE, "tier", SIMPLE(1, 1), .tier = ""));
     CHECK(SET_REFUSED(ERR_NOT_FOUND, "no account 99", SIMPLE(1, 1), .org = {99}));
-    CHECK(ledger_price_set(l, &(struct price_new){.model = "new", SIMPLE(1, 1), .org = who.org}, NULL, &e) == -ERR_NO_PRICE);
+    CHECK(ledger_price_set(l, &(struct price_new){.model = "new", SIMPLE(1, 1), .org = who.org}, NULL, &e) == -ERR_NOT_FOUND);
     struct price_rate many[PRICE_TIERS_MAX + 2] = {{"input", 0, {1}}, {"output", 0, {1}}};
     for (uint32_t i = 0; i < PRICE_TIERS_MAX; i++)
         many[2 + i] = (struct price_rate){"input", 10 + i, {1}};
