@@ -87,6 +87,8 @@ static void stats_publish(struct engine *g)
     st.kv_bytes_total = g->budget.max;
     mutex_lock(&g->mu);
     g->stats = st;
+    for (struct engine_model *m = g->models; m; m = m->next)
+        m->speed = pace_speed(&m->pace);
     mutex_unlock(&g->mu);
 }
 
@@ -173,9 +175,10 @@ static bool tables_new(struct engine *g)
     g->reach = mem_array(g->runners_max, sizeof *g->reach);
     g->deltas = mem_array(g->live_max, sizeof *g->deltas);
     g->shares = mem_array(g->shares_max, sizeof *g->shares);
+    g->pledges = mem_array(PLEDGES_MAX, sizeof *g->pledges);
     g->events = mem_array(g->events_max, sizeof *g->events);
     if (!g->slots || !g->free_slots || !g->wait || !g->run || !g->batch || !g->sorted || !g->kv_seqs || !g->reach || !g->deltas || !g->shares ||
-        !g->events || !vec_reserve(&g->forked, g->live_max))
+        !g->pledges || !g->events || !vec_reserve(&g->forked, g->live_max))
         return false;
     for (uint32_t i = 0; i < g->live_max; i++)
         g->free_slots[g->n_free_slots++] = g->live_max - 1 - i;
@@ -184,7 +187,7 @@ static bool tables_new(struct engine *g)
 
 static void tables_free(struct engine *g)
 {
-    void *all[] = {g->slots, g->free_slots, g->wait, g->run, g->batch, g->sorted, g->kv_seqs, g->reach, g->deltas, g->shares, g->events};
+    void *all[] = {g->slots, g->free_slots, g->wait, g->run, g->batch, g->sorted, g->kv_seqs, g->reach, g->deltas, g->shares, g->pledges, g->events};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         mem_free(all[i]);
     vec_deinit(&g->forked);
@@ -375,6 +378,14 @@ uint32_t engine_model_ctx(const struct engine_model *m)
 {
     return m->n_ctx;
 }
+struct engine_speed engine_model_speed(struct engine *g, const struct engine_model *m)
+{
+    mutex_lock(&g->mu);
+    struct engine_speed v = m->speed;
+    mutex_unlock(&g->mu);
+    return v;
+}
+
 uint32_t engine_model_width(const struct engine_model *m)
 {
     return m->n_embd;

@@ -11,7 +11,7 @@
 #include "text/vocab.h"
 
 struct engine;
-enum { ENGINE_SEQS_MAX = 128, ENGINE_QUEUE_MAX = 1 << 16, ENGINE_CHOICES_MAX = 128, ENGINE_DRAFT_MAX = 31 };
+enum { ENGINE_SEQS_MAX = 128, ENGINE_QUEUE_MAX = 1 << 16, ENGINE_CHOICES_MAX = 128, ENGINE_DRAFT_MAX = 31, ENGINE_RATE_MAX = 100000000 };
 struct engine_opts { /* more than a maximum means the maximum */
     struct device *device;
     uint64_t       kv_bytes;    /* memory for KV pages of all models; 0: a quarter of the machine's, at most 8 GiB */
@@ -41,8 +41,20 @@ int engine_publish(struct engine *g, struct engine_model *m, const int32_t *toke
 uint64_t engine_model_bytes(const struct engine *g, const struct model_shape *s); /* that a model of this shape will take here, KV pages apart */
 uint32_t engine_model_ctx(const struct engine_model *m); /* longest sequence that is served */
 uint32_t engine_model_width(const struct engine_model *m); /* numbers of an embedding */
+/* What the machine does of it, as far as was seen: output tokens in a second with many sequences, in thousandths, and what a prompt token costs of
+ * one, in thousandths. 0: not seen yet. Any thread. */
+struct engine_speed { uint32_t rate, input_weight; };
+struct engine_speed engine_model_speed(struct engine *g, const struct engine_model *m);
 
-struct tenant { uint64_t id; uint32_t weight; uint8_t kv_salt[16] /* prompts are reused within one salt alone */; };
+/* rate: what it is guaranteed of the sequence's model, in thousandths of a token in a second; 0: nothing. An output token counts as 1000
+ * thousandths, a prompt token that is computed as input_weight, one that was found as none. Below its rate its sequences go before all others of
+ * their priority, with their rows and their pages; above it they share as everybody does (pledge.c). The newest sequence's numbers hold. */
+struct tenant {
+    uint64_t id;
+    uint32_t weight;
+    uint32_t rate, input_weight; /* at most ENGINE_RATE_MAX */
+    uint8_t  kv_salt[16];        /* prompts are reused within one salt alone */
+};
 
 /* What a sequence is for. SCORE computes the prompt and samples nothing (log probabilities of a prompt). EMBED gives one vector: the hidden
  * states after the last norm, pooled, with length 1 (embed.c). */

@@ -1,8 +1,8 @@
 /* Private to engine/. Who touches what: fields under "mu" only with the lock held; everything else belongs to the step thread, but for the
  * atomics of a sequence, through which its owner speaks to it.
  *
- * engine.c: the API, the thread and its inbox. sched.c: who runs (admission, rows, pages). share.c: tenants and their shares. pace.c: how
- * long steps take. step.c: one step and its events. spec.c, ngram.c: speculation.
+ * engine.c: the API, the thread and its inbox. sched.c: who runs (admission, rows, pages). share.c: tenants and their shares. pledge.c: rates
+ * that are guaranteed. pace.c: how long steps take. step.c: one step and its events. spec.c, ngram.c: speculation.
  * seq.c: one sequence. fork.c: several answers to one prompt. prefix.c: pages found again; prefix_part.c: parts of them;
  * publish.c: by all tenants. score.c: log probabilities. embed.c: embeddings.
  * kv.c: pages. */
@@ -29,6 +29,7 @@ enum {
     PACE_SHARED_MS = 100,     /* ... than this while another tenant is there, or was a moment ago and may come back, ... */
     PACE_STRETCH_TENTHS = 22, /* ... and than so many tenths of the same step without them, ... */
     PACE_READ_MIN_MS = 40,    /* ... which nobody notices below this */
+    PLEDGES_MAX = 1024,        /* guarantees (a tenant's of a model) that are known at once */
     SHARE_BURST = 2048,       /* tokens that a tenant who comes back may be behind the others: its first prompt goes before theirs */
 };
 
@@ -38,6 +39,19 @@ struct share { /* a tenant's part of the work */
     uint64_t id, vt; /* vt: virtual time = work / weight */
     uint64_t kv_bytes; /* claims of its runners; set by share_count */
     uint32_t weight, n_live, n_run;
+};
+
+struct pledge { /* what a tenant is guaranteed of a model. Amounts are thousandths of a token times 10^9, so that a rate times nanoseconds is one */
+    uint64_t tenant;
+    struct engine_model *model;
+    uint32_t rate, input_weight;
+    uint32_t n_live;
+    int64_t  owed;     /* what it has had too little; less than 0: too much */
+    int64_t  got;      /* since owed was last brought up to date */
+    int64_t  in_step;  /* of the step that is being planned: what its rows will be worth */
+    uint32_t rows;     /* ... its decode rows */
+    bool     wants, waits; /* it has work that could be done now; some of it has no place yet */
+    bool     slow;     /* in the last step: what it asks for cannot reach its rate, whoever else runs */
 };
 
 struct pace { /* how long steps of a model take, smoothed; 0: not seen yet */
@@ -55,6 +69,9 @@ struct seq {
     struct seq          *leader, *fork; /* ST_FORK: who computes the prompt; the list of those that wait for it */
     struct tenant        tenant;
     struct share        *share;
+    struct pledge       *pledge; /* NULL: nothing is guaranteed */
+    uint64_t             pledged; /* what its counts were worth when the pledge was last told */
+    bool                 senior; /* came under its tenant's guarantee: before all of its priority that did not */
     int                  priority;
     enum seq_state       state;
     bool                 publishes; /* publish.c: what it computes is for all */
@@ -118,6 +135,7 @@ struct engine_model {
     size_t              logits_bytes, hidden_bytes;
     uint64_t            work_ns;              /* time spent */
     struct pace         pace;
+    struct engine_speed  speed; /* mu */
     bool                tried;                /* in this step */
     struct engine_model *next;   /* list of the step thread */
     struct engine_model *inbox;  /* mu */
@@ -160,6 +178,10 @@ struct engine {
     uint32_t             n_wait, n_run;
     struct share        *shares; /* (shares_max) */
     uint32_t             n_shares, shares_max;
+    struct pledge       *pledges; /* (PLEDGES_MAX) */
+    uint32_t             n_pledges;
+    uint64_t             pledges_ns; /* when what is owed was last brought up to date */
+    uint64_t             step_most;  /* the step that is being planned is to take no longer than so many ns by rows of others; UINT64_MAX: as ever */
     uint64_t             vt_floor, work_floor, n_steps, steps_run, evictions, prefill_tokens, decode_tokens, cached_tokens, step_ns;
     uint64_t             drafted, accepted;
 
@@ -289,10 +311,22 @@ void share_count(struct engine *g); /* kv_bytes of all */
 uint64_t share_weights(const struct engine *g); /* of tenants that have a living sequence */
 bool     share_several(const struct engine *g, const struct engine_model *m); /* more tenants than one are there, or were a moment ago */
 
+/* pledge.c: rates that are guaranteed. */
+bool pledge_join(struct engine *g, struct seq *s); /* a sequence has come; false: too many guarantees are known, it has none */
+void pledge_leave(struct seq *s);
+void pledge_turn(struct engine *g); /* each turn, before admission: what is owed now; who comes under a guarantee */
+bool pledge_owes(const struct seq *s); /* its tenant has had less than its rate */
+void pledge_count(struct seq *s); /* its counts have changed */
+/* The rows of those who are owed have been assigned: how long others may make this step. */
+uint64_t pledge_step_most(struct engine *g, const struct engine_model *m, uint32_t n_prompt /* rows of prompts that they have */);
+struct engine_model *pledge_model(struct engine *g); /* whose turn it is because it owes most, of those not tried; NULL: none */
+static inline int seq_rank(const struct seq *s) { return 2 * s->priority + s->senior; }
+
 /* pace.c */
 void pace_learn(struct pace *p, uint32_t n_decode, uint32_t n_prefill, uint64_t ns);
 uint64_t pace_row_ns(const struct pace *p); /* what a row more takes where rows are not free; 0: not known */
 uint64_t pace_age(const struct pace *p, uint32_t n); /* such steps since the last one of about n rows */
+struct engine_speed pace_speed(const struct pace *p); /* as far as was seen */
 uint64_t pace_decode_ns(const struct pace *p, uint32_t n); /* of a step of n decode rows alone; 0: no such step was seen */
 /* Rows of prompts for a step with n_decode decode rows, of at most about most_ms; at most `most`. */
 uint32_t pace_rows(const struct pace *p, uint32_t n_decode, uint32_t most_ms, uint32_t most);

@@ -85,6 +85,20 @@ uint64_t pace_decode_ns(const struct pace *p, uint32_t n)
     return ns == UINT64_MAX ? 0 : ns;
 }
 
+/* The most that steps of decode rows alone have done. */
+struct engine_speed pace_speed(const struct pace *p)
+{
+    struct engine_speed v = {0};
+    for (int i = 0; i < PACE_KNOTS; i++) {
+        const uint64_t rate = p->decode_ns[i] ? (uint64_t)knots[i] * 1000 * 1000000000 / p->decode_ns[i] : 0;
+        if (rate > v.rate)
+            v.rate = rate < ENGINE_RATE_MAX ? (uint32_t)rate : ENGINE_RATE_MAX;
+    }
+    const uint64_t weight = p->row_ns * v.rate / 1000000000;
+    v.input_weight = weight < 1000 ? (uint32_t)weight : 1000;
+    return v;
+}
+
 uint64_t pace_age(const struct pace *p, uint32_t n)
 {
     return p->age - p->seen[knot_of(n)];

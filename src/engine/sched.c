@@ -9,6 +9,8 @@
 void sched_arrive(struct engine *g, struct seq *s)
 {
     share_join(g, s);
+    if (!pledge_join(g, s))
+        s->tenant.rate = 0;
     s->state = s->leader ? ST_FORK : ST_WAIT;
     if (!s->leader)
         g->wait[g->n_wait++] = s;
@@ -35,6 +37,7 @@ void sched_leave(struct engine *g, struct seq *s)
         seq_drop_pages(s);
     }
     s->share->n_live--;
+    pledge_leave(s);
 }
 
 void sched_unfork(struct engine *g, struct seq *s)
@@ -71,21 +74,21 @@ void sched_resume(struct engine *g, struct seq *s)
 
 static bool is_junior(const struct seq *s, const struct seq *of)
 {
-    return s->priority != of->priority ? s->priority < of->priority : s->serial > of->serial;
+    return seq_rank(s) != seq_rank(of) ? seq_rank(s) < seq_rank(of) : s->serial > of->serial;
 }
 
 enum victim_rule {
     VICTIM_JUNIOR,       /* has pages, is junior: to let s grow */
-    VICTIM_LESSER,       /* has pages, has a lower priority: to let s in */
-    VICTIM_LESSER_RUNNER /* runs, has a lower priority: for its place */
+    VICTIM_LESSER,       /* has pages, has a lower rank: to let s in */
+    VICTIM_LESSER_RUNNER /* runs, has a lower rank: for its place */
 };
 
 static bool is_victim(const struct seq *r, const struct seq *s, enum victim_rule rule)
 {
     switch (rule) {
     case VICTIM_JUNIOR: return r->pages.n > 0 && is_junior(r, s);
-    case VICTIM_LESSER: return r->pages.n > 0 && r->priority < s->priority;
-    case VICTIM_LESSER_RUNNER: return r->state == ST_RUN && r->priority < s->priority;
+    case VICTIM_LESSER: return r->pages.n > 0 && seq_rank(r) < seq_rank(s);
+    case VICTIM_LESSER_RUNNER: return r->state == ST_RUN && seq_rank(r) < seq_rank(s);
     }
     return false;
 }
@@ -109,8 +112,8 @@ static struct seq *victim_for(struct engine *g, const struct seq *s, enum victim
 
 static bool goes_before(const struct seq *a, const struct seq *b)
 {
-    if (a->priority != b->priority)
-        return a->priority > b->priority;
+    if (seq_rank(a) != seq_rank(b))
+        return seq_rank(a) > seq_rank(b);
     if (a->share->vt != b->share->vt)
         return a->share->vt < b->share->vt;
     if (a->evicted != b->evicted)
@@ -142,7 +145,7 @@ static bool place_fits(const struct engine *g, const struct seq *s)
         return true;
     if (g->n_run >= g->runners_max)
         return false;
-    return s->share->n_run * share_weights(g) < (uint64_t)g->o.seqs_max * s->share->weight;
+    return s->senior || s->share->n_run * share_weights(g) < (uint64_t)g->o.seqs_max * s->share->weight;
 }
 
 bool sched_join(struct engine *g, struct seq *s)
@@ -170,7 +173,7 @@ static struct seq *victim_of_rich(struct engine *g, const struct seq *s)
     for (uint32_t i = 0; i < g->n_run; i++) {
         struct seq *r = g->run[i];
         const uint64_t claim = seq_claim(r);
-        if (r->share != s->share && r->priority <= s->priority && claim > 0 && (double)(r->share->kv_bytes - claim) >= each * r->share->weight &&
+        if (r->share != s->share && seq_rank(r) <= seq_rank(s) && claim > 0 && (double)(r->share->kv_bytes - claim) >= each * r->share->weight &&
             (!best || is_junior(r, best)))
             best = r;
     }
@@ -199,6 +202,7 @@ static bool make_way(struct engine *g, struct seq *s)
 void sched_admit(struct engine *g)
 {
     share_floor_raise(g);
+    pledge_turn(g);
     while (g->n_wait > 0) {
         struct seq *s = g->wait[0];
         for (uint32_t i = 1; i < g->n_wait; i++)
@@ -215,11 +219,13 @@ void sched_admit(struct engine *g)
 
 /* ---- the batch ---- */
 
-/* Order inside a step: priority, the tenant that has had least, who has waited longest, seniority. */
+/* Order inside a step: priority, who is owed a rate, the tenant that has had least, who has waited longest, seniority. */
 static bool runs_before(const struct seq *a, const struct seq *b)
 {
     if (a->priority != b->priority)
         return a->priority > b->priority;
+    if (pledge_owes(a) != pledge_owes(b))
+        return pledge_owes(a);
     if (a->share->vt != b->share->vt)
         return a->share->vt < b->share->vt;
     if (a->last_step != b->last_step)
@@ -238,14 +244,14 @@ static bool is_scored(const struct seq *s)
     return s->prompt_logprobs && s->n_kv < s->n_prompt;
 }
 
-/* Takes the next of the kind that has no rows yet; NULL: none left. */
-static struct seq *next_of(struct engine *g, const struct engine_model *m, bool decode)
+/* Takes the next of the kind that has no rows yet; NULL: none left. owed: of those alone whose tenant is owed a rate. */
+static struct seq *next_of(struct engine *g, const struct engine_model *m, bool decode, bool owed)
 {
     struct seq *best = NULL;
     for (uint32_t i = 0; i < g->n_run; i++) {
         struct seq *s = g->run[i];
         if (s->model == m && s->state == ST_RUN && s->rows == 0 && !s->shadowed && is_decode(s) == decode && seq_rows_ready(s) > 0 &&
-            (g->score_left > 0 || !is_scored(s)) && (!best || runs_before(s, best)))
+            (g->score_left > 0 || !is_scored(s)) && (!owed || pledge_owes(s)) && (!best || runs_before(s, best)))
             best = s;
     }
     return best;
@@ -325,24 +331,39 @@ static uint32_t rows_even(const struct seq *s, uint32_t rows)
     return end > s->n_kv && 4 * (end - s->n_kv) >= 3 * rows ? end - s->n_kv : rows;
 }
 
-/* True: all members of the step have rows; false: some were left out because others compute what they need. */
-static bool rows_assign(struct engine *g, const struct engine_model *m, bool shadows)
+/* A step of so many rows is no longer than those who are owed a rate allow. */
+static bool is_bearable(const struct engine *g, const struct engine_model *m, uint32_t n_decode, uint32_t n_prompt)
+{
+    return g->step_most == UINT64_MAX || pace_decode_ns(&m->pace, n_decode) + n_prompt * m->pace.row_ns <= g->step_most;
+}
+
+static uint32_t decodes_assign(struct engine *g, const struct engine_model *m, uint32_t n_decode, uint32_t n_prompt, bool owed)
+{
+    struct seq *s;
+    for (; n_decode < g->o.seqs_max && is_bearable(g, m, n_decode + 1, n_prompt) && (s = next_of(g, m, true, owed)); n_decode++)
+        s->rows = 1, s->decodes = true;
+    return n_decode;
+}
+
+/* Rows of prompts that may come beside n_prompt that others have in the step. */
+static uint32_t prompt_room(const struct engine *g, const struct engine_model *m, uint32_t n_decode, uint32_t n_prompt)
+{
+    uint32_t most = chunk_for(g, m, n_decode);
+    most = most > n_prompt ? most - n_prompt : 0;
+    if (g->step_most == UINT64_MAX || m->pace.row_ns == 0)
+        return most;
+    const uint64_t base = pace_decode_ns(&m->pace, n_decode) + n_prompt * m->pace.row_ns;
+    const uint64_t rows = g->step_most > base ? (g->step_most - base) / m->pace.row_ns : 0;
+    return rows < PACE_ROWS_MIN ? 0 : rows < most ? (uint32_t)rows : most;
+}
+
+/* Gives prompts up to `left` rows beside n_decode others. False: some were left out because others compute what they need. */
+static bool prompts_assign(struct engine *g, const struct engine_model *m, uint32_t n_decode, uint32_t left, bool owed, bool shadows)
 {
     bool all = true;
-    uint32_t n_decode = 0;
-    struct seq *s;
-    for (uint32_t i = 0; i < g->n_run; i++) {
-        g->run[i]->rows = 0;
-        g->run[i]->shadowed = g->run[i]->decodes = false;
-        if (g->run[i]->model == m && g->run[i]->state == ST_RUN)
-            prefix_take(g->run[i]);
-    }
-    g->score_left = ENGINE_SCORE_ROWS;
-    for (; n_decode < g->o.seqs_max && (s = next_of(g, m, true)); n_decode++)
-        s->rows = 1, s->decodes = true;
     const struct share *rushed = NULL;
-    uint32_t left = chunk_for(g, m, n_decode);
-    for (bool first = true; left > 0 && (s = next_of(g, m, false)) && (!rushed || rushed == s->share); left -= s->rows, first = false) {
+    struct seq *s;
+    for (bool first = true; left > 0 && (s = next_of(g, m, false, owed)) && (!rushed || rushed == s->share); left -= s->rows, first = false) {
         if (shadows && is_shadowed(g, s)) {
             s->shadowed = true;
             all = false;
@@ -350,7 +371,7 @@ static bool rows_assign(struct engine *g, const struct engine_model *m, bool sha
         }
         part_take(g, s);
         uint32_t ready = seq_rows_ready(s);
-        if (first && is_rushed(g, s, n_decode, left)) {
+        if (first && g->step_most == UINT64_MAX && is_rushed(g, s, n_decode, left)) {
             rushed = s->share;
             left = ready > left ? ready : left;
         }
@@ -361,6 +382,38 @@ static bool rows_assign(struct engine *g, const struct engine_model *m, bool sha
         }
     }
     return all;
+}
+
+static uint32_t prompt_rows(const struct engine *g)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->n_run; i++)
+        n += g->run[i]->decodes ? 0 : g->run[i]->rows;
+    return n;
+}
+
+/* Those who are owed a rate first; then the others, as far as the first bear it. True: all members of the step have rows; false: some were left out
+ * because others compute what they need. */
+static bool rows_assign(struct engine *g, const struct engine_model *m, bool shadows, bool bound)
+{
+    bool all = true;
+    uint32_t n_decode = 0, n_prompt = 0;
+    for (uint32_t i = 0; i < g->n_run; i++) {
+        g->run[i]->rows = 0;
+        g->run[i]->shadowed = g->run[i]->decodes = false;
+        if (g->run[i]->model == m && g->run[i]->state == ST_RUN)
+            prefix_take(g->run[i]);
+    }
+    g->score_left = ENGINE_SCORE_ROWS;
+    g->step_most = UINT64_MAX;
+    if (bound && g->n_pledges > 0) {
+        n_decode = decodes_assign(g, m, 0, 0, true);
+        all = prompts_assign(g, m, n_decode, chunk_for(g, m, n_decode), true, shadows);
+        n_prompt = prompt_rows(g);
+        g->step_most = pledge_step_most(g, m, n_prompt);
+    }
+    n_decode = decodes_assign(g, m, n_decode, n_prompt, false);
+    return prompts_assign(g, m, n_decode, prompt_room(g, m, n_decode, n_prompt), false, shadows) && all;
 }
 
 /* The most senior member of the step whose pages are not yet secured. */
@@ -393,8 +446,9 @@ static bool plan(struct engine *g, struct engine_model *m)
     struct seq *s;
     bool all = false;
     g->n_batch = 0;
-    for (bool shadows = true; g->n_batch == 0 && !all; shadows = false) {
-        all = rows_assign(g, m, shadows) || !shadows;
+    for (int attempt = 0; attempt < 3 && g->n_batch == 0 && !all; attempt++) { /* as it should be; nobody waits for a page; nobody makes way */
+        all = rows_assign(g, m, attempt == 0, attempt < 2);
+        all = all && g->step_most == UINT64_MAX;
         while ((s = next_to_secure(g))) {
             if (!pages_secure(g, s)) {
                 s->rows = 0;
@@ -415,12 +469,14 @@ struct engine_model *sched_next(struct engine *g)
     for (struct engine_model *m = g->models; m; m = m->next)
         m->tried = false;
     for (;;) {
-        struct engine_model *best = NULL;
+        struct engine_model *best = NULL, *owed = pledge_model(g);
         for (uint32_t i = 0; i < g->n_run; i++) {
             struct engine_model *m = g->run[i]->model;
             if (g->run[i]->state == ST_RUN && seq_rows_ready(g->run[i]) > 0 && !m->tried && (!best || m->work_ns < best->work_ns))
                 best = m;
         }
+        if (owed)
+            best = owed;
         if (!best)
             return NULL;
         best->tried = true;

@@ -253,6 +253,8 @@ static void note_counts(struct engine *g)
     for (size_t i = 0; i < g->n_batch + g->forked.n; i++) {
         struct seq *s = i < g->n_batch ? g->batch[i] : g->forked.p[i - g->n_batch];
         if (s->counts_changed)
+            pledge_count(s);
+        if (s->counts_changed)
             g->deltas[g->n_deltas++] = (struct usage_delta){.seq = s->id, .tag = s->tag, .counts = s->counts};
         s->counts_changed = false;
     }
