@@ -5,17 +5,17 @@
  * anyone's; nobody is owed anything for time in which he asked for nothing.
  *
  * Memory and places: in each turn some sequences of who is owed come under the guarantee (`senior`), one of those that run and one that waits,
- * more the further it is behind; they go before all others of their priority, for places and for pages, until they end. So as many do as are needed for the
- * rate, and no more: beyond it a tenant keeps nobody out. A mark is never taken back, so nothing goes back and forth.
+ * more the further it is behind; they go before all others of their priority, for places and for pages, until they end. So as many do as are needed
+ * for the rate, and no more: beyond it a tenant keeps nobody out. A mark is never taken back, so nothing goes back and forth.
  *
  * Who asks for too little to reach his rate (one stream, say, of a rate that needs ten) does not stop the others: his steps then take at most
  * twice as long as without them. */
 #include "engine/engine_int.h"
 
 #define TOKEN    (1000 * INT64_C(1000000000)) /* what an output token is worth */
-#define BEHIND_S 4 /* so many seconds of a rate are owed at most ... */
-#define AHEAD_MS 100 /* ... and so much of it may be had in advance */
-#define MARK_MS  25  /* behind: another sequence of it comes under the guarantee in a turn */
+#define BEHIND_S 4                            /* so many seconds of a rate are owed at most ... */
+#define AHEAD_MS 100                          /* ... and so much of it may be had in advance */
+#define MARK_MS  25                           /* behind: another sequence of it comes under the guarantee in a turn */
 
 static struct pledge *find(struct engine *g, const struct seq *s)
 {
@@ -63,7 +63,8 @@ void pledge_count(struct seq *s)
 {
     if (!s->pledge)
         return;
-    uint64_t now = (uint64_t)(s->counts.input + s->counts.cache_write) * s->pledge->input_weight + (uint64_t)(s->counts.output + s->counts.reasoning) * 1000;
+    uint64_t now =
+        (uint64_t)(s->counts.input + s->counts.cache_write) * s->pledge->input_weight + (uint64_t)(s->counts.output + s->counts.reasoning) * 1000;
     s->pledge->got += (int64_t)(now - s->pledged) * (TOKEN / 1000);
     s->pledged = now;
 }

@@ -106,8 +106,13 @@ static int on_usage(struct audit *a, struct stmt *s, struct err *e)
     if (!scope_find(stmt_col_str(s, 13), &scope))
         differ(a, "usage %lld: it was for %.*s, which nothing computes", (long long)stmt_col_i64(s, 0), (int)stmt_col_str(s, 13).n,
                stmt_col_str(s, 13).p);
+    const struct usage_counts covered = {(uint32_t)stmt_col_i64(s, 15), (uint32_t)stmt_col_i64(s, 16), (uint32_t)stmt_col_i64(s, 17),
+                                         (uint32_t)stmt_col_i64(s, 18), (uint32_t)stmt_col_i64(s, 19), 0};
     quantities_of(&q, scope, &c);
-    int64_t list = price_list(list_price, &q), contracted = price_list(price, &q), charged = contracted < held ? contracted : held;
+    int64_t list = price_list(list_price, &q);
+    c = counts_less(&c, &covered);
+    quantities_of(&q, scope, &c);
+    int64_t contracted = price_list(price, &q), charged = contracted < held ? contracted : held;
     if (list != has[0] || contracted != has[1] || charged != has[2])
         differ(a, "usage %lld (%.*s): list %lld, contracted %lld and charged %lld, its counters and price give %lld, %lld and %lld",
                (long long)stmt_col_i64(s, 0), (int)request.n, request.p ? request.p : "", (long long)has[0], (long long)has[1], (long long)has[2],
@@ -115,13 +120,66 @@ static int on_usage(struct audit *a, struct stmt *s, struct err *e)
     return 0;
 }
 
+#define COVERED(meter) "coalesce(v." meter ", 0)"
 static int charges(struct audit *a, struct err *e)
 {
     return each(
         a,
         SQL("SELECT u.id, u.input, u.cache_read, u.cache_write, u.output, u.reasoning, u.accepted_draft, u.list, u.contracted, u.charged, "
-            "u.price_id, u.list_price_id, h.amount_scope + h.amount_any, u.scope, u.request FROM usage u LEFT JOIN hold h ON h.id = u.hold_id"),
+            "u.price_id, u.list_price_id, h.amount_scope + h.amount_any, u.scope, u.request, " COVERED("input") ", " COVERED(
+                "cache_read") ", " COVERED("cache_write") ", " COVERED("output") ", " COVERED("reasoning") " FROM usage u LEFT JOIN hold h ON h.id = "
+                                                                                                           "u.hold_id LEFT JOIN cover v ON v.hold_id "
+                                                                                                           "= u.hold_id"),
         on_usage, e);
+}
+
+/* ---- reservations: what they cover again, what their hours cost ---- */
+
+static int on_cover(struct audit *a, struct stmt *s, struct err *e)
+{
+    (void)e;
+    int64_t taken;
+    const struct usage_counts c = {(uint32_t)stmt_col_i64(s, 3), (uint32_t)stmt_col_i64(s, 4), (uint32_t)stmt_col_i64(s, 5),
+                                   (uint32_t)stmt_col_i64(s, 6), (uint32_t)stmt_col_i64(s, 7), 0};
+    const struct usage_counts v = {(uint32_t)stmt_col_i64(s, 8),  (uint32_t)stmt_col_i64(s, 9),  (uint32_t)stmt_col_i64(s, 10),
+                                   (uint32_t)stmt_col_i64(s, 11), (uint32_t)stmt_col_i64(s, 12), 0};
+    const int64_t units = stmt_col_i64(s, 1);
+    struct usage_counts want = cover_split(stmt_col_i64(s, 2), units, &c, &taken);
+    want.accepted_draft = 0;
+    if (taken != units || memcmp(&want, &v, sizeof v) != 0)
+        differ(a, "reservation: what covers hold %lld does not follow from its %lld units and its counters", (long long)stmt_col_i64(s, 0),
+               (long long)units);
+    return 0;
+}
+
+static int covers(struct audit *a, struct err *e)
+{
+    return each(a,
+                SQL("SELECT v.hold_id, v.units, r.input_weight, u.input, u.cache_read, u.cache_write, u.output, u.reasoning, v.input, v.cache_read, "
+                    "v.cache_write, v.output, v.reasoning FROM cover v JOIN usage u ON u.hold_id = v.hold_id JOIN reservation r ON r.id = "
+                    "v.reservation_id WHERE v.state = 1"),
+                on_cover, e);
+}
+
+/* Ledger thread. */
+static int hours(struct audit *a, struct err *e)
+{
+    struct stmt *s;
+    bool row = true;
+    int rc = stmt_get(&s, a->l->db, SQL("SELECT reservation_id, hour_us, amount FROM reservation_charge ORDER BY reservation_id, hour_us"), e);
+    if (rc < 0)
+        return rc;
+    while (rc == 0 && row) {
+        if ((rc = stmt_step(s, &row, e)) < 0 || !row)
+            break;
+        const struct reservation *r = reservation_find(a->l, stmt_col_i64(s, 0));
+        const int64_t hour = stmt_col_i64(s, 1), amount = stmt_col_i64(s, 2);
+        if (!r || hour < r->from_us || hour >= reservation_end(r) || hour % HOUR_US || amount != reservation_amount(r, hour))
+            differ(a, "reservation %lld: hour %lld is charged %lld, which is not its price, or is not one of its hours",
+                   (long long)stmt_col_i64(s, 0), (long long)hour, (long long)amount);
+    }
+    stmt_put(s);
+    return rc;
 }
 
 /* ---- the chain of events ---- */
@@ -324,7 +382,9 @@ static int memory(struct ledger *l, void *arg, struct err *e)
         memory_org(arg, v.ptr);
     for (it = 0; rc == 0 && map_next(&l->keys_by_id, &it, &k, &v);)
         rc = memory_key(arg, v.ptr, e);
-    return rc == 0 ? memory_rates(arg, e) : rc;
+    if (rc == 0)
+        rc = memory_rates(arg, e);
+    return rc == 0 ? hours(arg, e) : rc;
 }
 
 /* ---- all of it ---- */
@@ -357,6 +417,8 @@ static int snapshot(struct audit *a, struct err *e)
         rc = answered(a, each(a, queries[i], on_line, e), e);
     if (rc == 0)
         rc = answered(a, charges(a, e), e);
+    if (rc == 0)
+        rc = answered(a, covers(a, e), e);
     if (rc == 0)
         rc = answered(a, each(a, SQL("SELECT id, at_us, actor, action, object, detail, hash FROM event ORDER BY id"), on_event, e), e);
     return rc == 0 ? answered(a, journal_read(a->l->journal.path, on_record, a, &torn, e), e) : rc;

@@ -265,6 +265,10 @@ int grant_due(struct ledger *l, struct err *e)
             rc = due_one(l, g, e);
         next = due_at(g) < next ? due_at(g) : next;
     }
+    if (rc == 0)
+        rc = reservation_due(l, &next, e);
+    if (rc == 0)
+        rc = commitment_due(l, &next, e);
     l->next_due_us = next;
     return rc;
 }

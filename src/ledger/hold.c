@@ -39,6 +39,8 @@ void hold_put(struct buf *b, const struct hold *h, enum journal_type t)
         r.scope = h->scope == SCOPE_INFERENCE ? 0 : (uint8_t)h->scope, r.digest = h->model->digest, r.request = str_of(h->request),
         r.model = str_of(h->model->alias), r.revision = str_of(h->model->revision);
     }
+    if (t == JOURNAL_COVER)
+        r.reservation = h->cover.r->id, r.hour_us = h->cover.hour_us, r.units = h->cover.units;
     if (t == JOURNAL_FINISH) {
         r.counts = h->fin.counts, r.reason = h->fin.reason, r.stream = h->fin.stream, r.status = h->fin.status;
         r.start_us = h->fin.start_us, r.first_us = h->fin.first_us, r.end_us = h->fin.end_us;
@@ -191,6 +193,8 @@ static int unreserve(struct ledger *l, const struct hold *h, struct parts *parts
 static int undo(struct ledger *l, struct hold *h, struct err *e)
 {
     int rc = unreserve(l, h, &h->parts, e);
+    if (rc == 0)
+        rc = cover_undo(l, &h->cover, e);
     hold_drop(l, h);
     return rc;
 }
@@ -202,6 +206,8 @@ static int place(struct ledger *l, struct op *op, struct hold *h, int64_t want, 
     union map_value v = {.ptr = h};
     int rc = reserve(l, op, h, want, &h->parts, &ok, e);
     if (rc < 0 || !ok) {
+        if (rc == 0)
+            rc = cover_undo(l, &h->cover, e);
         hold_free(h);
         return rc;
     }
@@ -217,8 +223,12 @@ static int place(struct ledger *l, struct op *op, struct hold *h, int64_t want, 
         int undone = undo(l, h, rc < 0 ? NULL : e);
         return rc < 0 ? rc : undone;
     }
+    if ((rc = cover_row(l, h, e)) < 0)
+        return rc;
     org_view(l, h->org, -want, want);
     op->hold = h;
+    if (h->cover.r)
+        op->answer.rate = (uint32_t)h->cover.r->rate, op->answer.input_weight = (uint32_t)h->cover.r->input_weight;
     op->answer.hold.v = h->id;
     op->answer.held.nano = want;
     return 0;
@@ -234,6 +244,7 @@ int hold_replay(struct ledger *l, struct op *op, uint64_t id, const struct price
         return 0;
     }
     *h = (struct hold){.id = id,
+                       .cover = op->cover,
                        .project = op->who.project.v,
                        .key = op->who.key.v,
                        .created_us = created_us,
@@ -269,7 +280,12 @@ int hold_place(struct ledger *l, struct op *op, struct err *e)
         return 0;
     }
     op->answer.price.v = p->id;
-    if (!price_most(p, op->scope, op->input, op->output, &want))
+    uint32_t input = op->input, output = op->output;
+    bool ok;
+    int rc = cover_take(l, op, o, &input, &output, &ok, e);
+    if (rc < 0 || !ok)
+        return rc;
+    if (!price_most(p, op->scope, input, output, &want))
         want = INT64_MAX; /* nobody has as much */
     return hold_replay(l, op, (uint64_t)l->next_hold++, p, list, l->now_us, want, e);
 }
@@ -310,22 +326,28 @@ int hold_grow(struct ledger *l, struct op *op, struct err *e)
     bool ok;
     op->answer.price.v = h->price->id;
     op->answer.held.nano = have;
-    if (!ck_add(h->output, op->output, &output) || !price_most(h->price, h->scope, h->input, output, &most)) {
-        refuse_quota(l, op, h, INT64_MAX);
-        return 0;
-    }
-    int rc = reserve(l, op, h, most - have, &more, &ok, e);
+    struct cover covered;
+    int rc = cover_more(l, h, op, &covered, &ok, e);
     if (rc < 0 || !ok)
         return rc;
+    if (!ck_add(h->output, op->output, &output) || !cover_most(h, output, &covered, &most)) {
+        refuse_quota(l, op, h, INT64_MAX);
+        return cover_undo(l, &covered, e);
+    }
+    most = most > have ? most : have;
+    rc = reserve(l, op, h, most - have, &more, &ok, e);
+    if (rc < 0 || !ok)
+        return rc < 0 ? rc : cover_undo(l, &covered, e);
     if (!vec_reserve(&h->parts, h->parts.n + more.n)) {
         err_set(&op->answer.err, ERR_NO_MEMORY, "ledger: no memory for a hold; try again later");
-        return unreserve(l, h, &more, e);
+        return (rc = unreserve(l, h, &more, e)) < 0 ? rc : cover_undo(l, &covered, e);
     }
     reserve_sums(&more, &scope, &any);
     mutex_lock(&l->lock);
     open = !h->finished;
     if (open) {
         reserve_join(&h->parts, &more);
+        h->cover.units += covered.units;
         h->output = output, h->amount_scope += scope, h->amount_any += any, h->expires_us = l->now_us + l->hold_life_us;
         h->org->free -= most - have, h->org->held += most - have;
         rate_grow(l, h->rate, op->output);
@@ -333,12 +355,12 @@ int hold_grow(struct ledger *l, struct op *op, struct err *e)
     mutex_unlock(&l->lock);
     if (!open) { /* finished meanwhile: its charge was cut to what it had */
         err_set(&op->answer.err, ERR_NOT_FOUND, "ledger: hold %llu was finished", (unsigned long long)h->id);
-        return unreserve(l, h, &more, e);
+        return (rc = unreserve(l, h, &more, e)) < 0 ? rc : cover_undo(l, &covered, e);
     }
     vec_deinit(&more);
     op->hold = h;
     op->answer.held.nano = most;
-    return grow_row(l, h, e);
+    return covered.units && (rc = cover_row(l, h, e)) < 0 ? rc : grow_row(l, h, e);
 }
 
 /* Finishes holds that are open past their life: their owner forgot them. Ledger thread, outside a batch. */

@@ -74,6 +74,7 @@ void journal_put(struct buf *b, const struct journal_rec *r)
     case JOURNAL_MORE: put_u32(b, r->output), put_u32(b, 0), put_i64(b, r->amount_scope), put_i64(b, r->amount_any); break;
     case JOURNAL_STEP: put_counts(b, &r->counts); break;
     case JOURNAL_FINISH: put_finish(b, r); break;
+    case JOURNAL_COVER: put_i64(b, r->reservation), put_i64(b, r->hour_us), put_i64(b, r->units); break;
     }
     if (b->failed)
         return;
@@ -193,6 +194,12 @@ static void get_finish(struct reader *r, struct journal_rec *o)
     o->reason = (enum finish_reason)reason;
 }
 
+static void get_cover(struct reader *r, struct journal_rec *o)
+{
+    o->reservation = get_i64(r), o->hour_us = get_i64(r), o->units = get_i64(r);
+    r->bad |= o->units < 0;
+}
+
 /* Decodes the record at p; false when it is torn or not ours. *size: its whole length. */
 static bool decode(const uint8_t *p, size_t n, uint64_t number, struct journal_rec *o, size_t *size)
 {
@@ -210,6 +217,7 @@ static bool decode(const uint8_t *p, size_t n, uint64_t number, struct journal_r
     case JOURNAL_MORE: get_more(&r, o); break;
     case JOURNAL_STEP: get_counts(&r, &o->counts); break;
     case JOURNAL_FINISH: get_finish(&r, o); break;
+    case JOURNAL_COVER: get_cover(&r, o); break;
     default: return false;
     }
     *size = RECORD + (size_t)len;

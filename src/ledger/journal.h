@@ -11,6 +11,7 @@
  *   2 MORE    u64 hold, u32 output, 0, i64 amount_scope, amount_any       cumulative
  *   3 STEP    u64 hold, u32 input, cache_read, cache_write, output, reasoning, accepted_draft       cumulative
  *   4 FINISH  as STEP, then u8 reason, u8 stream, u16 status, u32 0, i64 start_us, first_us, end_us
+ *   5 COVER   u64 hold, i64 reservation, hour_us, units       cumulative; after its HOLD, before a MORE
  *
  * Reading a segment ends at its first record that does not check: a torn tail. A new segment begins with a snapshot of every hold whose
  * usage row is not committed yet, and is begun only after a synced commit; then the older segments are superfluous and are removed. */
@@ -21,7 +22,7 @@
 enum { JOURNAL_SEGMENT_BYTES = 8 << 20, JOURNAL_SYNC_MS = 100, JOURNAL_PAYLOAD_MAX = 2048, JOURNAL_SCOPES = 4 };
 enum { LEDGER_REQUEST_MAX = 128, LEDGER_MODEL_MAX = 256, LEDGER_REVISION_MAX = 512 }; /* bytes with the final NUL */
 
-enum journal_type { JOURNAL_HOLD = 1, JOURNAL_MORE, JOURNAL_STEP, JOURNAL_FINISH };
+enum journal_type { JOURNAL_HOLD = 1, JOURNAL_MORE, JOURNAL_STEP, JOURNAL_FINISH, JOURNAL_COVER };
 
 /* One record, read or to be written; the fields of its type are set. Strings are borrowed. */
 struct journal_rec {
@@ -38,6 +39,7 @@ struct journal_rec {
     bool stream;
     int status;
     int64_t start_us, first_us, end_us;
+    int64_t reservation, hour_us, units;
 };
 
 struct journal {

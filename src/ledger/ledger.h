@@ -97,6 +97,7 @@ struct hold_answer {
     struct money   held;    /* of this hold, in all */
     struct money   balance; /* free to spend after it */
     struct price_id price;  /* the version pinned for the whole request */
+    uint32_t rate, input_weight; /* thousandths: what a reservation that covers it guarantees in a second; 0: none does */
     bool of_key;            /* ERR_QUOTA: the key's budget is too short, not the account's credit */
 };
 typedef void (*hold_fn)(void *arg, const struct hold_answer *a);

@@ -23,6 +23,7 @@
 #include "ledger/ledger.h"
 #include "ledger/price_int.h"
 #include "ledger/rate_int.h"
+#include "ledger/reservation_int.h"
 
 #include <stdatomic.h>
 
@@ -111,6 +112,7 @@ struct hold {
     uint32_t input, output;
     struct usage_counts counts; /* journaled */
     bool finished;
+    struct cover cover; /* of a reservation. Changed on the ledger thread, under lock */
     struct rate_take *rate; /* what it has taken of its limits, until it is finished; NULL: nothing. Under lock */
     struct finish_req fin;  /* when finished */
     int64_t list, contracted, charged;
@@ -129,6 +131,7 @@ struct op {
     uint32_t output;   /* MORE */
     /* HOLD */
     struct rate_take *rate; /* until the answer is ready: then the hold's, when there is one */
+    struct cover cover;
     bool replay; /* was granted before and is in the journal: no budget refuses it */
     struct principal who;
     enum scope scope;
@@ -186,6 +189,7 @@ struct ledger {
     struct sha256 chain;         /* of the last event */
 
     struct rates rates;
+    struct reserved reserved;
 
     struct VEC(struct posting) postings;
     struct VEC(struct hold *) ended; /* finished in this batch: freed after the commit */

@@ -54,9 +54,15 @@ void meter_close(struct hold *h, const struct finish_req *fin)
     h->fin.counts = counts_max(&h->counts, &fin->counts);
     int64_t held = h->amount_scope + h->amount_any;
     struct quantities q;
+    int64_t taken;
     quantities_of(&q, h->scope, &h->fin.counts);
-    h->contracted = price_list(h->price, &q);
-    h->list = h->list_price == h->price ? h->contracted : price_list(h->list_price, &q);
+    h->list = price_list(h->list_price, &q);
+    if (h->cover.r) {
+        const struct usage_counts covered = cover_split(h->cover.r->input_weight, h->cover.units, &h->fin.counts, &taken);
+        const struct usage_counts rest = counts_less(&h->fin.counts, &covered);
+        quantities_of(&q, h->scope, &rest);
+    }
+    h->contracted = h->list_price == h->price && !h->cover.r ? h->list : price_list(h->price, &q);
     h->charged = h->contracted < held ? h->contracted : held;
     h->org->held -= held;
     h->org->free += held - h->charged;
@@ -147,6 +153,8 @@ int meter_finish(struct ledger *l, struct hold *h, struct err *e)
         if ((rc = row_insert(l, h, id, e)) == 0)
             rc = grant_charge(l, h, id, e);
         if (rc == 0)
+            rc = cover_finish(l, h, e);
+        if (rc == 0)
             rc = budget_settle(l, h->key, h->created_us, h->amount_scope + h->amount_any, h->charged, e);
         if (rc == 0 && h->org->lingering)
             rc = grant_settle(l, h->org, e);
@@ -166,6 +174,8 @@ void meter_snapshot(void *arg, struct buf *b)
     mutex_lock(&l->lock);
     while (map_next(&l->holds, &it, &k, &v)) {
         hold_put(b, v.ptr, JOURNAL_HOLD);
+        if (((struct hold *)v.ptr)->cover.r)
+            hold_put(b, v.ptr, JOURNAL_COVER);
         hold_put(b, v.ptr, JOURNAL_STEP);
         if (((struct hold *)v.ptr)->finished)
             hold_put(b, v.ptr, JOURNAL_FINISH);

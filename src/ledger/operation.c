@@ -91,7 +91,7 @@ static int note(struct ledger *l, const struct operation *o, struct err *e)
     buf_fmt(&detail, "operation %lld: %s", (long long)o->id, o->detail.len ? o->detail.data : o->answer.data);
     if (o->by->reason)
         buf_fmt(&detail, " reason: %s", o->by->reason);
-    ASSERT(str_fmt(action, sizeof action, "%s%s", strcmp(o->kind, "refund") == 0 ? "" : "grant.", o->kind));
+    ASSERT(str_fmt(action, sizeof action, "%s%s", strcmp(o->kind, "refund") == 0 || o->plain ? "" : "grant.", o->kind));
     int rc = detail.failed ? err_set(e, ERR_NO_MEMORY, "ledger: no memory for an event")
                            : event_by(l, operation_actor(o), action, o->object, detail.data, e);
     buf_deinit(&detail);

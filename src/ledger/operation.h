@@ -14,6 +14,7 @@ struct operation {
     operation_fn act;
     void *arg;        /* act's */
     bool no_reason;   /* none is needed */
+    bool plain;       /* the event is named as the kind is: it is not about a grant */
     bool known;       /* act found it done before by other means: nothing is kept */
     int64_t id;
     char object[160]; /* what it is done to, for the event */

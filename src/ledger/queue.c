@@ -136,8 +136,14 @@ static int journal_grants(struct ledger *l, struct op *first, const struct op *e
     buf_init(&b, 0);
     mutex_lock(&l->lock);
     for (struct op *op = first; op != end; op = op->next)
-        if (op->kind != OP_FINISH && op->hold)
-            hold_put(&b, op->hold, op->kind == OP_HOLD ? JOURNAL_HOLD : JOURNAL_MORE);
+        if (op->kind != OP_FINISH && op->hold) {
+            if (op->kind == OP_HOLD)
+                hold_put(&b, op->hold, JOURNAL_HOLD);
+            if (op->hold->cover.r)
+                hold_put(&b, op->hold, JOURNAL_COVER);
+            if (op->kind == OP_MORE)
+                hold_put(&b, op->hold, JOURNAL_MORE);
+        }
     mutex_unlock(&l->lock);
     int rc = journal_append(&l->journal, &b, e);
     buf_deinit(&b);

@@ -144,10 +144,37 @@ static int read_usage(struct receipt *r, struct ledger *l, const char *request, 
 
 /* ---- the bill again: each meter's product, their sum, what the hold covers ---- */
 
+/* What a reservation covers of it, from its units again. */
+static int on_cover(struct receipt *r, struct stmt *s, struct err *e)
+{
+    (void)e;
+    int64_t taken;
+    r->reservation = stmt_col_i64(s, 0), r->cover_hour_us = stmt_col_i64(s, 1), r->cover_units = stmt_col_i64(s, 2);
+    r->covered = cover_split(stmt_col_i64(s, 3), r->cover_units, &r->counts, &taken);
+    const int64_t has[] = {stmt_col_i64(s, 4), stmt_col_i64(s, 5), stmt_col_i64(s, 6), stmt_col_i64(s, 7), stmt_col_i64(s, 8)};
+    const int64_t want[] = {r->covered.input, r->covered.cache_read, r->covered.cache_write, r->covered.output, r->covered.reasoning};
+    if (taken != r->cover_units || memcmp(has, want, sizeof has) != 0)
+        differ(r, "reservation %lld: what it covers does not follow from its units and the counters", (long long)r->reservation);
+    return 0;
+}
+
+static int read_cover(struct receipt *r, struct ledger *l, const char *request, struct err *e)
+{
+    struct stmt *s;
+    int rc = stmt_get(&s, l->reader,
+                      SQL("SELECT v.reservation_id, v.hour_us, v.units, x.input_weight, v.input, v.cache_read, v.cache_write, v.output, v.reasoning "
+                          "FROM hold h JOIN cover v ON v.hold_id = h.id JOIN reservation x ON x.id = v.reservation_id WHERE h.request = ?1"),
+                      e);
+    if (rc < 0)
+        return rc;
+    stmt_text(s, 1, request);
+    return each(r, s, on_cover, e);
+}
+
 static int read_rates(struct receipt *r, struct ledger *l, struct err *e)
 {
     struct price price, list;
-    struct quantities q;
+    struct quantities q, rest;
     enum scope scope = SCOPE_INFERENCE;
     int rc = price_read(&price, l->reader, r->price_id, e);
     if (rc == 0)
@@ -156,10 +183,13 @@ static int read_rates(struct receipt *r, struct ledger *l, struct err *e)
         return rc;
     (void)scope_find(str_of(r->scope), &scope);
     quantities_of(&q, scope, &r->counts);
-    const struct price_step *step = price_step_of(&price, &q), *list_step = price_step_of(&list, &q);
+    const struct usage_counts left = counts_less(&r->counts, &r->covered);
+    quantities_of(&rest, scope, &left);
+    const struct price_step *step = price_step_of(&price, &rest), *list_step = price_step_of(&list, &q);
     r->from_tokens = step->from;
     for (int i = 0; i < METER_COUNT; i++)
-        r->meter[i].quantity = q.of[i], r->meter[i].rate = step->rate[i], r->meter[i].list_rate = list_step->rate[i];
+        r->meter[i].quantity = q.of[i], r->meter[i].covered = q.of[i] - rest.of[i], r->meter[i].rate = step->rate[i],
+        r->meter[i].list_rate = list_step->rate[i];
     int64_t at_list = price_list(&list, &q);
     if (at_list != r->list)
         differ(r, "list: %s is stored, the meters come to %s at the list price", amount(r->list).text, amount(at_list).text);
@@ -172,9 +202,9 @@ static void check_bill(struct receipt *r)
     bool fits = true;
     for (int i = 0; i < METER_COUNT; i++) {
         struct receipt_meter *m = &r->meter[i];
-        m->fits = money_product(m->quantity, (struct money){m->rate > 0 ? m->rate : 0}, meters[i].per, &m->product);
+        m->fits = money_product(m->quantity - m->covered, (struct money){m->rate > 0 ? m->rate : 0}, meters[i].per, &m->product);
         fits = fits && m->fits && ck_add(sum, m->product.rounded.nano, &sum);
-        if (m->quantity && m->rate == PRICE_NO_RATE)
+        if (m->quantity > m->covered && m->rate == PRICE_NO_RATE)
             differ(r, "%s: %llu were used, and the price does not sell it", meters[i].name, (unsigned long long)m->quantity);
     }
     if (!fits)
@@ -343,6 +373,8 @@ static int snapshot(struct receipt *r, struct ledger *l, const char *request, co
                      "ledger: there is no receipt of %.100s: no request of this account has that id, or it has not ended, or it was refused and "
                      "cost nothing",
                      request);
+    if (rc == 0)
+        rc = read_cover(r, l, request, e);
     if (rc == 0)
         rc = read_rates(r, l, e);
     if (rc == 0)

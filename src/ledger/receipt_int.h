@@ -8,6 +8,7 @@ enum { RECEIPT_DIFFERENCES_MAX = 64 }; /* told; one that is told is enough to di
 
 struct receipt_meter {
     uint64_t quantity;
+    uint64_t covered; /* of the quantity: by a reservation, at no charge */
     int64_t rate, list_rate; /* PRICE_NO_RATE: not sold */
     bool fits;               /* the product is an amount */
     struct money_product product;
@@ -42,7 +43,9 @@ struct receipt {
     struct usage_counts counts;
     struct receipt_meter meter[METER_COUNT];
     int64_t accepted_draft;
-    int64_t list, contracted, charged;  /* as stored */
+    int64_t reservation, cover_hour_us, cover_units; /* what covers a part of it; 0: nothing does */
+    struct usage_counts covered;
+    int64_t list, contracted, charged; /* as stored */
     int64_t discount, waived, released; /* list - contracted, contracted - charged, held - charged */
     int64_t refunded;                   /* of charged */
     const char *scope;

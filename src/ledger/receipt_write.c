@@ -80,6 +80,21 @@ static void put_meter(struct jw *w, int i, const struct receipt_meter *m)
     put_text(w, "nano", m->fits ? nano : NULL), put_money(w, "amount", m->fits ? m->product.rounded.nano : INT64_MAX);
 }
 
+/* The part that costs nothing, because a reservation was bought. */
+static void put_reservation(struct jw *w, const struct receipt *r)
+{
+    char units[32], text[64];
+    if (!r->reservation)
+        return;
+    (void)str_fmt(units, sizeof units, "%lld.%03lld", (long long)(r->cover_units / 1000), (long long)(r->cover_units % 1000));
+    (void)str_fmt(text, sizeof text, "covered by reservation %lld", (long long)r->reservation);
+    jw_key(w, "reservation"), jw_obj(w);
+    put_i64(w, "reservation", r->reservation), put_text(w, "why", text), put_time(w, "hour", r->cover_hour_us), put_text(w, "weighed_tokens", units);
+    put_i64(w, "input", r->covered.input), put_i64(w, "cache_read", r->covered.cache_read), put_i64(w, "cache_write", r->covered.cache_write);
+    put_i64(w, "output", r->covered.output), put_i64(w, "reasoning", r->covered.reasoning);
+    jw_obj_end(w);
+}
+
 static void put_meters(struct jw *w, const struct receipt *r)
 {
     jw_key(w, "meters"), jw_arr(w);
@@ -175,6 +190,7 @@ void receipt_write(const struct receipt *r, const char *currency, struct buf *ou
     put_head(&w, r, currency);
     put_meters(&w, r);
     put_i64(&w, "accepted_draft", r->accepted_draft);
+    put_reservation(&w, r);
     put_charge(&w, r);
     put_grants(&w, r);
     put_books(&w, r);

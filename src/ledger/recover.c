@@ -107,6 +107,7 @@ static int replay(void *arg, const struct journal_rec *r, struct err *e)
     case JOURNAL_HOLD:
     case JOURNAL_MORE: return grow(v, h, r, e);
     case JOURNAL_STEP: h->counts = r->counts; return 0;
+    case JOURNAL_COVER: return cover_replay(v->l, h, r, e);
     case JOURNAL_FINISH: break;
     }
     v->finished++;

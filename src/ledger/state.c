@@ -379,6 +379,12 @@ int state_load(struct ledger *l, struct err *e)
     if (rc == 0)
         rc = load_rows(l, e);
     if (rc == 0)
+        rc = reservation_load(l, e);
+    if (rc == 0)
+        rc = commitment_load(l, e);
+    if (rc == 0)
+        rc = cover_load(l, e);
+    if (rc == 0)
         rc = load_counters(l, e);
     if (rc == 0)
         rc = view_budgets(l, e);
@@ -408,6 +414,7 @@ static void free_values(struct map *m)
 
 void state_free(struct ledger *l)
 {
+    reservation_free(l);
     size_t it = 0;
     struct str k;
     union map_value v;

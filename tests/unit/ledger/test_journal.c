@@ -193,7 +193,11 @@ TEST(a_record_of_the_wrong_shape_is_refused)
     CHECK(with_record(JOURNAL_STEP, step, 33, &read) && read == 0);
     CHECK(with_record(JOURNAL_STEP, step, 31, &read) && read == 0);
     CHECK(with_record(JOURNAL_STEP, step, 0, &read) && read == 0);
-    CHECK(with_record(0, step, 32, &read) && read == 0 && with_record(5, step, 32, &read) && read == 0);
+    CHECK(with_record(0, step, 32, &read) && read == 0 && with_record(6, step, 32, &read) && read == 0);
+    CHECK(with_record(JOURNAL_COVER, step, 32, &read) && read == 1 && with_record(JOURNAL_COVER, step, 33, &read) && read == 0);
+    step[31] = 0x80; /* the sign of units */
+    CHECK(with_record(JOURNAL_COVER, step, 32, &read) && read == 0);
+    step[31] = 0;
     CHECK(with_record(JOURNAL_HOLD, step, 32, &read) && read == 0);
     CHECK(with_record(JOURNAL_MORE, more, 32, &read) && read == 1);
     more[23] = 0x80; /* the sign of amount_scope */
