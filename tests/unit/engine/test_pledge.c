@@ -190,7 +190,7 @@ TEST(a_rate_in_little_memory)
     }
 }
 
-/* What is guaranteed and not asked for is used by the others, and one stream whose rate is beyond it leaves them their part. */
+/* What is guaranteed and not asked for is used by the others, and one stream whose rate is beyond it leaves them half of the time (in small steps). */
 TEST(nothing_lies_idle)
 {
     for (uint64_t seed = 0; seed < 20; seed++) {
@@ -202,7 +202,7 @@ TEST(nothing_lies_idle)
         CHECK(run_world(seed, &w, &share, &idle)); /* nobody of that tenant is there */
         w.streams = 1;
         CHECK(run_world(seed, &w, &share, &lone));
-        CHECK_MSG(idle > 0.98 * bare && lone > 0.1 * bare, "SEED=%d: %g with a guarantee that nobody uses, %g with one stream, %g without",
+        CHECK_MSG(idle > 0.98 * bare && lone > 0.05 * bare, "SEED=%d: %g with a guarantee that nobody uses, %g with one stream, %g without",
                   (int)seed, idle, lone, bare);
     }
 }
