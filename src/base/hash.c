@@ -87,21 +87,40 @@ void hmac_sha256(struct sha256 *out, const void *key, size_t n_key, const void *
     ASSERT(n_key <= INT32_MAX && HMAC(EVP_sha256(), key, (int)n_key, p, n, out->b, &len) && len == sizeof out->b);
 }
 
+/* Eight bytes at once: crc_table[k][b] is what byte b does to the sum k bytes later. */
+static uint32_t crc_table[8][256];
+
+__attribute__((constructor)) static void crc_tables(void)
+{
+    for (uint32_t b = 0; b < 256; b++) {
+        uint32_t c = b;
+        for (int k = 0; k < 8; k++)
+            c = c >> 1 ^ (0xEDB88320u & (0u - (c & 1)));
+        crc_table[0][b] = c;
+    }
+    for (uint32_t b = 0; b < 256; b++)
+        for (int k = 1; k < 8; k++)
+            crc_table[k][b] = crc_table[k - 1][b] >> 8 ^ crc_table[0][crc_table[k - 1][b] & 255];
+}
+
 uint32_t crc32_of(const void *data, size_t n)
 {
     const uint8_t *p = data;
-    uint32_t       c = 0xFFFFFFFFu;
-    for (size_t i = 0; i < n; i++) {
-        c ^= p[i];
-        for (int k = 0; k < 8; k++)
-            c = c >> 1 ^ (0xEDB88320u & (0u - (c & 1)));
+    uint32_t       c = 0xFFFFFFFFu, lo, hi;
+    for (; n >= 8; p += 8, n -= 8) {
+        memcpy(&lo, p, 4), memcpy(&hi, p + 4, 4);
+        lo ^= c;
+        c = crc_table[7][lo & 255] ^ crc_table[6][lo >> 8 & 255] ^ crc_table[5][lo >> 16 & 255] ^ crc_table[4][lo >> 24] ^ crc_table[3][hi & 255] ^
+            crc_table[2][hi >> 8 & 255] ^ crc_table[1][hi >> 16 & 255] ^ crc_table[0][hi >> 24];
     }
+    for (; n; p++, n--)
+        c = c >> 8 ^ crc_table[0][(c ^ *p) & 255];
     return ~c;
 }
 
 /* SipHash-2-4 (Aumasson and Bernstein, 2012). */
-static uint64_t rotl(uint64_t v, int b) { return v << b | v >> (64 - b); }
-static void     sip_round(uint64_t v[4])
+static inline uint64_t rotl(uint64_t v, int b) { return v << b | v >> (64 - b); }
+__attribute__((always_inline)) static inline void sip_round(uint64_t v[4])
 {
     v[0] += v[1], v[1] = rotl(v[1], 13) ^ v[0], v[0] = rotl(v[0], 32);
     v[2] += v[3], v[3] = rotl(v[3], 16) ^ v[2];

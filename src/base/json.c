@@ -248,8 +248,20 @@ void jw_str(struct jw *w, const char *z)
         jw_null(w);
 }
 
-void jw_i64(struct jw *w, int64_t v) { before(w), buf_fmt(w->b, "%" PRId64, v); }
-void jw_u64(struct jw *w, uint64_t v) { before(w), buf_fmt(w->b, "%" PRIu64, v); }
+void jw_i64(struct jw *w, int64_t v)
+{
+    before(w);
+    if (v < 0)
+        buf_char(w->b, '-');
+    char digits[21];
+    buf_add(w->b, digits, str_from_u64(digits, v < 0 ? 0 - (uint64_t)v : (uint64_t)v));
+}
+void jw_u64(struct jw *w, uint64_t v)
+{
+    char digits[21];
+    before(w);
+    buf_add(w->b, digits, str_from_u64(digits, v));
+}
 void jw_bool(struct jw *w, bool v) { before(w), buf_str(w->b, v ? "true" : "false"); }
 void jw_null(struct jw *w) { before(w), buf_str(w->b, "null"); }
 void jw_raw(struct jw *w, const char *p, size_t n) { before(w), buf_add(w->b, p, n); }

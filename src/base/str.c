@@ -219,3 +219,16 @@ size_t utf8_encode(char *out, uint32_t cp)
     out[2] = (char)(0x80 | (cp >> 6 & 0x3F)), out[3] = (char)(0x80 | (cp & 0x3F));
     return 4;
 }
+
+size_t str_from_u64(char out[21], uint64_t v)
+{
+    char   digits[20];
+    size_t n = 0;
+    do
+        digits[n++] = (char)('0' + v % 10);
+    while (v /= 10);
+    for (size_t i = 0; i < n; i++)
+        out[i] = digits[n - 1 - i];
+    out[n] = 0;
+    return n;
+}

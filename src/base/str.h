@@ -21,6 +21,7 @@ struct str str_trim(struct str a); /* ASCII blanks */
 struct str str_split(struct str *rest, char sep);
 /* Whole string must be the number; false on anything else or out of range. */
 bool str_u64(struct str a, uint64_t *out);
+size_t str_from_u64(char out[21], uint64_t v); /* decimal, ends with 0; its length */
 bool str_i64(struct str a, int64_t *out);
 bool str_f64(struct str a, double *out); /* C locale, finite only */
 bool str_hex(struct str a, uint8_t *out, size_t n); /* exactly 2n hex digits */

@@ -325,10 +325,12 @@ void budget_refuse(struct ledger *l, struct op *op, int64_t key, int64_t want);
 #define CAME_BACK(g)                                                                                                                                 \
     "SELECT coalesce((SELECT sum(r.amount) FROM refund_line r WHERE r.grant_id = " g ".id), 0) + coalesce((SELECT -sum(e.amount) FROM txn x "        \
     "JOIN entry e ON e.txn_id = x.id AND e.account_id = " g ".account_id AND e.amount < 0 WHERE x.kind = 'adjust' AND x.grant_id = " g ".id), 0)"
-/* SQL: whether another hold of its account was open when usage row u was posted by transaction t, and might have reserved what u left. */
+/* SQL: whether another hold of its account was open when usage row u was posted by transaction t, and might have reserved what u left. Numbers say it
+ * of a hold that is older than u's; of a younger one times do, as far as the clock did not go back between the two. */
 #define OPEN_BESIDE(u, t)                                                                                                                            \
-    "SELECT 1 FROM hold o LEFT JOIN usage y ON y.hold_id = o.id WHERE o.org_id = " u ".org_id AND o.id <> " u ".hold_id AND o.created_us <= " t     \
-    ".created_us AND (y.id IS NULL OR y.id > " u ".id)"
+    "SELECT 1 FROM hold o LEFT JOIN usage y ON y.hold_id = o.id WHERE o.org_id = " u ".org_id AND o.id <> " u ".hold_id AND (o.id < " u              \
+    ".hold_id OR o.created_us <= (SELECT max(x.created_us) FROM txn x WHERE x.id BETWEEN " t ".id - 1000 AND " t ".id) OR o.created_us > "           \
+    "(SELECT p.created_us FROM hold p WHERE p.id > o.id ORDER BY p.id LIMIT 1)) AND (y.id IS NULL OR y.id > " u ".id)"
 
 /* event.c */
 int event_note(struct ledger *l, const char *action, const char *object, const char *detail, struct err *e) MUST_USE; /* by "admin" */

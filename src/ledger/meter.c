@@ -102,7 +102,7 @@ int ledger_finish(struct ledger *l, const struct finish_req *q, struct bill *out
         if (e)
             *e = why;
     }
-    *op = (struct op){.kind = OP_FINISH, .l = l, .hold = h};
+    op->kind = OP_FINISH, op->l = l, op->hold = h;
     queue_push(l, op);
     return rc;
 }

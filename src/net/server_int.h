@@ -66,7 +66,7 @@ struct server {
     uint64_t            bodies;    /* bytes of request bodies held */
     struct map          addresses; /* connections per client address */
     struct buf          scratch;   /* an answer's head while it is written */
-    uint8_t             random[12 * 32];
+    uint8_t             random[6 * 64]; /* of ids */
     unsigned            random_left;
     char                date[40];
     int64_t             date_s;

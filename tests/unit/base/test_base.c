@@ -49,6 +49,25 @@ TEST(numbers_are_strict)
     CHECK(str_f64(STR("-1.5e3"), &f) && f == -1500 && !str_f64(STR("1e999"), &f) && !str_f64(STR("0x1p3"), &f) && !str_f64(STR("nan"), &f));
 }
 
+TEST(numbers_are_written_as_printf_does)
+{
+    static const int64_t some[] = {0, 1, 9, 10, 99, 100, -1, -9, -10, 1234567890123, INT64_MAX, INT64_MIN};
+    char has[21], want[32];
+    for (uint64_t v = 1, k = 0; k < 64; v <<= 1, k++)
+        for (uint64_t d = 0; d < 3; d++) {
+            snprintf(want, sizeof want, "%llu", (unsigned long long)(v - 1 + d));
+            CHECK_MSG(str_from_u64(has, v - 1 + d) == strlen(want) && strcmp(has, want) == 0, "%s, not %s", has, want);
+        }
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        struct buf b;
+        struct jw w;
+        buf_init(&b, 64), jw_init(&w, &b), jw_i64(&w, some[i]);
+        snprintf(want, sizeof want, "%lld", (long long)some[i]);
+        CHECK_MSG(b.len == strlen(want) && memcmp(b.data, want, b.len) == 0, "%s", want);
+        buf_deinit(&b);
+    }
+}
+
 TEST(dates)
 {
     int64_t us;
@@ -233,6 +252,23 @@ static bool hex_is(const uint8_t *p, size_t n, const char *want)
     char hex[129];
     str_to_hex(hex, p, n);
     return strcmp(hex, want) == 0;
+}
+
+TEST(crc_of_every_length)
+{
+    uint8_t p[80];
+    for (size_t i = 0; i < sizeof p; i++)
+        p[i] = (uint8_t)(i * 37 + 11);
+    for (size_t from = 0; from < 8; from++)
+        for (size_t n = 0; n <= sizeof p - from; n++) {
+            uint32_t c = 0xFFFFFFFFu; /* bit by bit */
+            for (size_t i = 0; i < n; i++) {
+                c ^= p[from + i];
+                for (int k = 0; k < 8; k++)
+                    c = c >> 1 ^ (0xEDB88320u & (0u - (c & 1)));
+            }
+            CHECK_MSG(crc32_of(p + from, n) == ~c, "%zu bytes from %zu", n, from);
+        }
 }
 
 TEST(digests)
