@@ -134,8 +134,11 @@ static int allow_local(struct api *a, struct http *r, struct err *e)
 /* The scope that a route asks for, of enum key_scope; 0: it asks for no key. */
 static unsigned scope_of(enum access access)
 {
-    static const unsigned scopes[] = {
-        [ACCESS_INFERENCE] = KEY_INFERENCE, [ACCESS_EMBEDDINGS] = KEY_EMBEDDINGS, [ACCESS_MODELS] = KEY_MODELS, [ACCESS_USAGE] = KEY_USAGE};
+    static const unsigned scopes[] = {[ACCESS_INFERENCE] = KEY_INFERENCE,
+                                      [ACCESS_EMBEDDINGS] = KEY_EMBEDDINGS,
+                                      [ACCESS_MODELS] = KEY_MODELS,
+                                      [ACCESS_USAGE] = KEY_USAGE,
+                                      [ACCESS_EVENTS] = KEY_EVENTS};
     return access < sizeof scopes / sizeof *scopes ? scopes[access] : 0;
 }
 
@@ -189,7 +192,8 @@ static int authorise(struct http *r, const struct route *route, void *app, struc
     case ACCESS_INFERENCE:
     case ACCESS_EMBEDDINGS:
     case ACCESS_MODELS:
-    case ACCESS_USAGE: return find_principal(a, r, scope_of((enum access)route->access), e);
+    case ACCESS_USAGE:
+    case ACCESS_EVENTS: return find_principal(a, r, scope_of((enum access)route->access), e);
     case ACCESS_ADMIN: return admin ? 0 : err_set(e, ERR_NO_ROUTE, "there is nothing at this address");
     case ACCESS_DENY: break;
     }

@@ -17,6 +17,7 @@ enum access {
     ACCESS_EMBEDDINGS,
     ACCESS_MODELS,
     ACCESS_USAGE,
+    ACCESS_EVENTS,
 };
 
 enum { LATENCY_BUCKETS = 12 };

@@ -1,5 +1,6 @@
 /* The audit: recomputes everything from the rows, in one snapshot, and lists what differs. What SQL can say is in audit.def; what it cannot
  * (rounding, the hash chain, the journal, the numbers in memory) is checked below. */
+#include "ledger/job.h"
 #include "ledger/ledger_int.h"
 
 #include "base/log.h"
@@ -109,9 +110,13 @@ static int on_usage(struct audit *a, struct stmt *s, struct err *e)
     const struct usage_counts covered = {(uint32_t)stmt_col_i64(s, 15), (uint32_t)stmt_col_i64(s, 16), (uint32_t)stmt_col_i64(s, 17),
                                          (uint32_t)stmt_col_i64(s, 18), (uint32_t)stmt_col_i64(s, 19), 0};
     quantities_of(&q, scope, &c);
+    if ((scope == SCOPE_TRAINING || scope == SCOPE_STORAGE) && (rc = quantities_read(&q, a->l->reader, stmt_col_i64(s, 0), e)) < 0)
+        return rc;
     int64_t list = price_list(list_price, &q);
-    c = counts_less(&c, &covered);
-    quantities_of(&q, scope, &c);
+    if (scope == SCOPE_INFERENCE || scope == SCOPE_EMBEDDINGS) { /* nothing is reserved for a job */
+        c = counts_less(&c, &covered);
+        quantities_of(&q, scope, &c);
+    }
     int64_t contracted = price_list(price, &q), charged = contracted < held ? contracted : held;
     if (list != has[0] || contracted != has[1] || charged != has[2])
         differ(a, "usage %lld (%.*s): list %lld, contracted %lld and charged %lld, its counters and price give %lld, %lld and %lld",

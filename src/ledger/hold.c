@@ -25,6 +25,7 @@ void hold_drop(struct ledger *l, struct hold *h)
 void hold_free(struct hold *h)
 {
     vec_deinit(&h->parts);
+    mem_free(h->job);
     mem_free(h);
 }
 
@@ -361,6 +362,29 @@ int hold_grow(struct ledger *l, struct op *op, struct err *e)
     op->hold = h;
     op->answer.held.nano = most;
     return covered.units && (rc = cover_row(l, h, e)) < 0 ? rc : grow_row(l, h, e);
+}
+
+/* A job's hold covers most then. This thread alone ends jobs. */
+int hold_raise(struct ledger *l, struct op *op, struct hold *h, int64_t most, struct err *e)
+{
+    int64_t scope, any, have = h->amount_scope + h->amount_any;
+    struct parts more;
+    bool ok;
+    int rc = reserve(l, op, h, most - have, &more, &ok, e);
+    if (rc < 0 || !ok)
+        return rc;
+    if (!vec_reserve(&h->parts, h->parts.n + more.n)) {
+        err_set(&op->answer.err, ERR_NO_MEMORY, "ledger: no memory for a hold; try again later");
+        return unreserve(l, h, &more, e);
+    }
+    reserve_sums(&more, &scope, &any);
+    mutex_lock(&l->lock);
+    reserve_join(&h->parts, &more);
+    h->amount_scope += scope, h->amount_any += any;
+    h->org->free -= most - have, h->org->held += most - have;
+    mutex_unlock(&l->lock);
+    vec_deinit(&more);
+    return grow_row(l, h, e);
 }
 
 /* Finishes holds that are open past their life: their owner forgot them. Ledger thread, outside a batch. */

@@ -200,7 +200,7 @@ static int create_call(struct ledger *l, void *arg, struct err *e)
 {
     struct key_args *a = arg;
     struct key *k = a->made;
-    struct limits x = {.scopes = KEY_SCOPES_ALL, .budget = -1};
+    struct limits x = {.scopes = KEY_SCOPES_ALL & ~KEY_EVENTS, .budget = -1};
     k->org = org_find(l, a->org);
     if (!k->org)
         return err_set(e, ERR_NOT_FOUND, "ledger: there is no account %lld; see `sluice account list`", (long long)a->org);

@@ -10,7 +10,7 @@
 static const struct {
     const char *name;
     enum key_scope scope;
-} scopes[] = {{"inference", KEY_INFERENCE}, {"embeddings", KEY_EMBEDDINGS}, {"models", KEY_MODELS}, {"usage", KEY_USAGE}};
+} scopes[] = {{"inference", KEY_INFERENCE}, {"embeddings", KEY_EMBEDDINGS}, {"models", KEY_MODELS}, {"usage", KEY_USAGE}, {"events", KEY_EVENTS}};
 enum { SCOPES = sizeof scopes / sizeof *scopes, INET6_TEXT = 45 };
 
 void key_scopes_text(char out[KEY_SCOPES_TEXT_MAX], unsigned have)
@@ -55,9 +55,10 @@ static int read_scopes(unsigned *out, struct str rest, struct err *e)
         for (size_t i = 0; i < SCOPES; i++)
             found |= str_eqz(word, scopes[i].name) ? scopes[i].scope : 0;
         if (!found)
-            return err_param(e, ERR_BAD_VALUE, "scopes",
-                             "ledger: '%.*s' is no scope of a key; they are inference, embeddings, models, usage, with commas between, or all",
-                             (int)(word.n < 60 ? word.n : 60), word.p);
+            return err_param(
+                e, ERR_BAD_VALUE, "scopes",
+                "ledger: '%.*s' is no scope of a key; they are inference, embeddings, models, usage, events, with commas between, or all",
+                (int)(word.n < 60 ? word.n : 60), word.p);
         *out |= found;
     }
     return 0;

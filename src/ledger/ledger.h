@@ -45,7 +45,8 @@ enum key_scope {
     KEY_EMBEDDINGS = 2,
     KEY_MODELS = 4, /* the models are listed, texts made tokens: what costs nothing */
     KEY_USAGE = 8,  /* the account's balance and usage are read */
-    KEY_SCOPES_ALL = 15,
+    KEY_EVENTS = 16, /* jobs that run elsewhere spend credit */
+    KEY_SCOPES_ALL = 31,
 };
 enum { KEY_SCOPES_TEXT_MAX = 64 };
 /* "inference,usage", in the order of the enum. */
@@ -191,6 +192,9 @@ struct price_new {
 };
 /* A new version; requests that are held keep theirs. ERR_CONFLICT: it overlaps another; ERR_BAD_VALUE: it begins in the past, a rate is wrong. */
 int ledger_price_set(struct ledger *l, const struct price_new *p, struct price_id *out, struct err *e) MUST_USE;
+struct json;
+/* Events of jobs that run elsewhere (job.h): an object, or an array of them, each answered in its place. Durable when it returns. [wait] */
+int ledger_events(struct ledger *l, const struct principal *who, const struct json *body, struct buf *out, struct err *e) MUST_USE;
 struct price_end { const char *model, *tier; struct org_id org; int version; int64_t at_us; /* 0: now */ const char *actor; };
 int ledger_price_end(struct ledger *l, const struct price_end *p, struct err *e) MUST_USE; /* one that has not begun is taken back */
 /* What it would have made of the last 30 days, as a JSON object: before, after, by account, and a sentence. Nothing is changed. */

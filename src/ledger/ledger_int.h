@@ -113,6 +113,7 @@ struct hold {
     struct usage_counts counts; /* journaled */
     bool finished;
     struct cover cover; /* of a reservation. Changed on the ledger thread, under lock */
+    struct job *job; /* of a job that runs elsewhere: job.h; NULL: a request */
     struct rate_take *rate; /* what it has taken of its limits, until it is finished; NULL: nothing. Under lock */
     struct finish_req fin;  /* when finished */
     int64_t list, contracted, charged;
@@ -245,6 +246,8 @@ void org_view(struct ledger *l, struct org *o, int64_t d_free, int64_t d_held);
 int hold_place(struct ledger *l, struct op *op, struct err *e) MUST_USE; /* an error is a broken store; a refusal is in op->answer */
 int hold_replay(struct ledger *l, struct op *op, uint64_t id, const struct price *p, const struct price *list, int64_t created_us, int64_t want,
                 struct err *e) MUST_USE;
+/* It covers so much then, or op says why not. */
+int hold_raise(struct ledger *l, struct op *op, struct hold *h, int64_t most, struct err *e) MUST_USE;
 int hold_grow(struct ledger *l, struct op *op, struct err *e) MUST_USE;
 struct hold *hold_find(struct ledger *l, uint64_t id); /* under lock */
 void hold_drop(struct ledger *l, struct hold *h);

@@ -1,4 +1,5 @@
 /* Metering: the journal of steps, and the end of a request. */
+#include "ledger/job.h"
 #include "ledger/ledger_int.h"
 
 #include "base/log.h"
@@ -56,6 +57,8 @@ void meter_close(struct hold *h, const struct finish_req *fin)
     struct quantities q;
     int64_t taken;
     quantities_of(&q, h->scope, &h->fin.counts);
+    if (h->job)
+        q = h->job->used;
     h->list = price_list(h->list_price, &q);
     if (h->cover.r) {
         const struct usage_counts covered = cover_split(h->cover.r->input_weight, h->cover.units, &h->fin.counts, &taken);
@@ -152,6 +155,8 @@ int meter_finish(struct ledger *l, struct hold *h, struct err *e)
         int64_t id = l->next_usage++;
         if ((rc = row_insert(l, h, id, e)) == 0)
             rc = grant_charge(l, h, id, e);
+        if (rc == 0 && h->job)
+            rc = job_usage_add(l, h->job, id, e);
         if (rc == 0)
             rc = cover_finish(l, h, e);
         if (rc == 0)
@@ -173,6 +178,8 @@ void meter_snapshot(void *arg, struct buf *b)
     struct str k;
     mutex_lock(&l->lock);
     while (map_next(&l->holds, &it, &k, &v)) {
+        if (((struct hold *)v.ptr)->job)
+            continue; /* it is in the store, synced */
         hold_put(b, v.ptr, JOURNAL_HOLD);
         if (((struct hold *)v.ptr)->cover.r)
             hold_put(b, v.ptr, JOURNAL_COVER);

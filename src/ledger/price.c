@@ -110,10 +110,11 @@ const struct price *price_find(const struct ledger *l, const char *model)
 
 bool price_sells(const struct price *p, enum scope scope)
 {
+    bool all = true, any = false;
     for (int i = 0; i < METER_COUNT; i++)
-        if (meters[i].scope == scope && p->step[0].rate[i] == PRICE_NO_RATE)
-            return false;
-    return true;
+        if (meters[i].scope == scope)
+            all &= p->step[0].rate[i] != PRICE_NO_RATE, any |= p->step[0].rate[i] != PRICE_NO_RATE;
+    return scope == SCOPE_TRAINING || scope == SCOPE_STORAGE ? any : all; /* a job names the meters that it needs */
 }
 
 const struct price *price_pick(const struct ledger *l, const char *model, const char *tier, int64_t org, enum scope scope, int64_t now_us,

@@ -1,5 +1,6 @@
 /* What a price would have made of the last month: each request that paid this book's price is priced anew, exactly as it would have been, and
  * summed up by account. Requests that fall under another price (a contract, another tier) stay out, as the new price would not reach them. */
+#include "ledger/job.h"
 #include "ledger/ledger_int.h"
 
 #include "base/clock.h"
@@ -15,6 +16,7 @@ struct payer {
 
 struct preview {
     struct price price;
+    struct db *reader;
     int64_t since_us, until_us;
     struct VEC(struct payer) payers;        /* as the rows come: by account */
     int64_t requests, before, after, other; /* other: of the model, at another price */
@@ -30,6 +32,7 @@ static int on_row(struct preview *v, struct stmt *s, struct err *e)
     struct payer *p = v->payers.n ? &v->payers.p[v->payers.n - 1] : NULL;
     struct quantities q;
     enum scope scope = SCOPE_INFERENCE;
+    int rc = 0;
     if (!stmt_col_i64(s, 9)) {
         v->other++;
         return 0;
@@ -46,6 +49,10 @@ static int on_row(struct preview *v, struct stmt *s, struct err *e)
     struct usage_counts c = {(uint32_t)stmt_col_i64(s, 3), (uint32_t)stmt_col_i64(s, 4), (uint32_t)stmt_col_i64(s, 5),
                              (uint32_t)stmt_col_i64(s, 6), (uint32_t)stmt_col_i64(s, 7), 0};
     quantities_of(&q, scope, &c);
+    if (scope == SCOPE_TRAINING || scope == SCOPE_STORAGE)
+        rc = quantities_read(&q, v->reader, stmt_col_i64(s, 10), e);
+    if (rc < 0)
+        return rc;
     int64_t was = stmt_col_i64(s, 8), is = price_list(&v->price, &q);
     p->requests++, v->requests++;
     if (!add(&p->before, was) || !add(&p->after, is) || !add(&v->before, was) || !add(&v->after, is))
@@ -62,7 +69,7 @@ static int read_rows(struct ledger *l, struct preview *v, struct err *e)
     int rc =
         stmt_get(&s, l->reader,
                  SQL("SELECT u.org_id, o.name, u.scope, u.input, u.cache_read, u.cache_write, u.output, u.reasoning, u.contracted, CASE WHEN "
-                     "p.tier = ?4 AND (?5 = u.org_id OR (?5 = 0 AND p.org_id = 0)) THEN 1 ELSE 0 END FROM usage u JOIN model m ON m.id = "
+                     "p.tier = ?4 AND (?5 = u.org_id OR (?5 = 0 AND p.org_id = 0)) THEN 1 ELSE 0 END, u.id FROM usage u JOIN model m ON m.id = "
                      "u.model_id JOIN price p ON p.id = u.price_id LEFT JOIN organisation o ON o.id = u.org_id WHERE m.alias = ?1 AND u.end_us >= "
                      "?2 AND u.end_us < ?3 ORDER BY u.org_id"),
                  e);
@@ -180,6 +187,7 @@ int ledger_price_preview(struct ledger *l, const struct price_new *in, struct bu
     struct preview *v = mem_new(sizeof *v);
     if (!v)
         return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a preview");
+    v->reader = l->reader;
     v->until_us = clock_now_us() + 1, v->since_us = v->until_us - 30ll * 86400 * 1000000;
     int rc = price_make(&v->price, in, e);
     if (rc == 0)

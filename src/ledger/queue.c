@@ -63,6 +63,13 @@ int queue_flush(struct ledger *l, struct err *e)
     return queue_call(l, NULL, NULL, e);
 }
 
+static void ended_free(struct ledger *l)
+{
+    for (size_t i = 0; i < l->ended.n; i++)
+        hold_drop(l, l->ended.p[i]);
+    l->ended.n = 0;
+}
+
 static int call_in_transaction(struct ledger *l, struct op *op)
 {
     struct err *e = op->err;
@@ -76,8 +83,10 @@ static int call_in_transaction(struct ledger *l, struct op *op)
         rc = op->call(l, op->arg, e);
     if (rc == 0)
         rc = batch_end(l, DB_SYNC_FULL, e);
-    if (rc == 0)
+    if (rc == 0) {
+        ended_free(l);
         return 0;
+    }
     db_rollback(l->db);
     l->chain = chain, l->next_txn = next_txn, l->next_event = next_event, l->next_operation = next_operation;
     if (e->code == ERR_DB || l->moved) /* moved: memory is ahead of the store */
@@ -148,13 +157,6 @@ static int journal_grants(struct ledger *l, struct op *first, const struct op *e
     int rc = journal_append(&l->journal, &b, e);
     buf_deinit(&b);
     return rc;
-}
-
-static void ended_free(struct ledger *l)
-{
-    for (size_t i = 0; i < l->ended.n; i++)
-        hold_drop(l, l->ended.p[i]);
-    l->ended.n = 0;
 }
 
 static void answers(struct ledger *l, struct op *first, const struct op *end, const struct err *failed)

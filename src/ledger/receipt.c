@@ -1,5 +1,6 @@
 /* Receipts: how the charge of one request came about, read in one snapshot and computed anew. What is compared here the audit compares for all
  * requests (audit.c). */
+#include "ledger/job.h"
 #include "ledger/receipt_int.h"
 
 #include <stdarg.h>
@@ -183,8 +184,12 @@ static int read_rates(struct receipt *r, struct ledger *l, struct err *e)
         return rc;
     (void)scope_find(str_of(r->scope), &scope);
     quantities_of(&q, scope, &r->counts);
+    if ((rc = quantities_read(&q, l->reader, r->id, e)) < 0)
+        return rc;
     const struct usage_counts left = counts_less(&r->counts, &r->covered);
     quantities_of(&rest, scope, &left);
+    if (scope == SCOPE_TRAINING || scope == SCOPE_STORAGE)
+        rest = q; /* nothing is reserved for a job */
     const struct price_step *step = price_step_of(&price, &rest), *list_step = price_step_of(&list, &q);
     r->from_tokens = step->from;
     for (int i = 0; i < METER_COUNT; i++)

@@ -123,7 +123,7 @@ static int crash_the_rest(struct recovery *v, struct err *e)
     union map_value m;
     int rc = 0;
     while (map_next(&l->holds, &it, &k, &m))
-        if (!((struct hold *)m.ptr)->finished && !vec_push(&open, m.ptr))
+        if (!((struct hold *)m.ptr)->finished && !((struct hold *)m.ptr)->job && !vec_push(&open, m.ptr))
             rc = err_set(e, ERR_NO_MEMORY, "ledger: no memory to recover");
     for (size_t i = 0; i < open.n && rc == 0; i++) {
         struct hold *h = open.p[i];

@@ -44,6 +44,10 @@ static const char version_6[] =
 #include "ledger_schema_6.h"
     ;
 
-const struct migration ledger_migrations[] = {{1, {version_1}}, {2, {version_2}}, {3, {version_3}},
-                                              {4, {version_4}}, {5, {version_5}}, {6, {version_6}}};
+static const char version_7[] =
+#include "ledger_schema_7.h"
+    ;
+
+const struct migration ledger_migrations[] = {{1, {version_1}}, {2, {version_2}}, {3, {version_3}}, {4, {version_4}},
+                                              {5, {version_5}}, {6, {version_6}}, {7, {version_7}}};
 const size_t ledger_n_migrations = sizeof ledger_migrations / sizeof *ledger_migrations;

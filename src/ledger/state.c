@@ -1,4 +1,5 @@
 /* What the ledger keeps in memory, read from the store once at start. */
+#include "ledger/job.h"
 #include "ledger/ledger_int.h"
 
 #include "base/clock.h"
@@ -236,6 +237,23 @@ static int load_hold(struct ledger *l, struct stmt *s, struct err *e)
     return ok ? 0 : damaged(e, "an open hold names no account, price, model or grant");
 }
 
+/* What an open job may use and has used. It cannot have renewed while nobody was there: its lease begins anew. */
+static int load_quantity(struct ledger *l, struct stmt *s, struct err *e)
+{
+    int64_t id = stmt_col_i64(s, 0), lease = stmt_col_i64(s, 4);
+    struct hold *h = hold_find(l, (uint64_t)id);
+    enum meter m;
+    if (!h || lease <= 0 || !meter_find(stmt_col_str(s, 1), &m))
+        return damaged(e, "a job has no hold, or uses what there is not");
+    if (!h->job && !(h->job = mem_new(sizeof *h->job)))
+        return short_of_memory(e);
+    h->job->lease_us = lease;
+    h->job->most.of[m] = (uint64_t)stmt_col_i64(s, 2), h->job->used.of[m] = (uint64_t)stmt_col_i64(s, 3);
+    if (h->expires_us < l->now_us + lease)
+        h->expires_us = l->now_us + lease;
+    return 0;
+}
+
 /* ---- single values ---- */
 
 static int one_i64(struct ledger *l, struct sql sql, int64_t *out, struct err *e)
@@ -348,6 +366,8 @@ static int load_rows(struct ledger *l, struct err *e)
              "h.expires_us, m.alias, m.revision, m.digest, h.scope, h.reserved, h.list_price_id FROM hold h LEFT JOIN model m ON m.id = h.model_id "
              "WHERE h.state = 0"),
          load_hold},
+        {SQL("SELECT q.hold_id, q.meter, q.most, q.used, h.lease_us FROM hold_quantity q JOIN hold h ON h.id = q.hold_id WHERE h.state = 0"),
+         load_quantity},
     };
     int rc = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && rc == 0; i++)
@@ -423,7 +443,7 @@ void state_free(struct ledger *l)
     for (it = 0; map_next(&l->keys_by_id, &it, &k, &v);)
         mem_free(((struct key *)v.ptr)->lists);
     for (it = 0; map_next(&l->holds, &it, &k, &v);)
-        mem_free(((struct hold *)v.ptr)->rate);
+        mem_free(((struct hold *)v.ptr)->rate), mem_free(((struct hold *)v.ptr)->job);
     map_deinit(&l->orgs_by_name), map_deinit(&l->prices), map_deinit(&l->keys_by_id);
     for (it = 0; map_next(&l->holds, &it, &k, &v);)
         vec_deinit(&((struct hold *)v.ptr)->parts);

@@ -69,7 +69,7 @@ TEST(a_key_without_limits_may_do_everything)
 {
     struct err e;
     CHECK(start() && create(NULL, &e) == 0);
-    CHECK(who.scopes == KEY_SCOPES_ALL && model("guide") && model("anything") && from("10.0.0.1") && from("nonsense"));
+    CHECK(who.scopes == (KEY_SCOPES_ALL & ~KEY_EVENTS) && model("guide") && model("anything") && from("10.0.0.1") && from("nonsense"));
     CHECK(!strcmp(shown("scopes"), "inference,embeddings,models,usage") && !strcmp(shown("models"), "all") && !strcmp(shown("allow"), "all") &&
           !strcmp(shown("budget"), "none"));
     CHECK(!ledger_key_model(l, (struct key_id){99}, STR("guide")) && !ledger_key_address(l, (struct key_id){99}, STR("10.0.0.1"))); /* nobody */
@@ -228,7 +228,7 @@ TEST(a_key_of_before_keeps_all_it_could_do)
     memcpy(first, test_dir, sizeof first);
     CHECK(old_store(first, dir_new(), key));
     l = open_at(test_dir);
-    CHECK(l && ledger_principal(l, str_of(key), &who, &e) == 0 && who.scopes == KEY_SCOPES_ALL && !strcmp(who.org_name, "old"));
+    CHECK(l && ledger_principal(l, str_of(key), &who, &e) == 0 && who.scopes == (KEY_SCOPES_ALL & ~KEY_EVENTS) && !strcmp(who.org_name, "old"));
     CHECK(model("anything") && from("10.0.0.1") && !strcmp(shown("budget"), "none") && ledger_key_budget(l, who.key, &(struct money){0}) == false);
     CHECK(price_now(l, "guide", 1, 1) && set((struct key_limits){"usage", "guide", "::1", "2"}, &e) == 0 && who.scopes == KEY_USAGE && !model("x"));
     end();
