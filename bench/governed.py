@@ -169,7 +169,7 @@ def rate(targets, args, put):
     for _ in range(args.rounds):
         for t in targets:
             n = args.requests if isinstance(t, (Sluice, Nginx)) else max(args.requests // 10, 1000)
-            r = t.load("--connections", "256", "--requests", str(n), "--warm", str(n // 10))
+            r = t.load("--connections", str(args.connections), "--requests", str(n), "--warm", str(n // 10))
             put("rate", t.name, "requests_per_s", round(r["per_s"]))
             put("rate", t.name, "server_cpu_us_per_request", round(r["server_cpu_s"] * 1e6 / r["requests"], 1))
             put("rate", t.name, "client_cpu_us_per_request", round(r["cpu_s"] * 1e6 / r["requests"], 1))
@@ -228,6 +228,7 @@ def main():
     p.add_argument("--part", action="append", choices=("start", "rate", "latency", "streams"))
     p.add_argument("--portkey")
     p.add_argument("--requests", type=int, default=40000)
+    p.add_argument("--connections", type=int, default=1024)
     p.add_argument("--seconds", type=int, default=10)
     p.add_argument("--streams", default="512,5000")
     p.add_argument("--rounds", type=int, default=1)
