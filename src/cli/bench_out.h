@@ -12,6 +12,9 @@ int bench_numbers(const struct cli *c, const char *flag, const char *dflt, uint6
 /* One line on standard error that the next one overwrites, when that is a terminal. */
 void bench_progress(void *arg, const char *text);
 void bench_progress_end(void);
+/* Opens a model by its name or file and measures it; says on standard output what it ran on, unless --json or --csv is there. */
+int bench_model_run(const struct cli *c, const char *name, struct bench_model_opts *o, int threads, bench_model_fn *fn, void *arg,
+                    struct err *e) MUST_USE;
 /* A key with a number of so many decimals. */
 void bench_put(struct jw *w, const char *key, double v, int decimals);
 /* rows: the text of an array of flat objects with the same keys; as a table or JSON, and with --csv FILE as CSV there ("-": that alone). */

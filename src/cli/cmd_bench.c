@@ -83,12 +83,12 @@ static int open_model(const struct cli *c, const char *name, struct modelfile **
     return rc;
 }
 
-static int run_model(const struct cli *c, struct bench_model_opts *o, int threads, struct jw *w, struct err *e)
+int bench_model_run(const struct cli *c, const char *name, struct bench_model_opts *o, int threads, bench_model_fn *fn, void *arg, struct err *e)
 {
     struct modelfile *f = NULL;
     struct device *d = NULL;
     struct roofline_limits limits;
-    int rc = open_model(c, c->word[0], &f, e);
+    int rc = open_model(c, name, &f, e);
     bench_progress(NULL, "loading");
     if (rc >= 0)
         rc = device_new(&d, &(struct device_opts){.n_threads = threads}, e);
@@ -99,7 +99,7 @@ static int run_model(const struct cli *c, struct bench_model_opts *o, int thread
         rc = roofline_limits(&limits, device_threads(d), device_level(d), e);
     o->device = d, o->file = f;
     if (rc >= 0)
-        rc = bench_model(o, &limits, add_row, bench_progress, w, e);
+        rc = bench_model(o, &limits, fn, bench_progress, arg, e);
     bench_progress_end();
     if (rc >= 0 && !args_flag(c, "json") && !args_flag(c, "csv"))
         printf("%s %s, kernels %s, %d threads; read %.1f GB/s, int8 %.0f, bf16 %.0f, f32 %.0f Gop/s\n", model_shape(o->model)->arch,
@@ -135,7 +135,7 @@ int cmd_bench_model(const struct cli *c, struct err *e)
     buf_init(&b, 0);
     jw_init(&w, &b);
     jw_arr(&w);
-    rc = run_model(c, &o, (int)threads, &w, e);
+    rc = bench_model_run(c, c->word[0], &o, (int)threads, add_row, &w, e);
     jw_arr_end(&w);
     if (rc >= 0)
         rc = bench_print(c, &b, e);

@@ -17,7 +17,22 @@ async function fails(args, code, pattern, options) {
   check(pattern.test(r.err), `sluice ${args.join(" ")} says: ${r.err}`);
 }
 const commands = ["serve", "run", "pull", "add", "list", "show", "rm", "probe", "account create", "account list", "key create", "key set", "key list", "key rotate", "key revoke", "grant create",
-  "grant list", "grant show", "grant approve", "grant void", "grant transfer", "grant adjust", "grant limit", "refund", "price set", "price preview", "price end", "price list", "limit set", "limit list", "limit rm", "usage", "doctor", "backup", "restore", "audit", "bench roofline", "bench model", "bench serve", "cpu", "version", "help"];
+  "grant list", "grant show", "grant approve", "grant void", "grant transfer", "grant adjust", "grant limit", "refund", "price set", "price preview", "price advise", "price end", "price list", "limit set", "limit list", "limit rm", "usage", "doctor", "backup", "restore", "audit", "bench roofline", "bench model", "bench serve", "cpu", "version", "help"];
+
+test("price advise: the cost of a million tokens is the hour over the speed, the margin is of today's price", async () => {
+  const data = folder();
+  await ok(["price", "set", "guide", "--input", "0.5", "--cached-input", "0.1", "--output", "1.5"], { data });
+  const few = ["--streams", "2", "--prefill", "16", "--tokens", "2", "--rounds", "1", "--threads", "1"], r = await json(["price", "advise", "guide", "--hour-cost", "36", "--busy", "50", ...few], { data });
+  same(r.map((x) => [x.meter, x.streams, x.price]).sort(), [["cached_input", 1, "0.10"], ["input", 1, "0.50"], ["output", 1, "1.50"], ["output", 2, "1.50"]]);
+  for (const x of r) { // 36 an hour is 0.01 a second; the speed is shown with one decimal
+    const cost = 0.01 * 1e6 / x["tok/s"], off = Math.abs(Number(x.cost) / cost - 1);
+    check(off < 0.1 / x["tok/s"] + 1e-6, `${JSON.stringify(x)}: a million tokens cost ${cost}`);
+    check(Math.abs(Number(x.floor) - 2 * Number(x.cost)) < 3e-9 && Math.abs(x["margin %"] - 100 * (x.price - x.floor) / x.price) < 0.051, JSON.stringify(x));
+  }
+  await fails(["price", "advise", "guide", ...few], 2, /what an hour of this machine costs/, { data });
+  await fails(["price", "advise", "guide", "--hour-cost", "0"], 2, /more than nothing/, { data });
+  await fails(["price", "advise", "absent", "--hour-cost", "1", ...few], 4, /absent/, { data });
+});
 
 test("help lists every command, and each explains itself with an example", async () => {
   const list = await ok(["help"]), page = readFileSync(path.join(root, "docs/using/commands.md"), "utf8");
@@ -27,8 +42,8 @@ test("help lists every command, and each explains itself with an example", async
     check(new RegExp(`example: sluice ${c}`).test(help), `${c} has no example`);
     check(page.includes(`\`sluice ${c}`), `${c} is not in docs/using/commands.md`);
   }
-  for (const [, c] of page.matchAll(/^\| `sluice ([a-z]+(?: (?:create|list|show|approve|void|transfer|adjust|limit|rotate|revoke|set|rm|end|preview|roofline|model|serve))?)/gm)) check(commands.includes(c), `docs/using/commands.md has ${c}`);
-  for (const [, row, text] of page.matchAll(/^\| `sluice ([a-z]+(?: (?:create|list|show|approve|void|transfer|adjust|limit|rotate|revoke|set|rm|end|preview|roofline|model|serve))?)([^|]*)\|/gm))
+  for (const [, c] of page.matchAll(/^\| `sluice ([a-z]+(?: (?:create|list|show|approve|void|transfer|adjust|limit|rotate|revoke|set|rm|end|preview|advise|roofline|model|serve))?)/gm)) check(commands.includes(c), `docs/using/commands.md has ${c}`);
+  for (const [, row, text] of page.matchAll(/^\| `sluice ([a-z]+(?: (?:create|list|show|approve|void|transfer|adjust|limit|rotate|revoke|set|rm|end|preview|advise|roofline|model|serve))?)([^|]*)\|/gm))
     for (const [flag] of text.matchAll(/--[a-z-]+/g)) check((await ok([...row.split(" "), "--help"])).includes(` ${flag}`), `${row} has no ${flag}`);
   check(/account create[^]*account list/.test(await ok(["account", "--help"])), "a group explains its commands");
 });
