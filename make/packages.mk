@@ -5,14 +5,16 @@ PKG_fuzz  := clang=clang
 PKG_page  := chromium=chromium
 PKG_proxy := nginx-light=nginx haproxy=haproxy
 PKG_guide := python3-torch libopenblas0-pthread
+PKG_postgres := postgresql postgresql-client=psql
 PKG_clean := debootstrap
 export DEBIAN_FRONTEND := noninteractive
 
-.PHONY: packages packages-test packages-fuzz packages-page packages-proxy packages-guide packages-clean
+.PHONY: packages packages-postgres packages-test packages-fuzz packages-page packages-proxy packages-guide packages-clean
 packages:       ; @tools/packages.sh $(PKG_build)
 packages-test:  ; @tools/packages.sh $(PKG_build) $(PKG_test)
 packages-fuzz:  ; @tools/packages.sh $(PKG_build) $(PKG_fuzz)
 packages-proxy: ; @tools/packages.sh $(PKG_proxy)
 packages-page:  ; @tools/packages.sh $(PKG_page)
 packages-guide: ; @tools/packages.sh $(PKG_guide)
+packages-postgres: ; @tools/packages.sh $(PKG_postgres)
 packages-clean: ; @tools/packages.sh $(PKG_clean)

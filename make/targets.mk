@@ -1,4 +1,4 @@
-.PHONY: all help run test check asan tsan fuzz soak chaos power books proxy bench tidy test-clean install clean golden
+.PHONY: all help run test test-postgres check asan tsan fuzz soak chaos power books proxy bench tidy test-clean install clean golden
 all: $(OUT)/sluice ## builds build/sluice
 run: all ## serves the guide model on http://127.0.0.1:8000 with a demo account
 	@$(OUT)/sluice serve --demo
@@ -24,6 +24,8 @@ proxy: packages packages-proxy packages-test ## the raw HTTP requests through ng
 	@$(MAKE) --no-print-directory suite-proxy
 bench: all $(OUT)/bench/matmul ## the machine's limits, products, a small model's steps; bench/ and sluice bench have more
 	@$(OUT)/sluice bench roofline && $(OUT)/bench/matmul --n 8 && $(OUT)/sluice bench model guide --prefill 128,512 --depth 0 --streams 1,4,16
+test-postgres: packages packages-test packages-postgres ## the ledger on PostgreSQL, several nodes on one ledger (installs it)
+	@tests/suites.sh postgres
 tidy: ## layers and style
 	@tests/suites.sh tidy
 test-clean: packages-clean ## the two commands in a fresh clone on a clean Debian (needs root)

@@ -102,6 +102,10 @@ suite-api suite-crash suite-guide suite-hub suite-operate: suite-%: $(OUT)/sluic
 	@SLUICE=$(OUT)/sluice OUT=$(OUT) tests/$*/run.sh
 suite-crash suite-operate: $(OUT)/tool/tinymodel
 suite-crash: $(OUT)/test/fake_server
+# The ledger on PostgreSQL: the unit tests that ask the ledger, and nodes.
+POSTGRES_UNIT := $(patsubst %,$(OUT)/unit/ledger/test_%,hold budget grant credit deed rate price key nodes heal)
+suite-postgres: $(OUT)/sluice $(OUT)/test/fake_server $(POSTGRES_UNIT)
+	@SLUICE=$(OUT)/sluice OUT=$(OUT) tests/postgres/run.sh
 suite-crash suite-chaos: $(OUT)/test/load_server $(OUT)/test/load_client
 CHAOS_REQUESTS ?= 1000000
 suite-chaos: $(OUT)/sluice

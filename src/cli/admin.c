@@ -91,6 +91,7 @@ static int on_ledger(const char *dir, enum http_method method, const char *path,
 {
     struct ledger *l = NULL;
     struct ledger_opts o = {.dir = dir, .post = run_now};
+    struct settings *settings = NULL;
     struct json *j = NULL;
     struct buf text;
     int rc = os_mkdirs(dir, 0700, e);
@@ -99,11 +100,17 @@ static int on_ledger(const char *dir, enum http_method method, const char *path,
     if (rc >= 0)
         rc = json_parse(&j, text.data, text.len, e);
     if (rc >= 0)
+        rc = settings_load(&settings, NULL, dir, e);
+    if (rc >= 0) {
+        const char *node = settings_get(settings, "node");
+        o.store = settings_get(settings, "ledger"), o.node = *node ? node : NULL;
         rc = ledger_open(&l, &o, e);
+    }
     if (rc >= 0)
         rc = admin_call(l, method, path, j, out, e);
     if (l)
         ledger_close(l);
+    settings_free(settings);
     json_free(j);
     buf_deinit(&text);
     return rc;

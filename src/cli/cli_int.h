@@ -47,6 +47,7 @@ int data_file(char out[PATH_LEN], const char *dir, const char *name, struct err 
 struct settings;
 bool        settings_known(struct str name);
 void        settings_help(void); /* one line each */
+/* c NULL: without flags, of a command that has others. */
 int         settings_load(struct settings **out, const struct cli *c, const char *dir, struct err *e) MUST_USE;
 void        settings_free(struct settings *s);
 void        settings_print(const struct settings *s, const char *dir);

@@ -30,7 +30,10 @@ struct serving {
 
 static int open_ledger(struct serving *s, struct err *e)
 {
+    const char *node = settings_get(s->settings, "node");
     struct ledger_opts o = {.dir = s->dir,
+                            .store = settings_get(s->settings, "ledger"),
+                            .node = *node ? node : NULL,
                             .currency = settings_get(s->settings, "currency"),
                             .post = api_post,
                             .post_ctx = s->server,
@@ -91,27 +94,26 @@ static int model_opts(struct serving *s, struct models_opts *o, struct err *e)
         (rc = settings_yes(s->settings, "screen", &screen, e)) < 0 || (rc = speculation(s->settings, &drafts, e)) < 0)
         return rc;
     *o = (struct models_opts){.dir = s->dir};
-    o->local = (struct backend_local_opts){
-        .device = {.n_threads = (int)threads, .cpu_mask = *cpu ? cpu : NULL},
-        .engine = {.kv_bytes = bytes.kv,
-                   .seqs_max = (uint32_t)seqs,
-                   .queue_max = (uint32_t)queue,
-                   .kv_type = (enum kv_type)kv_type,
-                   .no_prefix_cache = !reuse,
-                   .no_screen = !screen,
-                   .public_bytes = *publish ? bytes.kv / 8 : 0,
-                   .draft_max = drafts,
-                   .journal = api_journal,
-                   .journal_ctx = s->api},
-        .prefix = *publish ? publish_next : NULL,
-        .prefix_arg = (void *)(uintptr_t)publish,
-        .no_packed = !keep_packed,
-        .memory = bytes.models,
-        .keep_s = (uint32_t)keep,
-        .wait_ms = (uint32_t)wait * 1000,
-        .waits_max = (uint32_t)waits,
-        .post = api_post,
-        .post_ctx = s->server};
+    o->local = (struct backend_local_opts){.device = {.n_threads = (int)threads, .cpu_mask = *cpu ? cpu : NULL},
+                                           .engine = {.kv_bytes = bytes.kv,
+                                                      .seqs_max = (uint32_t)seqs,
+                                                      .queue_max = (uint32_t)queue,
+                                                      .kv_type = (enum kv_type)kv_type,
+                                                      .no_prefix_cache = !reuse,
+                                                      .no_screen = !screen,
+                                                      .public_bytes = *publish ? bytes.kv / 8 : 0,
+                                                      .draft_max = drafts,
+                                                      .journal = api_journal,
+                                                      .journal_ctx = s->api},
+                                           .prefix = *publish ? publish_next : NULL,
+                                           .prefix_arg = (void *)(uintptr_t)publish,
+                                           .no_packed = !keep_packed,
+                                           .memory = bytes.models,
+                                           .keep_s = (uint32_t)keep,
+                                           .wait_ms = (uint32_t)wait * 1000,
+                                           .waits_max = (uint32_t)waits,
+                                           .post = api_post,
+                                           .post_ctx = s->server};
     return 0;
 }
 

@@ -91,12 +91,18 @@ void doctor_disk(struct doctor *d)
         doctor_say(d, DOCTOR_OK, "", "%llu MiB are free", (unsigned long long)mib);
 }
 
+/* The URL of a shared ledger; "": it is in the data folder. */
+static const char *store_of(const struct doctor *d)
+{
+    return d->settings ? settings_get(d->settings, "ledger") : "";
+}
+
 void doctor_store(struct doctor *d)
 {
     struct ledger_health h;
     struct err e = {0};
     char stage[PATH_LEN];
-    if (ledger_health(&h, d->data, &e) < 0)
+    if (ledger_health(&h, d->data, store_of(d), &e) < 0)
         doctor_say(d, DOCTOR_FAIL, "restore a backup: sluice restore BACKUP --data NEW-FOLDER", "the store cannot be read: %s", e.msg);
     else if (!h.there)
         doctor_say(d, DOCTOR_SKIP, "", "there is no ledger yet; the first serve or account create makes it");
@@ -117,7 +123,7 @@ void doctor_audit(struct doctor *d)
     char path[PATH_LEN];
     struct json *j = NULL;
     struct err e = {0};
-    if (!doctor_path(d, path, "ledger.db")) {
+    if (!*store_of(d) && !doctor_path(d, path, "ledger.db")) {
         doctor_say(d, DOCTOR_SKIP, "", "there is no ledger yet");
         return;
     }
@@ -137,7 +143,7 @@ void doctor_clock(struct doctor *d)
     struct err e = {0};
     char now[32], newest[32];
     int64_t us = clock_now_us();
-    if (ledger_health(&h, d->data, &e) < 0)
+    if (ledger_health(&h, d->data, store_of(d), &e) < 0)
         h.newest_us = 0; /* doctor_store says it */
     clock_iso(now, us), clock_iso(newest, h.newest_us);
     if (us < 1735689600000000ll) /* 2025 */

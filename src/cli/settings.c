@@ -107,7 +107,7 @@ static int read_flags(struct settings *s, const struct cli *c, struct err *e)
 int settings_load(struct settings **out, const struct cli *c, const char *dir, struct err *e)
 {
     char path[PATH_LEN];
-    const char *flag = args_flag(c, "config");
+    const char *flag = c ? args_flag(c, "config") : NULL;
     struct settings *s = mem_must(sizeof *s);
     int rc = data_file(path, dir, "sluice.conf", e);
     for (size_t i = 0; i < N_SETTINGS && rc >= 0; i++)
@@ -118,7 +118,7 @@ int settings_load(struct settings **out, const struct cli *c, const char *dir, s
         rc = read_file(s, path, e);
     if (rc >= 0)
         rc = read_env(s, e);
-    if (rc >= 0)
+    if (rc >= 0 && c)
         rc = read_flags(s, c, e);
     if (rc < 0) {
         settings_free(s);

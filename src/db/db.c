@@ -68,6 +68,17 @@ int db_check(struct db *d, bool quick, char *fault, size_t cap, struct err *e)
     return d->engine->check(d, quick, fault, cap, e);
 }
 
+int db_claim(struct db *d, const char *name, unsigned wait_ms, bool *mine, struct err *e)
+{
+    *mine = false;
+    return d->engine->claim(d, name, wait_ms, mine, e);
+}
+
+bool db_sync_failed(const struct db *d)
+{
+    return d->sync_failed;
+}
+
 int db_version(struct db *d, int64_t *out, struct err *e)
 {
     return d->engine->version_get(d, out, e);

@@ -38,6 +38,10 @@ int64_t db_last_id(struct db *d); /* the id that the last INSERT made up */
 uint64_t db_memory_bytes(void); /* held by all stores of this process: above all their page caches, of a bounded size each */
 int  db_copy(struct db *d, const char *path, struct err *e) MUST_USE; /* a consistent copy into a new file, synced; also on a reader; SQLite only */
 int  db_check(struct db *d, bool quick, char *fault, size_t cap, struct err *e) MUST_USE; /* the engine's own check of its file; fault "": sound */
+/* Holds the name for as long as this connection lives, among all connections of the store; *mine false: another one has it, for wait_ms too (a
+ * connection that was closed may take a moment to end). SQLite: always. Outside a transaction. */
+int  db_claim(struct db *d, const char *name, unsigned wait_ms, bool *mine, struct err *e) MUST_USE;
+bool db_sync_failed(const struct db *d); /* what the disk has is not known: opening again does not mend that */
 int  db_version(struct db *d, int64_t *out, struct err *e) MUST_USE; /* the last migration; 0: an empty store */
 
 /* A prepared statement, cached by its text: get it, bind, step, put it back (reset and cleared). Bound bytes are not copied: they live

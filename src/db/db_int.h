@@ -16,6 +16,7 @@ struct db_engine {
     int64_t (*last_id)(struct db *d);
     int (*copy)(struct db *d, const char *path, struct err *e);
     int (*check)(struct db *d, bool quick, char *fault, size_t cap, struct err *e);
+    int (*claim)(struct db *d, const char *name, unsigned wait_ms, bool *mine, struct err *e);
     int (*version_get)(struct db *d, int64_t *out, struct err *e);
     int (*version_set)(struct db *d, int version, struct err *e);
     int (*migrate)(struct db *d, const char *text, bool old, struct err *e); /* the statements of one; old: of a version up to the base */
@@ -42,7 +43,7 @@ struct stmt {
 
 struct db {
     const struct db_engine *engine;
-    bool read_only;
+    bool read_only, sync_failed;
     struct stmt *cache[STMT_CACHE_MAX]; /* open addressing by the address of the text */
     size_t n_cache;
 };

@@ -6,6 +6,7 @@
  * what the server told is not taken back by its own crash, so an id is never given twice.
  *
  * A result is taken whole, in binary; but a reader in a transaction takes its rows through a cursor, ROWS_AT_ONCE at a time. */
+#include "base/clock.h"
 #include "base/mem.h"
 #include "db/db_int.h"
 #include "db/translate.h"
@@ -21,7 +22,7 @@ struct pg {
     struct db head;
     PGconn *c;
     int64_t changes;
-    unsigned n_names;
+    unsigned n_names, session; /* session: one more with each connection, from 1 */
     bool in_transaction;
 };
 
@@ -29,7 +30,8 @@ struct pg_stmt {
     struct stmt head;
     char *sql; /* PostgreSQL's words */
     char name[16];
-    bool prepared, cursor, open; /* cursor: this run reads through one; open: it is there */
+    unsigned prepared; /* in this session; 0: not yet */
+    bool cursor, open; /* cursor: this run reads through one; open: it is there */
     int n_params, row, n_rows;
     PGresult *result;
     Oid type[PG_PARAMS_MAX];
@@ -111,6 +113,25 @@ static void quiet(void *arg, const char *message)
     (void)arg, (void)message;
 }
 
+/* What each connection begins with. */
+static int session(struct pg *d, struct err *e)
+{
+    d->session++;
+    return run(d,
+               "SET timezone = 'UTC'; SET synchronous_commit = on; SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'; SET "
+               "standard_conforming_strings = on",
+               e);
+}
+
+/* A reader whose connection was lost connects again by itself; the writer does not, as what it did is not known. */
+static int again(struct pg *d, struct err *e)
+{
+    if (!d->head.read_only || d->in_transaction || PQstatus(d->c) == CONNECTION_OK)
+        return 0;
+    PQreset(d->c);
+    return PQstatus(d->c) == CONNECTION_OK ? session(d, e) : fail(d, NULL, "connect", e);
+}
+
 int pg_open(struct db **out, const char *url, enum db_mode mode, struct err *e)
 {
     /* What the URL says of these counts more: it comes later. */
@@ -135,10 +156,7 @@ int pg_open(struct db **out, const char *url, enum db_mode mode, struct err *e)
         rc = err_set(e, ERR_DB, "db: PostgreSQL %d is too old; 13 and later will do, 15 is tested", PQserverVersion(d->c) / 10000);
     if (rc == 0) {
         PQsetNoticeProcessor(d->c, quiet, NULL);
-        rc = run(d,
-                 "SET timezone = 'UTC'; SET synchronous_commit = on; SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'; SET "
-                 "standard_conforming_strings = on",
-                 e);
+        rc = session(d, e);
     }
     if (rc < 0)
         db_close(&d->head);
@@ -151,7 +169,9 @@ int pg_open(struct db **out, const char *url, enum db_mode mode, struct err *e)
 
 static int pg_begin(struct db *d, struct err *e)
 {
-    int rc = run(pg(d),
+    int rc = again(pg(d), e);
+    if (rc == 0)
+        rc = run(pg(d),
                  d->read_only ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
                               : "BEGIN; SELECT pg_advisory_xact_lock(hashtext('sluice ' || current_schema()), 0)",
                  e);
@@ -220,6 +240,21 @@ static int pg_check(struct db *d, bool quick, char *fault, size_t cap, struct er
     if (cap)
         *fault = '\0';
     return 0;
+}
+
+static int pg_claim(struct db *d, const char *name, unsigned wait_ms, bool *mine, struct err *e)
+{
+    enum { STEP_MS = 20 };
+    for (unsigned ms = 0;; ms += STEP_MS) {
+        PGresult *r = PQexecParams(pg(d)->c, "SELECT pg_try_advisory_lock(hashtext('sluice node ' || current_schema()), hashtext($1))", 1, NULL,
+                                   &name, NULL, NULL, 0);
+        int rc = good(r) ? 0 : fail(pg(d), r, "claim", e);
+        *mine = rc == 0 && *PQgetvalue(r, 0, 0) == 't';
+        PQclear(r);
+        if (rc < 0 || *mine || ms >= wait_ms)
+            return rc;
+        clock_sleep_ms(STEP_MS);
+    }
 }
 
 static int pg_version_get(struct db *d, int64_t *out, struct err *e)
@@ -350,7 +385,7 @@ static int prepare(struct pg *d, struct pg_stmt *s, struct err *e)
     PGresult *r = PQprepare(d->c, s->name, s->sql, s->n_params, s->type);
     int rc = good(r) ? 0 : fail(d, r, s->sql, e);
     PQclear(r);
-    s->prepared = rc == 0;
+    s->prepared = rc == 0 ? d->session : 0;
     return rc;
 }
 
@@ -391,7 +426,9 @@ static int execute(struct pg *d, struct pg_stmt *s, struct err *e)
 {
     if (d->head.read_only && d->in_transaction)
         return declare(d, s, e);
-    int rc = s->prepared ? 0 : prepare(d, s, e);
+    int rc = again(d, e);
+    if (rc == 0 && s->prepared != d->session)
+        rc = prepare(d, s, e);
     return rc < 0 ? rc : keep(d, s, PQexecPrepared(d->c, s->name, s->n_params, s->value, s->length, binary, 1), e);
 }
 
@@ -496,6 +533,7 @@ static const struct db_engine engine = {
     .last_id = pg_last_id,
     .copy = pg_copy,
     .check = pg_check,
+    .claim = pg_claim,
     .version_get = pg_version_get,
     .version_set = pg_version_set,
     .migrate = pg_migrate,

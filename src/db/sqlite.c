@@ -23,7 +23,6 @@ struct lite_stmt {
 struct lite {
     struct db head;
     sqlite3 *h;
-    bool broken;
 };
 
 static const struct db_engine engine;
@@ -129,13 +128,13 @@ static int log_sync(struct lite *d, struct err *e)
     int rc = f->pMethods->xSync(f, SQLITE_SYNC_NORMAL);
     if (rc == SQLITE_OK)
         return 0;
-    d->broken = true;
+    d->head.sync_failed = true;
     return err_set(e, ERR_DB, "db: the log could not be synced to the disk (SQLite code %d); check the disk", rc);
 }
 
 static int lite_commit(struct db *d, enum db_sync sync, struct err *e)
 {
-    if (lite(d)->broken)
+    if (d->sync_failed)
         return err_set(e, ERR_DB, "db: an earlier sync failed, so nothing more is written over this connection; check the disk");
     struct stmt *s;
     int rc = stmt_get(&s, d, SQL("COMMIT"), e);
@@ -191,6 +190,14 @@ static int lite_check(struct db *d, bool quick, char *fault, size_t cap, struct 
     (void)str_fmt(fault, cap, "%.*s", str_eqz(text, "ok") ? 0 : (int)(text.n < cap ? text.n : cap - 1), text.p);
     stmt_put(s);
     return rc;
+}
+
+/* The store is locked by its folder. */
+static int lite_claim(struct db *d, const char *name, unsigned wait_ms, bool *mine, struct err *e)
+{
+    (void)d, (void)name, (void)wait_ms, (void)e;
+    *mine = true;
+    return 0;
 }
 
 static int lite_version_get(struct db *d, int64_t *out, struct err *e)
@@ -316,6 +323,7 @@ static const struct db_engine engine = {
     .last_id = lite_last_id,
     .copy = lite_copy,
     .check = lite_check,
+    .claim = lite_claim,
     .version_get = lite_version_get,
     .version_set = lite_version_set,
     .migrate = lite_migrate,

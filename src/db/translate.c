@@ -167,12 +167,19 @@ static int take_statement(struct reader *r, bool schema_only, struct err *e)
             return err_set(e, ERR_INTERNAL, "db: a trigger without an end");
         rc = take_trigger(r, begin, end + 3, e);
         end = find(end, ";");
-    } else if (after_words(r->p, "DROP TRIGGER") ||
-               (schema_only && !after_words(r->p, "CREATE") && !after_words(r->p, "ALTER") && !after_words(r->p, "DROP"))) {
+    } else if (schema_only && !after_words(r->p, "CREATE") && !after_words(r->p, "ALTER") && !after_words(r->p, "DROP")) {
         r->p = end ? end + 1 : r->p + strlen(r->p);
         return 0;
     }
     bool drop = after_words(r->p, "DROP TABLE") != NULL;
+    const char *trigger = after_words(r->p, "DROP TRIGGER IF EXISTS");
+    if (!trigger)
+        trigger = after_words(r->p, "DROP TRIGGER");
+    if (trigger) {
+        struct str name = word_at(blanks(trigger));
+        buf_fmt(r->out, "SELECT sluice_drop_trigger('%.*s')", (int)name.n, name.p);
+        r->p = name.p + name.n;
+    }
     take_until(r, end);
     if (drop)
         buf_fmt(r->out, " CASCADE");
@@ -196,6 +203,10 @@ int pg_translate(struct buf *out, const char *sql, bool schema_only, int *params
 }
 
 const char pg_functions[] =
+    "CREATE FUNCTION sluice_drop_trigger(text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE coalesce((SELECT format('DROP TRIGGER %I ON %s', "
+    "t.tgname, "
+    "t.tgrelid::regclass) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE t.tgname = $1 AND c.relnamespace = "
+    "current_schema()::regnamespace), 'SELECT 1'); END $$;"
     "CREATE FUNCTION sluice_abort() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '%', TG_ARGV[0]; END $$;"
     "CREATE FUNCTION instr(text, text) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT strpos($1, $2)::bigint';"
     "CREATE FUNCTION json_each(text) RETURNS TABLE (key bigint, value text) LANGUAGE sql IMMUTABLE AS "

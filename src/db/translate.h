@@ -6,7 +6,7 @@
  *   ) WITHOUT ROWID, STRICT              )
  *   DROP TABLE t                         DROP TABLE t CASCADE     (its foreign keys go, no rows)
  *   CREATE TRIGGER ... BEGIN SELECT RAISE(ABORT, 'text'); END      CREATE OR REPLACE, by the function sluice_abort('text')
- *   DROP TRIGGER t                       nothing: the one that follows replaces it
+ *   DROP TRIGGER x                       SELECT sluice_drop_trigger('x')
  *
  * Strings, quoted names and comments are never touched. */
 #pragma once

@@ -44,6 +44,8 @@ static int copy_all(struct ledger *l, const char *dir, struct err *e)
 
 int ledger_backup(struct ledger *l, const char *dir, struct err *e)
 {
+    if (l->shared)
+        return db_copy(l->reader, dir, e); /* says what to do instead */
     if (os_exists(dir))
         return err_set(e, ERR_CONFLICT, "ledger: %s exists; name a new folder for the backup", dir);
     int rc = os_mkdirs(dir, 0700, e);

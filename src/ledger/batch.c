@@ -1,5 +1,5 @@
 /* One transaction of the store, with one balanced posting per (grant, price) at its end. */
-#include "ledger/ledger_int.h"
+#include "ledger/share.h"
 
 #include "base/clock.h"
 
@@ -7,7 +7,8 @@ int batch_begin(struct ledger *l, struct err *e)
 {
     l->now_us = clock_now_us();
     l->moved = false;
-    return db_begin(l->db, e);
+    int rc = db_begin(l->db, e);
+    return rc == 0 ? share_begin(l, e) : rc;
 }
 
 static int entry_add(struct ledger *l, int64_t txn, int line, int64_t account, int64_t amount, struct err *e)
@@ -89,5 +90,11 @@ int batch_end(struct ledger *l, enum db_sync sync, struct err *e)
     l->postings.n = 0;
     if (rc == 0)
         rc = grant_flush(l, e);
-    return rc == 0 ? db_commit(l->db, sync, e) : rc;
+    if (rc == 0)
+        rc = share_end(l, e);
+    if (rc == 0)
+        rc = db_commit(l->db, sync, e);
+    if (rc == 0)
+        share_done(l);
+    return rc;
 }

@@ -125,7 +125,7 @@ int commitment_due(struct ledger *l, int64_t *next, struct err *e)
     for (size_t i = 0; i < l->reserved.commitments.n && rc == 0; i++) {
         struct commitment *c = l->reserved.commitments.p[i];
         while (rc == 0 && c->due_us < c->to_us && commitment_next(c, c->due_us) + GRACE_US <= l->now_us)
-            rc = close_period(l, c, e);
+            l->deed = true, rc = close_period(l, c, e);
         if (c->due_us < c->to_us && commitment_next(c, c->due_us) + GRACE_US < *next)
             *next = commitment_next(c, c->due_us) + GRACE_US;
     }

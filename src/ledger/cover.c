@@ -244,8 +244,10 @@ int cover_load(struct ledger *l, struct err *e)
         if ((rc = stmt_step(s, &row, e)) < 0 || !row)
             break;
         struct hold *h = hold_find(l, (uint64_t)stmt_col_i64(s, 0));
+        mutex_lock(&l->lock);
         if (h)
             h->cover = (struct cover){reservation_find(l, stmt_col_i64(s, 1)), stmt_col_i64(s, 2), stmt_col_i64(s, 3)};
+        mutex_unlock(&l->lock);
     }
     stmt_put(s);
     return rc;

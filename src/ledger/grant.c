@@ -7,7 +7,7 @@
  * A grant that is over (expired, voided) while holds are open: at that moment it loses what no open hold reserves of it. The rest stays good
  * for the holds that reserved it before, for them alone, and goes as each of them ends. A state never goes back, so that a clock that does
  * brings nothing to life. */
-#include "ledger/ledger_int.h"
+#include "ledger/share.h"
 
 #include "base/mem.h"
 
@@ -257,12 +257,12 @@ static int due_one(struct ledger *l, struct grant *g, struct err *e)
 /* Begins and expires what is due, in the batch that is open, and says when to look again. */
 int grant_due(struct ledger *l, struct err *e)
 {
-    int rc = 0;
+    int rc = share_all(l, e);
     int64_t next = INT64_MAX;
     for (size_t i = 0; i < l->grants.n && rc == 0; i++) {
         struct grant *g = l->grants.p[i];
         if (due_at(g) <= l->now_us)
-            rc = due_one(l, g, e);
+            l->deed = true, rc = due_one(l, g, e);
         next = due_at(g) < next ? due_at(g) : next;
     }
     if (rc == 0)

@@ -16,17 +16,18 @@ static int newest(struct db *d, int64_t *out, struct err *e)
     return rc;
 }
 
-int ledger_health(struct ledger_health *out, const char *dir, struct err *e)
+int ledger_health(struct ledger_health *out, const char *dir, const char *store, struct err *e)
 {
     char path[1100];
     struct db *d = NULL;
     *out = (struct ledger_health){.known_version = ledger_migrations[ledger_n_migrations - 1].version};
     if (!str_fmt(path, sizeof path, "%s/ledger.db", dir))
         return err_set(e, ERR_IO, "ledger: the path of the data folder is too long");
-    if (!os_exists(path))
+    bool shared = store && *store;
+    if (!shared && !os_exists(path))
         return 0;
     out->there = true;
-    int rc = db_open(&d, path, DB_READ_ONLY, e);
+    int rc = db_open(&d, shared ? store : path, DB_READ_ONLY, e);
     if (rc == 0)
         rc = db_check(d, false, out->fault, sizeof out->fault, e);
     if (rc == 0)

@@ -1,5 +1,5 @@
 /* Holds: money reserved for a request before it runs. */
-#include "ledger/ledger_int.h"
+#include "ledger/share.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -257,7 +257,9 @@ int hold_replay(struct ledger *l, struct op *op, uint64_t id, const struct price
                        .input = op->input,
                        .output = op->output};
     memcpy(h->request, op->request, sizeof h->request);
-    int rc = model_find(l, op->model, op->revision, &op->digest, &h->model, e);
+    int rc = share_org(l, h->org, e);
+    if (rc == 0)
+        rc = model_find(l, op->model, op->revision, &op->digest, &h->model, e);
     if (rc < 0) {
         hold_free(h);
         return rc;
@@ -291,6 +293,25 @@ int hold_place(struct ledger *l, struct op *op, struct err *e)
     return hold_replay(l, op, (uint64_t)l->next_hold++, p, list, l->now_us, want, e);
 }
 
+int hold_again(struct ledger *l, struct hold *h, struct err *e)
+{
+    int64_t want = h->amount_scope + h->amount_any;
+    bool ok, fresh, counted;
+    log_line(LOG_WARN, "heal", "the store lost hold %llu; it is placed again", (unsigned long long)h->id);
+    vec_deinit(&h->parts);
+    int rc = reserve_place(l, h, want, &h->parts, &ok, e);
+    if (rc == 0 && ok)
+        rc = budget_take(l, h->key, h->created_us, want, true, &counted, e);
+    mutex_lock(&l->lock);
+    reserve_sums(&h->parts, &h->amount_scope, &h->amount_any); /* nothing, when the credit is gone: then it is not billed */
+    int64_t held = h->amount_scope + h->amount_any;
+    if (!h->finished)
+        h->org->free -= held, h->org->held += held;
+    h->charged = h->contracted < held ? h->contracted : held;
+    mutex_unlock(&l->lock);
+    return rc == 0 ? insert(l, h, &fresh, e) : rc;
+}
+
 static int grow_row(struct ledger *l, const struct hold *h, struct err *e)
 {
     struct stmt *s;
@@ -321,6 +342,9 @@ int hold_grow(struct ledger *l, struct op *op, struct err *e)
                 (unsigned long long)op->answer.hold.v);
         return 0;
     }
+    int rc = share_org(l, h->org, e);
+    if (rc < 0)
+        return rc;
     uint32_t output;
     int64_t most, scope, any, have = h->amount_scope + h->amount_any;
     struct parts more;
@@ -328,7 +352,7 @@ int hold_grow(struct ledger *l, struct op *op, struct err *e)
     op->answer.price.v = h->price->id;
     op->answer.held.nano = have;
     struct cover covered;
-    int rc = cover_more(l, h, op, &covered, &ok, e);
+    rc = cover_more(l, h, op, &covered, &ok, e);
     if (rc < 0 || !ok)
         return rc;
     if (!ck_add(h->output, op->output, &output) || !cover_most(h, output, &covered, &most)) {

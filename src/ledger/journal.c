@@ -336,6 +336,21 @@ int journal_append(struct journal *j, struct buf *b, struct err *e)
     return rc;
 }
 
+void journal_mend(struct journal *j)
+{
+    mutex_lock(&j->lock);
+    j->failed = j->sync_failed;
+    mutex_unlock(&j->lock);
+}
+
+bool journal_sync_failed(struct journal *j)
+{
+    mutex_lock(&j->lock);
+    bool failed = j->sync_failed;
+    mutex_unlock(&j->lock);
+    return failed;
+}
+
 size_t journal_size(struct journal *j)
 {
     mutex_lock(&j->lock);
@@ -356,7 +371,7 @@ int journal_sync(struct journal *j, struct err *e)
     if (todo && fdatasync(fd) < 0) {
         rc = err_set(e, ERR_DB, "journal: a sync of %s failed: %m; check the disk and restart", j->path);
         mutex_lock(&j->lock);
-        j->failed = true;
+        j->failed = j->sync_failed = true;
         mutex_unlock(&j->lock);
     }
     mutex_unlock(&j->sync_lock);

@@ -48,7 +48,7 @@ struct journal {
     uint64_t number;
     size_t size; /* bytes in this segment */
     bool dirty;  /* written since the last sync */
-    bool failed;
+    bool failed, sync_failed;
     struct mutex lock;      /* appending: size, dirty, failed, fd */
     struct mutex sync_lock; /* held while syncing, so that fd stays open; taken before lock */
 };
@@ -59,6 +59,9 @@ void journal_close(struct journal *j);
 void journal_put(struct buf *b, const struct journal_rec *r);
 /* Appends what journal_put made, with one write(2). After a failure every later append fails too. */
 int journal_append(struct journal *j, struct buf *b, struct err *e) MUST_USE;
+/* After a write that failed: the next rotation may begin a new segment. Not after a sync that did. */
+void journal_mend(struct journal *j);
+bool journal_sync_failed(struct journal *j);
 size_t journal_size(struct journal *j); /* bytes in this segment */
 int journal_sync(struct journal *j, struct err *e) MUST_USE;
 /* Begins a new segment with what snap puts into it (called while appends wait, so that snapshot and switch are one), then removes the

@@ -15,7 +15,7 @@ const char *ledger_currency(const struct ledger *l)
     return l->currency;
 }
 
-/* After this no hold is granted and nothing is written; what the journal has is billed at the next start. */
+/* After this no hold is granted and nothing is written but the journal, until heal.c has brought the store back. */
 void ledger_break(struct ledger *l, const struct err *why)
 {
     mutex_lock(&l->lock);
@@ -32,7 +32,8 @@ int ledger_broken(struct ledger *l, struct err *e)
     if (!atomic_load(&l->broken))
         return 0;
     mutex_lock(&l->lock);
-    int rc = err_set(e, ERR_DB, "ledger: no billable work is accepted since a write failed (%s); mend the disk and restart", l->why);
+    int rc = err_set(e, ERR_DB, "ledger: no billable work is accepted since a write failed (%s); %s", l->why,
+                     atomic_load(&l->no_heal) ? "mend the disk and restart" : "it is tried again until it works");
     mutex_unlock(&l->lock);
     return rc;
 }
@@ -55,7 +56,7 @@ static int options(struct ledger *l, const struct ledger_opts *o, struct err *e)
     return 0;
 }
 
-static void init(struct ledger *l)
+void ledger_init(struct ledger *l)
 {
     l->lock_fd = l->journal.fd = -1;
     l->queue_end = &l->queue;
@@ -88,10 +89,12 @@ static int store(struct ledger *l, struct err *e)
         rc = db_migrate(l->db, ledger_migrations, ledger_n_migrations, LEDGER_POSTGRES_BASE, e);
     if (rc == 0)
         rc = db_open(&l->reader, l->store, DB_READ_ONLY, e);
+    if (rc == 0)
+        l->shared = db_kind(l->db) == DB_POSTGRES;
     return rc;
 }
 
-static void release(struct ledger *l)
+void ledger_release(struct ledger *l)
 {
     state_free(l);
     rate_deinit(&l->rates);
@@ -115,7 +118,7 @@ int ledger_open(struct ledger **out, const struct ledger_opts *o, struct err *e)
     struct ledger *l = mem_new(sizeof *l);
     if (!l)
         return err_set(e, ERR_NO_MEMORY, "ledger: no memory");
-    init(l);
+    ledger_init(l);
     int rc = options(l, o, e);
     if (rc == 0)
         rc = lock_folder(l, e);
@@ -138,7 +141,7 @@ int ledger_open(struct ledger **out, const struct ledger_opts *o, struct err *e)
     else if (l->thread.started)
         ledger_close(l);
     else
-        release(l);
+        ledger_release(l);
     return rc;
 }
 
@@ -169,5 +172,5 @@ void ledger_close(struct ledger *l)
     struct err e;
     if (settle(l, &e) < 0)
         log_line(LOG_ERROR, "ledger_close", "%s", e.msg);
-    release(l);
+    ledger_release(l);
 }

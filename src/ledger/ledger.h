@@ -232,7 +232,7 @@ struct ledger_health {
     int64_t version, known_version;
     int64_t newest_us;  /* end of the last request that was billed; 0: none */
 };
-int ledger_health(struct ledger_health *out, const char *dir, struct err *e) MUST_USE;
+int ledger_health(struct ledger_health *out, const char *dir, const char *store /* as in ledger_opts */, struct err *e) MUST_USE;
 
 /* Recomputes every balance, hold, posting and charge from the rows; *n_diff differences are described in out, one line each.
  * ERR_AUDIT when there is any. [wait] */

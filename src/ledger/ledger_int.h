@@ -73,6 +73,7 @@ struct org {
     char name[LEDGER_NAME_MAX];
     uint8_t kv_salt[16];
     struct VEC(struct grant *) grants; /* of which a hold may reserve or has reserved, in the order of consumption */
+    unsigned epoch;                    /* of the ledger, when its grants were read last: share.h */
     bool lingering;                    /* a grant is over and open holds still reserve of it */
     int64_t free, held;                /* what the owner sees; under lock */
 };
@@ -114,6 +115,10 @@ struct hold {
     bool finished;
     struct cover cover; /* of a reservation. Changed on the ledger thread, under lock */
     struct job *job; /* of a job that runs elsewhere: job.h; NULL: a request */
+    bool queued;            /* its finish is in the queue, or will be in a moment */
+    bool refused;           /* its commit or its record in the journal failed: whoever asked was told no */
+    bool orphan, foreign;   /* read from the store: nobody here waits for it; it is another node's */
+    unsigned seen;          /* heal.c */
     struct rate_take *rate; /* what it has taken of its limits, until it is finished; NULL: nothing. Under lock */
     struct finish_req fin;  /* when finished */
     int64_t list, contracted, charged;
@@ -177,24 +182,36 @@ struct ledger {
     char why[300]; /* why it is broken; under lock */
     struct thread thread, sync_thread;
 
-    struct map keys, keys_by_id, orgs_by_id, orgs_by_name, prices /* book -> newest version */, prices_by_id, holds, models;
+    /* What memory has of the store, from keys to state_end: read by state_read, exchanged as a whole by state_reload. */
+    struct map keys, keys_by_id, orgs_by_id, orgs_by_name, prices /* book -> newest version */, prices_by_id, models;
     struct VEC(struct grant *) grants;
 
     int64_t next_hold, next_usage, next_txn, next_event, next_operation;
     int64_t approval_limit; /* a grant above it needs a second person; -1: none does */
+    struct sha256 chain;    /* of the last event */
+    struct reserved reserved;
+    char state_end;
+
+    struct map holds;
     struct grant *dirty;
     int64_t next_due_us; /* the next grant to begin or to expire */
     int64_t next_sweep_us;
     atomic_size_t segment_bytes; /* of the journal: rotate past it */
     atomic_bool no_rotate;       /* a backup copies the journal */
-    struct sha256 chain;         /* of the last event */
+
+    bool shared; /* several nodes: share.h */
+    int64_t generation, cold;
+    unsigned epoch, all_epoch; /* one more whenever another node has written since; the grants of all were read at */
+    int64_t next_poll_us;
+    atomic_bool no_heal; /* broken for good */
+    int64_t next_heal_us, heal_wait_ms;
 
     struct rates rates;
-    struct reserved reserved;
 
     struct VEC(struct posting) postings;
     struct VEC(struct hold *) ended; /* finished in this batch: freed after the commit */
     int64_t now_us;                  /* of this batch */
+    bool deed;                       /* it is what somebody did: other nodes read everything anew */
     bool moved;                      /* this batch has changed grants in memory: it must be committed */
 };
 
@@ -202,6 +219,8 @@ struct ledger {
 #define ID_KEY(v) ((struct str){(const char *)&(v), sizeof(v)})
 
 /* ledger.c */
+void ledger_init(struct ledger *l);
+void ledger_release(struct ledger *l); /* everything that it has, in whatever state */
 void ledger_break(struct ledger *l, const struct err *why); /* no more billable work; remembers and logs the first reason */
 int ledger_broken(struct ledger *l, struct err *e);         /* ERR_DB when broken, else 0 */
 
@@ -251,6 +270,7 @@ int hold_raise(struct ledger *l, struct op *op, struct hold *h, int64_t most, st
 int hold_grow(struct ledger *l, struct op *op, struct err *e) MUST_USE;
 struct hold *hold_find(struct ledger *l, uint64_t id); /* under lock */
 void hold_drop(struct ledger *l, struct hold *h);
+int hold_again(struct ledger *l, struct hold *h, struct err *e) MUST_USE; /* one in memory that the store has lost */
 void hold_free(struct hold *h); /* one that is in no map */
 void hold_put(struct buf *b, const struct hold *h, enum journal_type t);
 void hold_sweep(struct ledger *l);
@@ -343,6 +363,10 @@ void event_hash(struct sha256 *out, const struct sha256 *before, int64_t at, str
 
 /* state.c, recover.c */
 int state_load(struct ledger *l, struct err *e) MUST_USE;
+int state_read(struct ledger *l, struct err *e) MUST_USE;     /* all but the holds, in the open transaction */
+int state_counters(struct ledger *l, struct err *e) MUST_USE; /* of ids, and the chain of events */
+/* Open holds into memory: this node's that are not there yet (late_us -1), or those of others that ended before late_us by their time. */
+int state_holds(struct ledger *l, int64_t late_us, struct err *e) MUST_USE;
 void state_free(struct ledger *l);
 int state_org_add(struct ledger *l, struct org *o, struct err *e) MUST_USE; /* into the maps, which then own it */
 bool state_key_add(struct ledger *l, struct key *k);                        /* the same; under lock; false: no memory */

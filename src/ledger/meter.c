@@ -1,6 +1,6 @@
 /* Metering: the journal of steps, and the end of a request. */
 #include "ledger/job.h"
-#include "ledger/ledger_int.h"
+#include "ledger/share.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -87,6 +87,7 @@ int ledger_finish(struct ledger *l, const struct finish_req *q, struct bill *out
     struct buf b;
     buf_init(&b, 0);
     meter_close(h, q);
+    h->queued = true;
     hold_put(&b, h, JOURNAL_FINISH);
     struct rate_take *rate = h->rate;
     struct usage_counts used = h->fin.counts;
@@ -150,7 +151,9 @@ static int mark(struct ledger *l, const struct hold *h, bool *was_open, struct e
 int meter_finish(struct ledger *l, struct hold *h, struct err *e)
 {
     bool was_open;
-    int rc = mark(l, h, &was_open, e);
+    int rc = share_org(l, h->org, e);
+    if (rc == 0)
+        rc = mark(l, h, &was_open, e);
     if (rc == 0 && was_open) {
         int64_t id = l->next_usage++;
         if ((rc = row_insert(l, h, id, e)) == 0)

@@ -1,5 +1,5 @@
 /* The ledger thread: takes what is queued in batches, commits once for each, then posts the answers. */
-#include "ledger/ledger_int.h"
+#include "ledger/share.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -73,12 +73,15 @@ static void ended_free(struct ledger *l)
 static int call_in_transaction(struct ledger *l, struct op *op)
 {
     struct err *e = op->err;
-    struct sha256 chain = l->chain;
-    int64_t next_txn = l->next_txn, next_event = l->next_event, next_operation = l->next_operation;
     int rc = ledger_broken(l, e);
     if (rc < 0)
         return rc;
     rc = batch_begin(l, e);
+    if (rc == 0)
+        rc = share_all(l, e);
+    struct sha256 chain = l->chain; /* as of now: another node may have written */
+    int64_t next_txn = l->next_txn, next_event = l->next_event, next_operation = l->next_operation;
+    l->deed = true;
     if (rc == 0)
         rc = op->call(l, op->arg, e);
     if (rc == 0)
@@ -88,6 +91,7 @@ static int call_in_transaction(struct ledger *l, struct op *op)
         return 0;
     }
     db_rollback(l->db);
+    l->deed = false;
     l->chain = chain, l->next_txn = next_txn, l->next_event = next_event, l->next_operation = next_operation;
     if (e->code == ERR_DB || l->moved) /* moved: memory is ahead of the store */
         ledger_break(l, e);
@@ -159,16 +163,37 @@ static int journal_grants(struct ledger *l, struct op *first, const struct op *e
     return rc;
 }
 
+/* A hold whose batch failed ends with nothing computed; whether the store has it is seen when it is back. */
+static void refuse_hold(struct ledger *l, struct hold *h)
+{
+    mutex_lock(&l->lock);
+    h->refused = true;
+    meter_close(h, &(struct finish_req){.reason = FINISH_ERROR, .status = 503, .start_us = h->created_us, .end_us = l->now_us});
+    mutex_unlock(&l->lock);
+}
+
+static void not_finished(struct ledger *l, struct hold *h)
+{
+    mutex_lock(&l->lock);
+    h->queued = false;
+    mutex_unlock(&l->lock);
+}
+
 static void answers(struct ledger *l, struct op *first, const struct op *end, const struct err *failed)
 {
     for (struct op *op = first, *next; op != end; op = next) {
         next = op->next;
         if (op->kind == OP_FINISH) {
+            if (failed)
+                not_finished(l, op->hold);
             mem_free(op);
             continue;
         }
-        if (failed)
+        if (failed) {
             op->answer.err = *failed;
+            if (op->kind == OP_HOLD && op->hold)
+                refuse_hold(l, op->hold);
+        }
         bool held = op->kind == OP_HOLD && op->hold && !failed;
         if (!held)
             rate_end(l, op->rate, NULL);
@@ -200,8 +225,7 @@ static int run_work(struct ledger *l, struct op *first, const struct op *end, st
     return rc;
 }
 
-/* One commit for the ops from first up to end. When it fails the ledger is broken: nothing is tried again; what the journal has is billed at
- * the next start. */
+/* One commit for the ops from first up to end. When it fails the ledger is broken until it is healed. */
 static void run_batch(struct ledger *l, struct op *first, const struct op *end)
 {
     struct err e = {0};
@@ -230,15 +254,20 @@ static void tick(struct ledger *l)
     struct err e = {0};
     int rc = 0;
     l->now_us = clock_now_us();
-    if (atomic_load(&l->broken))
+    if (atomic_load(&l->broken)) {
+        heal(l);
         return;
-    if (l->now_us >= l->next_due_us)
+    }
+    rc = share_poll(l, &e);
+    if (rc == 0 && l->now_us >= l->next_due_us)
         rc = due(l, &e);
     if (rc == 0 && !atomic_load(&l->no_rotate) && journal_size(&l->journal) > atomic_load(&l->segment_bytes))
         rc = rotate(l, &e);
     if (l->now_us >= l->next_sweep_us) {
         l->next_sweep_us = l->now_us + l->hold_life_us / 1440;
         hold_sweep(l);
+        if (rc == 0)
+            rc = share_sweep(l, &e);
     }
     if (rc < 0)
         ledger_break(l, &e);

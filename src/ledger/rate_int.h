@@ -61,6 +61,8 @@ void rate_end(struct ledger *l, struct rate_take *t, const struct usage_counts *
 /* rate_set.c: what people set, what is kept */
 void rate_init(struct rates *r);
 void rate_deinit(struct rates *r);
+int rate_read(struct ledger *l, struct err *e) MUST_USE; /* the rows alone */
+int rate_follow(struct ledger *l, const struct rates *to, struct err *e) MUST_USE; /* to the limits of `to`, which were read anew */
 int rate_load(struct ledger *l, struct err *e) MUST_USE; /* at start, after recovery */
 enum { RATE_KEY_MAX = 1 + sizeof(int64_t) + LEDGER_MODEL_MAX };
 struct str rate_key(char out[RATE_KEY_MAX], enum rate_whose whose, int64_t owner, struct str model);

@@ -320,7 +320,7 @@ static int load_row(struct ledger *l, struct stmt *s, struct err *e)
     return rate_most_read(&x->most, stmt_col_str(s, 3), stmt_col_i64(s, 4), stmt_col_i64(s, 5)) ? 0 : damaged(e);
 }
 
-int rate_load(struct ledger *l, struct err *e)
+int rate_read(struct ledger *l, struct err *e)
 {
     struct stmt *s;
     bool row = true;
@@ -330,6 +330,12 @@ int rate_load(struct ledger *l, struct err *e)
     while (rc == 0 && (rc = stmt_step(s, &row, e)) == 0 && row)
         rc = load_row(l, s, e);
     stmt_put(s);
+    return rc;
+}
+
+int rate_load(struct ledger *l, struct err *e)
+{
+    int rc = rate_read(l, e);
     return rc == 0 ? begin(l, &l->rates.all, e) : rc;
 }
 
@@ -389,6 +395,43 @@ static int draw(struct ledger *l, struct rate *fresh, struct err *e)
     bool ok = map_set(&one, key_of(key, &fresh->id), (union map_value){.ptr = fresh});
     int rc = ok ? begin(l, &one, e) : err_set(e, ERR_NO_MEMORY, "ledger: no memory for a limit");
     map_deinit(&one);
+    return rc;
+}
+
+/* From what the set in memory limits to `want`: limits that are new count what was used before. */
+static int become(struct ledger *l, struct rate *fresh, const struct rate_most *want, struct err *e)
+{
+    static const struct rate_most none;
+    const struct rate *x = rate_find(l, &fresh->id); /* only this thread changes the map and the limits */
+    struct rate_most had = x ? x->most : none;
+    if (memcmp(&had, want, sizeof had) == 0)
+        return 0;
+    for (int k = 0; k < RATE_LIMITS; k++)
+        fresh->most.of[k] = had.of[k] ? 0 : want->of[k];
+    int rc = draw(l, fresh, e);
+    return rc == 0 ? give(l, fresh, want, e) : rc;
+}
+
+/* Sets that have no rows any more limit nothing. */
+int rate_follow(struct ledger *l, const struct rates *to, struct err *e)
+{
+    static const struct rate_most none;
+    size_t it = 0;
+    struct str key;
+    union map_value v, w;
+    int rc = 0;
+    while (rc == 0 && map_next(&to->all, &it, &key, &v)) {
+        struct rate fresh = *(struct rate *)v.ptr;
+        const struct rate_most want = fresh.most;
+        memset(&fresh.most, 0, sizeof fresh.most);
+        rc = become(l, &fresh, &want, e);
+    }
+    for (it = 0; rc == 0 && map_next(&l->rates.all, &it, &key, &v);) {
+        struct rate fresh = {.id = ((struct rate *)v.ptr)->id};
+        memcpy(fresh.name, ((struct rate *)v.ptr)->name, sizeof fresh.name);
+        if (!map_get(&to->all, key, &w))
+            rc = become(l, &fresh, &none, e);
+    }
     return rc;
 }
 

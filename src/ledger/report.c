@@ -354,7 +354,7 @@ int ledger_report_rates(struct ledger *l, const char *account, struct buf *out, 
                         SQL("SELECT r.whose, r.owner_id, r.model, r.meter, r.window_s, r.most, k.public_id, o.name FROM rate_limit r "
                             "LEFT JOIN key k ON r.whose = 'key' AND k.id = r.owner_id LEFT JOIN project p ON p.id = k.project_id "
                             "LEFT JOIN organisation o ON o.id = CASE r.whose WHEN 'key' THEN p.org_id WHEN 'account' THEN r.owner_id END "
-                            "WHERE ?1 IS NULL OR o.name = ?1 ORDER BY o.name, k.id, r.model, r.meter = 'parallel', "
+                            "WHERE ?1 IS NULL OR o.name = ?1 ORDER BY coalesce(o.name, ''), coalesce(k.id, 0), r.model, r.meter = 'parallel', "
                             "instr('requests input output tokens', r.meter), r.window_s"),
                         &s, e);
     if (rc < 0)

@@ -140,7 +140,7 @@ int reservation_due(struct ledger *l, int64_t *next, struct err *e)
     for (size_t i = 0; i < l->reserved.list.n && rc == 0; i++) {
         struct reservation *r = l->reserved.list.p[i];
         while (rc == 0 && r->due_us <= l->now_us && r->due_us < reservation_end(r))
-            rc = charge(l, r, e);
+            l->deed = true, rc = charge(l, r, e);
         if (r->due_us < reservation_end(r) && r->due_us < *next)
             *next = r->due_us;
     }

@@ -1,6 +1,6 @@
 /* What the ledger keeps in memory, read from the store once at start. */
 #include "ledger/job.h"
-#include "ledger/ledger_int.h"
+#include "ledger/share.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -229,8 +229,10 @@ static int load_hold(struct ledger *l, struct stmt *s, struct err *e)
         ok = model_find(l, alias, revision, &digest, &m, e) == 0;
     }
     if (ok) {
-        h->model = m;
+        h->model = m, h->orphan = true, h->foreign = l->shared && stmt_col_i64(s, 18) != l->node_id;
+        mutex_lock(&l->lock);
         ok = map_set(&l->holds, ID_KEY(h->id), v);
+        mutex_unlock(&l->lock);
     }
     if (!ok)
         hold_free(h);
@@ -243,8 +245,10 @@ static int load_quantity(struct ledger *l, struct stmt *s, struct err *e)
     int64_t id = stmt_col_i64(s, 0), lease = stmt_col_i64(s, 4);
     struct hold *h = hold_find(l, (uint64_t)id);
     enum meter m;
-    if (!h || lease <= 0 || !meter_find(stmt_col_str(s, 1), &m))
-        return damaged(e, "a job has no hold, or uses what there is not");
+    if (lease <= 0 || !meter_find(stmt_col_str(s, 1), &m))
+        return damaged(e, "a job uses what there is not");
+    if (!h)
+        return 0; /* another node's */
     if (!h->job && !(h->job = mem_new(sizeof *h->job)))
         return short_of_memory(e);
     h->job->lease_us = lease;
@@ -328,7 +332,7 @@ static int load_currency(struct ledger *l, struct err *e)
     return rc;
 }
 
-static int load_counters(struct ledger *l, struct err *e)
+int state_counters(struct ledger *l, struct err *e)
 {
     int rc = one_i64(l, SQL("SELECT coalesce(max(id), 0) + 1 FROM hold"), &l->next_hold, e);
     if (rc == 0)
@@ -362,12 +366,6 @@ static int load_rows(struct ledger *l, struct err *e)
         {SQL("SELECT id, org_id, account_id, scope, funding, priority, amount, remaining, effective_us, expires_us, state, held, adjusted, "
              "parent_id, void_id, models FROM credit_grant ORDER BY id"),
          load_grant},
-        {SQL("SELECT h.id, h.request, h.org_id, h.project_id, h.key_id, h.price_id, h.input, h.output, h.amount_scope, h.amount_any, h.created_us, "
-             "h.expires_us, m.alias, m.revision, m.digest, h.scope, h.reserved, h.list_price_id FROM hold h LEFT JOIN model m ON m.id = h.model_id "
-             "WHERE h.state = 0"),
-         load_hold},
-        {SQL("SELECT q.hold_id, q.meter, q.most, q.used, h.lease_us FROM hold_quantity q JOIN hold h ON h.id = q.hold_id WHERE h.state = 0"),
-         load_quantity},
     };
     int rc = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && rc == 0; i++)
@@ -386,40 +384,74 @@ static int view_budgets(struct ledger *l, struct err *e)
     return rc;
 }
 
-/* Reads everything, in one transaction that also writes what a new store needs. */
-int state_load(struct ledger *l, struct err *e)
+int state_holds(struct ledger *l, int64_t late_us, struct err *e)
 {
-    int rc = batch_begin(l, e);
+    struct stmt *s;
+    bool row = true;
+    int rc = stmt_get(
+        &s, l->db,
+        SQL("SELECT h.id, h.request, h.org_id, h.project_id, h.key_id, h.price_id, h.input, h.output, h.amount_scope, h.amount_any, h.created_us, "
+            "h.expires_us, m.alias, m.revision, m.digest, h.scope, h.reserved, h.list_price_id, h.node_id FROM hold h LEFT JOIN model m ON m.id = "
+            "h.model_id WHERE "
+            "h.state = 0 AND ((?1 < 0 AND (?2 = 0 OR h.node_id = ?3)) OR (h.node_id <> ?3 AND h.expires_us < ?1))"),
+        e);
+    if (rc < 0)
+        return rc;
+    stmt_i64(s, 1, late_us), stmt_i64(s, 2, l->shared), stmt_i64(s, 3, l->node_id);
+    while (rc == 0 && (rc = stmt_step(s, &row, e)) == 0 && row)
+        if (!hold_find(l, (uint64_t)stmt_col_i64(s, 0)))
+            rc = load_hold(l, s, e);
+    stmt_put(s);
     if (rc == 0)
-        rc = load_currency(l, e);
-    if (rc == 0)
-        rc = load_node(l, e);
-    if (rc == 0)
-        rc = load_revenue(l, e);
-    if (rc == 0)
-        rc = load_rows(l, e);
+        rc = each(l,
+                  SQL("SELECT q.hold_id, q.meter, q.most, q.used, h.lease_us FROM hold_quantity q JOIN hold h ON h.id = q.hold_id WHERE h.state = 0"),
+                  load_quantity, e);
+    return rc == 0 ? cover_load(l, e) : rc;
+}
+
+int state_read(struct ledger *l, struct err *e)
+{
+    size_t it = 0;
+    struct str k;
+    union map_value v;
+    int rc = load_rows(l, e);
     if (rc == 0)
         rc = reservation_load(l, e);
     if (rc == 0)
         rc = commitment_load(l, e);
     if (rc == 0)
-        rc = cover_load(l, e);
-    if (rc == 0)
-        rc = load_counters(l, e);
+        rc = state_counters(l, e);
     if (rc == 0)
         rc = view_budgets(l, e);
+    while (rc == 0 && map_next(&l->orgs_by_id, &it, &k, &v))
+        grant_sort(v.ptr);
+    return rc;
+}
+
+/* Reads everything, in one transaction that also writes what a new store needs. */
+int state_load(struct ledger *l, struct err *e)
+{
+    l->now_us = clock_now_us();
+    int rc = share_claim(l, CLAIM_WAIT_MS, e);
+    if (rc == 0)
+        rc = db_begin(l->db, e);
+    if (rc == 0)
+        rc = load_currency(l, e);
+    if (rc == 0)
+        rc = load_node(l, e);
+    if (rc == 0)
+        rc = share_open(l, e);
+    if (rc == 0)
+        rc = load_revenue(l, e);
+    if (rc == 0)
+        rc = state_read(l, e);
+    if (rc == 0)
+        rc = state_holds(l, -1, e);
     if (rc == 0)
         rc = db_commit(l->db, DB_SYNC_FULL, e);
-    if (rc < 0) {
+    if (rc < 0)
         db_rollback(l->db);
-        return rc;
-    }
-    size_t it = 0;
-    struct str k;
-    union map_value v;
-    while (map_next(&l->orgs_by_id, &it, &k, &v))
-        grant_sort(v.ptr);
-    return 0;
+    return rc;
 }
 
 static void free_values(struct map *m)

@@ -14,6 +14,7 @@
 #include "text/template.h"
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -239,7 +240,7 @@ static int open_all(struct ledger **l, const char *dir, struct err *e)
     api_server_opts(fake.api, &so);
     if ((rc = server_new(&fake.server, &so, e)) < 0)
         return rc;
-    struct ledger_opts lo = {.dir = dir, .post = api_post, .post_ctx = fake.server};
+    struct ledger_opts lo = {.dir = dir, .store = getenv("SLUICE_LEDGER"), .node = getenv("SLUICE_NODE"), .post = api_post, .post_ctx = fake.server};
     struct backend b = {.self = &fake, .n_models = n_models, .model_at = model_at, .model_find = model_find, .start = start, .allow = allow,
                         .stop = stop, .stats = stats, .free = backend_free};
     snprintf(sock, sizeof sock, "%s/admin.sock", dir);
