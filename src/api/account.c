@@ -1,5 +1,5 @@
 /* What a key may see of its own account: balance, usage and rate limits (the page shows them), and the receipt of a request of its project. */
-#include "api/api_int.h"
+#include "api/reports.h"
 
 static int balance(struct work *w, struct err *e)
 {
@@ -24,19 +24,6 @@ static int balance(struct work *w, struct err *e)
     jw_key(&j, "currency"), jw_str(&j, ledger_currency(w->api->ledger));
     jw_obj_end(&j);
     return 0;
-}
-
-static int usage(struct work *w, struct err *e)
-{
-    struct usage_filter f;
-    int rc = usage_filter_read(&f, w->args, e);
-    if (rc < 0)
-        return rc;
-    f.account = w->who.org_name; /* never another's */
-    buf_str(&w->out, "{\"object\":\"list\",\"data\":");
-    rc = ledger_report_usage(w->api->ledger, &f, &w->out, e);
-    buf_str(&w->out, "}");
-    return rc;
 }
 
 static int limits(struct work *w, struct err *e)
@@ -75,7 +62,7 @@ void route_balance(struct http *r, void *app)
 }
 void route_usage(struct http *r, void *app)
 {
-    start(r, app, "usage", usage);
+    start(r, app, "usage", usage_of);
 }
 void route_limits(struct http *r, void *app)
 {

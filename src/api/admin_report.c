@@ -1,31 +1,5 @@
-/* What the operator reads of usage and charges, the audit and the backup. */
+/* What the operator reads of charges, the audit and the backup. */
 #include "api/admin_args.h"
-#include <string.h>
-
-int usage_filter_read(struct usage_filter *f, const struct json *args, struct err *e)
-{
-    static const char *const groups[] = {"day", "hour", "model", "account", "request"};
-    int64_t limit;
-    int rc;
-    *f = (struct usage_filter){0};
-    if ((rc = arg_text(args, "account", false, &f->account, e)) < 0 || (rc = arg_text(args, "model", false, &f->model, e)) < 0 ||
-        (rc = arg_date(args, "since", &f->since_us, e)) < 0 || (rc = arg_date(args, "until", &f->until_us, e)) < 0 ||
-        (rc = arg_int(args, "limit", 1, 100000, 1000, &limit, e)) < 0 || (rc = arg_text(args, "group", false, &f->group, e)) < 0)
-        return rc;
-    f->limit = (uint32_t)limit;
-    f->group = f->group ? f->group : "day";
-    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
-        if (strcmp(f->group, groups[i]) == 0)
-            return 0;
-    return err_param(e, ERR_BAD_VALUE, "group", "group must be day, hour, model, account or request");
-}
-
-int admin_usage(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
-{
-    struct usage_filter f;
-    int rc = usage_filter_read(&f, args, e);
-    return rc < 0 ? rc : ledger_report_usage(l, &f, out, e);
-}
 
 /* Of any account's request. */
 int admin_receipt(struct ledger *l, const struct json *args, struct buf *out, struct err *e)

@@ -98,6 +98,7 @@ struct work {
     char           path[64];
     char           request[REQUEST_NAME_MAX]; /* whose receipt is asked for */
     struct buf     out;
+    const char    *type; /* of the answer; NULL: application/json */
     struct err     err;
     void          *ctx; /* fn's; freed on the loop thread with the work */
     void         (*ctx_free)(void *ctx);
@@ -113,7 +114,6 @@ struct work *work_new(struct api *a, struct http *r, const char *route, int (*fn
 
 /* admin.c */
 struct json *query_args(struct http *r); /* the query as an object of strings; NULL: none */
-int usage_filter_read(struct usage_filter *f, const struct json *args, struct err *e) MUST_USE;
 
 /* metrics.c */
 void histogram_add(struct histogram *h, uint64_t us);

@@ -45,7 +45,13 @@ static void answer(void *arg)
         errors_reply(w->r, &w->err);
     } else if (w->r) {
         log_answer(w->r, w->route, 200);
-        http_reply(w->r, 200, "application/json", w->out.data ? w->out.data : "{}", w->out.data ? w->out.len : 2);
+        http_reply(w->r, 200, w->type ? w->type : "application/json",
+                   w->out.data ? w->out.data
+                   : w->type   ? ""
+                               : "{}",
+                   w->out.data ? w->out.len
+                   : w->type   ? 0
+                               : 2);
     }
     work_free(w);
 }

@@ -65,7 +65,7 @@ int admin_do(const struct cli *c, enum http_method method, const char *path, con
 /* The errclass of an answer that is an error object; its text goes to e. */
 int error_from_answer(int status, const struct buf *body, struct err *e);
 
-/* table.c: an array of flat objects as aligned columns, or as JSON when --json was given. */
+/* table.c: an array of flat objects as aligned columns, as JSON when --json was given, as CSV when the command has --csv and it was. */
 void table_print(const struct cli *c, const struct json *rows);
 void json_print(const struct json *j);
 /* "name  value" lines, or JSON; what is within an object as "name.member", an array under its name as a table. */

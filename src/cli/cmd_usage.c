@@ -1,4 +1,4 @@
-/* sluice usage: tokens and cost by account, model and day; sluice usage REQUEST: the receipt of one request */
+/* sluice usage: metrics by group and period; sluice usage REQUEST: the receipt of one request */
 #include "cli/cli_int.h"
 
 /* A receipt that does not agree with the stored charge is shown all the same, and is an error. */
@@ -23,20 +23,30 @@ int cmd_usage(const struct cli *c, struct err *e)
 {
     struct json *j = NULL;
     struct admin_arg args[] = {{"account", args_flag(c, "account")},
+                               {"project", args_flag(c, "project")},
+                               {"key", args_flag(c, "key")},
                                {"model", args_flag(c, "model")},
+                               {"scope", args_flag(c, "scope")},
                                {"since", args_flag(c, "since")},
                                {"until", args_flag(c, "until")},
+                               {"tz", args_flag(c, "tz")},
                                {"group", args_flag(c, "group")},
+                               {"metric", args_flag(c, "metric")},
                                {"limit", args_flag(c, "limit")},
+                               {"after", args_flag(c, "after")},
+                               {NULL, NULL},
                                {0}};
     int rc;
     if ((rc = args_count(c, 0, 1, e)) < 0)
         return rc;
     if (c->n_words)
         return receipt(c, args, e);
+    args[sizeof args / sizeof *args - 2] = (struct admin_arg){"page", "yes"};
     if ((rc = admin_do(c, HTTP_GET, "/admin/usage", args, &j, e)) < 0)
         return rc;
-    table_print(c, j);
+    table_print(c, json_get(j, "data"));
+    if (json_type(json_get(j, "next_page")) == JSON_STR)
+        fprintf(stderr, "there are more rows; see them with --after %s\n", json_str(json_get(j, "next_page")).p);
     json_free(j);
     return 0;
 }

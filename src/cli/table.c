@@ -1,4 +1,5 @@
 /* Rows for people: aligned columns; numbers to the right. */
+#include "base/csv.h"
 #include "cli/cli_int.h"
 #include <string.h>
 
@@ -96,7 +97,13 @@ static void rows_print(const struct json *rows)
 
 void table_print(const struct cli *c, const struct json *rows)
 {
-    if (args_flag(c, "json"))
+    struct buf text;
+    if (args_flag(c, "csv")) {
+        buf_init(&text, 0);
+        csv_rows(&text, rows);
+        fwrite(text.data ? text.data : "", 1, text.len, stdout);
+        buf_deinit(&text);
+    } else if (args_flag(c, "json"))
         json_print(rows);
     else
         rows_print(rows);

@@ -25,6 +25,19 @@ struct audit {
 #define EXPIRY(g)  "CASE " g ".expires_us WHEN 0 THEN 9223372036854775807 ELSE " g ".expires_us END"
 #define FUNDING(g) "instr('promotional goodwill investment paid', " g ".funding)"
 
+/* The cells of the usage cube as the rows give them, one for each row; a cell with its sign turned; whether a sum of both is not 0. */
+#define CUBE_OF_ROWS                                                                                                                                 \
+    "SELECT u.end_us / 3600000000 AS slot, u.org_id, u.project_id, u.key_id, u.model_id, u.price_id, u.scope, 1 AS requests, "                       \
+    "CASE WHEN u.reason IN (4, 5) THEN 1 ELSE 0 END AS errors, u.input, u.cache_read, u.cache_write, u.output, u.reasoning, u.accepted_draft, "      \
+    "u.list, u.contracted, u.charged, 0 AS refunded FROM usage u UNION ALL SELECT t.created_us / 3600000000, u.org_id, u.project_id, u.key_id, "     \
+    "u.model_id, u.price_id, u.scope, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, r.amount FROM refund_line r JOIN txn t ON t.id = r.txn_id JOIN usage u ON "   \
+    "u.id = r.usage_id"
+#define CUBE_LESS                                                                                                                                    \
+    "-requests, -errors, -input, -cache_read, -cache_write, -output, -reasoning, -accepted_draft, -list, -contracted, -charged, -refunded"
+#define CUBE_NONZERO                                                                                                                                 \
+    "sum(requests) <> 0 OR sum(errors) <> 0 OR sum(input) <> 0 OR sum(cache_read) <> 0 OR sum(cache_write) <> 0 OR sum(output) <> 0 OR "             \
+    "sum(reasoning) <> 0 OR sum(accepted_draft) <> 0 OR sum(list) <> 0 OR sum(contracted) <> 0 OR sum(charged) <> 0 OR sum(refunded) <> 0"
+
 static const struct sql queries[] = {
 #define AUDIT(...) SQL(__VA_ARGS__),
 #include "ledger/audit.def"

@@ -7,6 +7,7 @@ int batch_begin(struct ledger *l, struct err *e)
 {
     l->now_us = clock_now_us();
     l->moved = false;
+    cubes_clear(&l->cubes);
     int rc = db_begin(l->db, e);
     return rc == 0 ? share_begin(l, e) : rc;
 }
@@ -88,6 +89,8 @@ int batch_end(struct ledger *l, enum db_sync sync, struct err *e)
         l->postings.p[i].grant->posting = -1;
     }
     l->postings.n = 0;
+    if (rc == 0)
+        rc = cubes_write(l, e);
     if (rc == 0)
         rc = grant_flush(l, e);
     if (rc == 0)

@@ -132,6 +132,8 @@ int grant_charge(struct ledger *l, const struct hold *h, int64_t usage, struct e
         if (!n)
             continue;
         int rc = line_add(l, g, h, usage, n, e);
+        if (rc == 0)
+            rc = cube_add_grant(&l->cubes, &(struct grant_cell){g->id, h->fin.end_us / CUBE_DAY_US, h->project, h->model->id, h->scope, n, 0}, e);
         if (rc < 0)
             return rc;
         grant_change(l, g, -n, 0);

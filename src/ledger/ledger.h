@@ -203,21 +203,14 @@ bool ledger_price_known(struct ledger *l, const char *model); /* [any] */
 int ledger_balance(struct ledger *l, struct org_id org, struct money *free_out, struct money *held, struct err *e) MUST_USE; /* [any] */
 
 /* Reports: each writes one JSON array of flat objects, money as decimal strings with a currency column; the api and the command line both
- * show these. [wait] on a read-only connection. */
+ * show these. [wait] on a read-only connection. Usage: usage.h. */
 struct buf;
-struct usage_filter {
-    const char *account, *model; /* NULL: all */
-    int64_t     since_us, until_us; /* of the row's end; until 0: no end */
-    const char *group; /* "day" (NULL), "hour", "model", "account", "request" */
-    uint32_t    limit; /* 0: 10,000 rows */
-};
 int ledger_report_accounts(struct ledger *l, struct buf *out, struct err *e) MUST_USE;
 int ledger_report_keys(struct ledger *l, const char *account, struct buf *out, struct err *e) MUST_USE;
 int ledger_report_grants(struct ledger *l, const char *account, struct buf *out, struct err *e) MUST_USE;
 /* One grant as an object: all that is known of it, and "history": what was done to it beside use, oldest first. */
 int ledger_report_grant(struct ledger *l, struct grant_id id, struct buf *out, struct err *e) MUST_USE;
 int ledger_report_prices(struct ledger *l, const char *account, bool all, struct buf *out, struct err *e) MUST_USE; /* all: those that are over too */
-int ledger_report_usage(struct ledger *l, const struct usage_filter *f, struct buf *out, struct err *e) MUST_USE;
 
 /* How the charge of a finished request came about, from its rows, as one JSON object: counters, rates and their products, the hold, the grants
  * that paid in their order, the transactions with their entries. Each figure is computed anew and compared with the stored one; what does not

@@ -19,6 +19,7 @@
 #include "base/thread.h"
 #include "base/vec.h"
 #include "db/db.h"
+#include "ledger/cube.h"
 #include "ledger/journal.h"
 #include "ledger/ledger.h"
 #include "ledger/price_int.h"
@@ -209,6 +210,7 @@ struct ledger {
     struct rates rates;
 
     struct VEC(struct posting) postings;
+    struct cubes cubes; /* of this batch */
     struct VEC(struct hold *) ended; /* finished in this batch: freed after the commit */
     int64_t now_us;                  /* of this batch */
     bool deed;                       /* it is what somebody did: other nodes read everything anew */

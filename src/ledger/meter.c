@@ -134,6 +134,23 @@ static int row_insert(struct ledger *l, const struct hold *h, int64_t id, struct
     return stmt_run(s, e);
 }
 
+/* The row in the cube, in the hour in which its request ended. */
+static int row_count(struct ledger *l, const struct hold *h, struct err *e)
+{
+    const struct usage_counts *c = &h->fin.counts;
+    bool fault = h->fin.reason == FINISH_ERROR || h->fin.reason == FINISH_CRASH;
+    struct cube_cell d = {
+        h->fin.end_us / CUBE_HOUR_US,
+        h->org->id,
+        h->project,
+        h->key,
+        h->model->id,
+        h->price->id,
+        h->scope,
+        {1, fault, c->input, c->cache_read, c->cache_write, c->output, c->reasoning, c->accepted_draft, h->list, h->contracted, h->charged, 0}};
+    return cube_add(&l->cubes, &d, e);
+}
+
 /* Marks the row finished; *was_open is false when it was already: then there is nothing to bill. */
 static int mark(struct ledger *l, const struct hold *h, bool *was_open, struct err *e)
 {
@@ -156,7 +173,7 @@ int meter_finish(struct ledger *l, struct hold *h, struct err *e)
         rc = mark(l, h, &was_open, e);
     if (rc == 0 && was_open) {
         int64_t id = l->next_usage++;
-        if ((rc = row_insert(l, h, id, e)) == 0)
+        if ((rc = row_insert(l, h, id, e)) == 0 && (rc = row_count(l, h, e)) == 0)
             rc = grant_charge(l, h, id, e);
         if (rc == 0 && h->job)
             rc = job_usage_add(l, h->job, id, e);

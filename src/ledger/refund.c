@@ -15,6 +15,7 @@ struct refund_args {
     const char *request;
     int64_t amount; /* 0: all */
     int64_t usage, charged;
+    struct cube_cell cell; /* whose usage it was */
     struct VEC(struct line) lines;
 };
 
@@ -24,7 +25,10 @@ static int find(struct ledger *l, struct refund_args *a, struct err *e)
 {
     struct stmt *s;
     bool row;
-    int rc = stmt_get(&s, l->db, SQL("SELECT u.id, u.charged FROM hold h JOIN usage u ON u.hold_id = h.id WHERE h.request = ?1"), e);
+    int rc = stmt_get(&s, l->db,
+                      SQL("SELECT u.id, u.charged, u.org_id, u.project_id, u.key_id, u.model_id, u.price_id, u.scope FROM hold h "
+                          "JOIN usage u ON u.hold_id = h.id WHERE h.request = ?1"),
+                      e);
     if (rc < 0)
         return rc;
     stmt_text(s, 1, a->request);
@@ -32,8 +36,13 @@ static int find(struct ledger *l, struct refund_args *a, struct err *e)
     if (rc == 0 && !row)
         rc = err_param(e, ERR_NOT_FOUND, "request", "ledger: there is nothing to refund of %.100s: no request has that id, or it has not ended",
                        a->request);
-    if (rc == 0)
+    if (rc == 0) {
         a->usage = stmt_col_i64(s, 0), a->charged = stmt_col_i64(s, 1);
+        a->cell = (struct cube_cell){
+            l->now_us / CUBE_HOUR_US, stmt_col_i64(s, 2), stmt_col_i64(s, 3), stmt_col_i64(s, 4), stmt_col_i64(s, 5), stmt_col_i64(s, 6), 0, {0}};
+        while (a->cell.scope < SCOPE_COUNT - 1 && !str_eqz(stmt_col_str(s, 7), scope_names[a->cell.scope]))
+            a->cell.scope++;
+    }
     stmt_put(s);
     return rc;
 }
@@ -115,12 +124,22 @@ static int line_row(struct ledger *l, const struct refund_args *a, const struct 
     return stmt_run(s, e);
 }
 
+/* In the cubes a refund counts when it is made, so that what was reported of a closed month stays. */
+static int line_count(struct ledger *l, const struct refund_args *a, const struct line *n, struct err *e)
+{
+    struct cube_cell c = a->cell;
+    struct grant_cell g = {n->grant->id, l->now_us / CUBE_DAY_US, c.project, c.model, c.scope, 0, n->back};
+    c.sum[CUBE_REFUNDED] = n->back;
+    int rc = cube_add(&l->cubes, &c, e);
+    return rc < 0 ? rc : cube_add_grant(&l->cubes, &g, e);
+}
+
 static int give_back(struct ledger *l, struct operation *o, const struct line *n, struct err *e)
 {
     struct grant *g = n->grant;
     int64_t txn;
     int rc = batch_txn(l, &(struct movement){"refund", g, n->revenue, g->account, n->back, o->id}, &txn, e);
-    if (rc < 0 || (rc = line_row(l, o->arg, n, txn, e)) < 0)
+    if (rc < 0 || (rc = line_row(l, o->arg, n, txn, e)) < 0 || (rc = line_count(l, o->arg, n, e)) < 0)
         return rc;
     if (grant_is_over(g))
         return grant_gone(l, g, n->back, o->id, e);

@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-enum { USAGE_LIMIT = 10000 };
-
 static void put_money(struct jw *w, const char *key, int64_t nano)
 {
     char text[MONEY_TEXT_MAX];
@@ -361,89 +359,4 @@ int ledger_report_rates(struct ledger *l, const char *account, struct buf *out, 
         return rc;
     stmt_text(s, 1, account);
     return reader_rows(l, s, rate_row, out, e);
-}
-
-/* ---- usage ---- */
-
-#define USAGE_SUMS                                                                                                                                   \
-    "count(*), sum(u.input), sum(u.cache_read), sum(u.cache_write), sum(u.output), sum(u.reasoning), sum(u.accepted_draft), sum(u.charged) "
-#define USAGE_FROM                                                                                                                                   \
-    "FROM usage u JOIN organisation o ON o.id = u.org_id JOIN model m ON m.id = u.model_id "                                                         \
-    "WHERE (?1 IS NULL OR o.name = ?1) AND (?2 IS NULL OR m.alias = ?2) AND u.end_us >= ?3 AND u.end_us < ?4 "
-
-static void sums(struct ledger *l, struct jw *w, struct stmt *s, int col)
-{
-    static const char *const names[] = {"requests", "input", "cache_read", "cache_write", "output", "reasoning", "accepted_draft"};
-    for (int i = 0; i < 7; i++)
-        put_i64(w, names[i], stmt_col_i64(s, col + i));
-    put_money(w, "cost", stmt_col_i64(s, col + 7));
-    jw_key(w, "currency"), jw_str(w, l->currency);
-}
-
-static void day_row(struct ledger *l, struct jw *w, struct stmt *s)
-{
-    put_str(w, "day", s, 0), sums(l, w, s, 1);
-}
-static void hour_row(struct ledger *l, struct jw *w, struct stmt *s)
-{
-    put_str(w, "hour", s, 0), sums(l, w, s, 1);
-}
-static void model_row(struct ledger *l, struct jw *w, struct stmt *s)
-{
-    put_str(w, "model", s, 0), sums(l, w, s, 1);
-}
-static void org_row(struct ledger *l, struct jw *w, struct stmt *s)
-{
-    put_str(w, "account", s, 0), sums(l, w, s, 1);
-}
-
-static void request_row(struct ledger *l, struct jw *w, struct stmt *s)
-{
-    int64_t reason = stmt_col_i64(s, 12);
-    put_str(w, "request", s, 0), put_str(w, "account", s, 9), put_str(w, "model", s, 10), put_str(w, "revision", s, 11);
-    jw_key(w, "reason"), jw_str(w, reason >= 0 && reason <= FINISH_CRASH ? reason_names[reason] : "unknown");
-    put_i64(w, "status", stmt_col_i64(s, 13));
-    jw_key(w, "stream"), jw_bool(w, stmt_col_i64(s, 14) != 0);
-    put_time(w, "start", stmt_col_i64(s, 15)), put_time(w, "first", stmt_col_i64(s, 16)), put_time(w, "end", stmt_col_i64(s, 17));
-    put_i64(w, "price_version", stmt_col_i64(s, 18));
-    sums(l, w, s, 1);
-}
-
-static const struct {
-    const char *name;
-    struct sql sql;
-    row_fn *fn;
-} groups[] = {
-    {"day", SQL("SELECT strftime('%Y-%m-%d', u.end_us / 1000000, 'unixepoch') AS k, " USAGE_SUMS USAGE_FROM "GROUP BY k ORDER BY k DESC LIMIT ?5"),
-     day_row},
-    {"hour",
-     SQL("SELECT strftime('%Y-%m-%dT%H:00Z', u.end_us / 1000000, 'unixepoch') AS k, " USAGE_SUMS USAGE_FROM "GROUP BY k ORDER BY k DESC LIMIT ?5"),
-     hour_row},
-    {"model", SQL("SELECT m.alias, " USAGE_SUMS USAGE_FROM "GROUP BY m.alias ORDER BY m.alias LIMIT ?5"), model_row},
-    {"account", SQL("SELECT o.name, " USAGE_SUMS USAGE_FROM "GROUP BY o.id ORDER BY o.name LIMIT ?5"), org_row},
-    {"request",
-     SQL("SELECT u.request, " USAGE_SUMS ", o.name, m.alias, m.revision, u.reason, u.status, u.stream, u.start_us, u.first_us, u.end_us, "
-         "(SELECT p.version FROM price p WHERE p.id = u.price_id) " USAGE_FROM
-         "GROUP BY u.id, o.name, m.alias, m.revision ORDER BY u.id DESC LIMIT ?5"),
-     request_row},
-};
-
-/* Tokens and cost by f->group ("day" when NULL; UTC), of rows that ended in [since, until). Newest first for day, hour and request. */
-int ledger_report_usage(struct ledger *l, const struct usage_filter *f, struct buf *out, struct err *e)
-{
-    const char *group = f->group ? f->group : "day";
-    size_t i = 0, n = sizeof groups / sizeof *groups;
-    while (i < n && strcmp(groups[i].name, group) != 0)
-        i++;
-    if (i == n)
-        return err_param(e, ERR_BAD_VALUE, "group", "ledger: group '%.32s' is unknown; use day, hour, model, account or request", group);
-    struct stmt *s;
-    int rc = account_filter(l, f->account, e);
-    if (rc == 0)
-        rc = reader_get(l, groups[i].sql, &s, e);
-    if (rc < 0)
-        return rc;
-    stmt_text(s, 1, f->account), stmt_text(s, 2, f->model), stmt_i64(s, 3, f->since_us), stmt_i64(s, 4, f->until_us ? f->until_us : INT64_MAX);
-    stmt_i64(s, 5, f->limit && f->limit < USAGE_LIMIT ? f->limit : USAGE_LIMIT);
-    return reader_rows(l, s, groups[i].fn, out, e);
 }

@@ -52,6 +52,10 @@ static const char version_8[] =
 #include "ledger_schema_8.h"
     ;
 
-const struct migration ledger_migrations[] = {{1, {version_1}}, {2, {version_2}}, {3, {version_3}}, {4, {version_4}},
-                                              {5, {version_5}}, {6, {version_6}}, {7, {version_7}}, {8, {version_8}}};
+static const char version_9[] =
+#include "ledger_schema_9.h"
+    ;
+
+const struct migration ledger_migrations[] = {{1, {version_1}}, {2, {version_2}}, {3, {version_3}}, {4, {version_4}}, {5, {version_5}},
+                                              {6, {version_6}}, {7, {version_7}}, {8, {version_8}}, {9, {version_9}}};
 const size_t ledger_n_migrations = sizeof ledger_migrations / sizeof *ledger_migrations;

@@ -483,4 +483,5 @@ void state_free(struct ledger *l)
     for (size_t i = 0; i < l->grants.n; i++)
         grant_free(l->grants.p[i]);
     vec_deinit(&l->grants), vec_deinit(&l->postings), vec_deinit(&l->ended);
+    cubes_deinit(&l->cubes);
 }

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "ledger/ledger_int.h"
+#include "ledger/usage.h"
 #include "lib.h"
 
 #include <fcntl.h>
