@@ -168,7 +168,7 @@ def status(pid, name):
 def rate(targets, args, put):
     for _ in range(args.rounds):
         for t in targets:
-            n = args.requests if isinstance(t, (Sluice, Nginx)) else max(args.requests // 10, 1000)
+            n = args.requests if isinstance(t, (Sluice, Nginx)) else max(args.requests // 30, 1000)
             r = t.load("--connections", str(args.connections), "--requests", str(n), "--warm", str(n // 10))
             put("rate", t.name, "requests_per_s", round(r["per_s"]))
             put("rate", t.name, "server_cpu_us_per_request", round(r["server_cpu_s"] * 1e6 / r["requests"], 1))

@@ -63,10 +63,15 @@ int queue_flush(struct ledger *l, struct err *e)
     return queue_call(l, NULL, NULL, e);
 }
 
+/* One lock for all: the server's thread wants it too. */
 static void ended_free(struct ledger *l)
 {
+    mutex_lock(&l->lock);
     for (size_t i = 0; i < l->ended.n; i++)
-        hold_drop(l, l->ended.p[i]);
+        map_del(&l->holds, ID_KEY(l->ended.p[i]->id), NULL);
+    mutex_unlock(&l->lock);
+    for (size_t i = 0; i < l->ended.n; i++)
+        hold_free(l->ended.p[i]);
     l->ended.n = 0;
 }
 
@@ -179,31 +184,48 @@ static void not_finished(struct ledger *l, struct hold *h)
     mutex_unlock(&l->lock);
 }
 
+static bool holds(const struct op *op, const struct err *failed)
+{
+    return op->kind == OP_HOLD && op->hold && !failed;
+}
+
+/* What a failed batch leaves of its ops. */
+static void failed_op(struct ledger *l, struct op *op, const struct err *failed)
+{
+    if (op->kind == OP_FINISH) {
+        not_finished(l, op->hold);
+        return;
+    }
+    op->answer.err = *failed;
+    if (op->kind == OP_HOLD && op->hold)
+        refuse_hold(l, op->hold);
+}
+
+/* The lock once for all: the server's thread wants it too. */
 static void answers(struct ledger *l, struct op *first, const struct op *end, const struct err *failed)
 {
-    for (struct op *op = first, *next; op != end; op = next) {
-        next = op->next;
-        if (op->kind == OP_FINISH) {
-            if (failed)
-                not_finished(l, op->hold);
-            mem_free(op);
-            continue;
-        }
-        if (failed) {
-            op->answer.err = *failed;
-            if (op->kind == OP_HOLD && op->hold)
-                refuse_hold(l, op->hold);
-        }
-        bool held = op->kind == OP_HOLD && op->hold && !failed;
-        if (!held)
+    for (struct op *op = first; op != end; op = op->next) {
+        if (failed)
+            failed_op(l, op, failed);
+        if (op->kind != OP_FINISH && !holds(op, failed))
             rate_end(l, op->rate, NULL);
-        mutex_lock(&l->lock);
-        if (held)
+    }
+    mutex_lock(&l->lock);
+    for (struct op *op = first; op != end; op = op->next) {
+        if (op->kind == OP_FINISH)
+            continue;
+        if (holds(op, failed))
             op->hold->rate = op->rate;
         struct org *o = op->hold ? op->hold->org : org_find(l, op->who.org.v);
         op->answer.balance.nano = o ? o->free : op->answer.balance.nano;
-        mutex_unlock(&l->lock);
-        queue_answer(op);
+    }
+    mutex_unlock(&l->lock);
+    for (struct op *op = first, *next; op != end; op = next) {
+        next = op->next;
+        if (op->kind == OP_FINISH)
+            mem_free(op);
+        else
+            queue_answer(op);
     }
 }
 
