@@ -1,6 +1,6 @@
 # Every folder under src/ is one archive; a program links the archives that it may depend on (the layers of tools/layers.txt, last first).
-FOLDERS := base quant kernel format text sample device model bench engine backend db hub ledger net api console cli
-LINK_ORDER := cli console api backend bench engine model device kernel sample text hub format quant ledger db net base
+FOLDERS := base quant kernel format text sample device model bench engine backend db hub ledger net oidc api console cli
+LINK_ORDER := cli console api backend bench engine model device kernel sample text hub format quant ledger db oidc net base
 folder_src = $(sort $(wildcard src/$(1)/*.c src/$(1)/*/*.c))
 folder_obj = $(patsubst src/%.c,$(OUT)/obj/%.o,$(call folder_src,$(1)))
 archives   = $(foreach f,$(filter $(1),$(LINK_ORDER)),$(if $(call folder_src,$(f)),$(OUT)/lib/$(f).a))

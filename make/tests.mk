@@ -15,6 +15,7 @@ USES_engine  := base quant kernel format text sample device model engine
 USES_backend := $(USES_engine) net backend
 USES_hub     := base quant format net db hub
 USES_ledger  := base db ledger
+USES_oidc    := base net oidc
 USES_api     := $(FOLDERS)
 USES_console := $(FOLDERS)
 USES_cli     := $(FOLDERS)

@@ -83,7 +83,7 @@ static void check_library(const char *path, int n, const char *folder, const cha
 {
     static const struct {
         const char *header, *folder;
-    } only[] = {{"<event2/", "net"}, {"<curl/", "net"}, {"<openssl/ssl", "net"}, {"<jansson", "base"}, {"<openssl/", "base net"},
+    } only[] = {{"<event2/", "net"}, {"<curl/", "net"}, {"<openssl/ssl", "net"}, {"<jansson", "base"}, {"<openssl/", "base net oidc"},
                 {"<sqlite3", "db"}, {"<utf8proc", "text"}, {"pcre2.h", "text"}};
     for (size_t i = 0; *folder && i < sizeof only / sizeof *only; i++)
         if (strstr(line, only[i].header) && !strstr(only[i].folder, folder)) {

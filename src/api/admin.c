@@ -28,7 +28,8 @@ static int call(struct work *w, struct err *e)
 struct json *query_args(struct http *r)
 {
     static const char *const names[] = {"account", "model",  "since", "until", "group", "limit",  "request", "grant",  "all",  "project", "key",
-                                        "scope",   "metric", "tz",    "after", "page",  "format", "period",  "policy", "only", "against"};
+                                        "scope",   "metric", "tz",    "after", "page",  "format", "period",  "policy", "only", "against",
+                                        "actor",   "action", "before"};
     struct buf b;
     struct jw w;
     struct str v;

@@ -25,6 +25,7 @@ static int limits(const struct json *args, struct key_limits *out, struct err *e
     if ((rc = arg_text(args, "scopes", false, &out->scopes, e)) < 0 || (rc = arg_text(args, "models", false, &out->models, e)) < 0 ||
         (rc = arg_text(args, "allow", false, &out->allow, e)) < 0 || (rc = arg_text(args, "budget", false, &out->budget, e)) < 0)
         return rc;
+    out->project = NULL;
     return 0;
 }
 
@@ -38,6 +39,7 @@ int admin_key_create(struct ledger *l, const struct json *args, struct buf *out,
     int rc;
     if ((rc = arg_account(l, args, &org, e)) < 0 || (rc = arg_text(args, "name", false, &name, e)) < 0 ||
         (rc = arg_date(args, "expires", &expires, e)) < 0 || (rc = limits(args, &x, e)) < 0 ||
+        (rc = arg_text(args, "project", false, &x.project, e)) < 0 ||
         (rc = ledger_key_create(l, org, name ? name : "default", expires, &x, key, e)) < 0)
         return rc;
     reply_field(out, "key", key);

@@ -22,6 +22,9 @@ int arg_grant(const struct json *args, struct grant_id *out, struct err *e) MUST
 /* Who, why, and the key under which it is done once. */
 int arg_deed(const struct json *args, struct deed *out, struct err *e) MUST_USE;
 
+/* Of an act that a member asks for (member.c): the member's role, which the route puts in. */
+#define MEMBER_ROLE_ARG "by_role"
+
 /* The answer {key: value}. */
 void reply_field(struct buf *out, const char *key, const char *value);
 void reply_id(struct buf *out, const char *key, int64_t value);

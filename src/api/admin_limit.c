@@ -6,7 +6,7 @@ static int owner(const struct json *args, struct rate_owner *out, struct err *e)
 {
     int rc;
     if ((rc = arg_text(args, "key", false, &out->key, e)) < 0 || (rc = arg_text(args, "account", false, &out->account, e)) < 0 ||
-        (rc = arg_text(args, "model", false, &out->model, e)) < 0)
+        (rc = arg_text(args, "project", false, &out->project, e)) < 0 || (rc = arg_text(args, "model", false, &out->model, e)) < 0)
         return rc;
     return 0;
 }
@@ -21,7 +21,7 @@ int admin_limit_set(struct ledger *l, const struct json *args, struct buf *out, 
         (rc = arg_text(args, "tokens", false, &t.tokens, e)) < 0 || (rc = arg_text(args, "parallel", false, &t.parallel, e)) < 0 ||
         (rc = ledger_rate_set(l, &o, &t, e)) < 0)
         return rc;
-    reply_field(out, "set", o.key ? o.key : o.account ? o.account : o.model);
+    reply_field(out, "set", o.key ? o.key : o.project ? o.project : o.account ? o.account : o.model);
     return 0;
 }
 
@@ -38,6 +38,6 @@ int admin_limit_rm(struct ledger *l, const struct json *args, struct buf *out, s
     int rc;
     if ((rc = owner(args, &o, e)) < 0 || (rc = ledger_rate_rm(l, &o, e)) < 0)
         return rc;
-    reply_field(out, "removed", o.key ? o.key : o.account ? o.account : o.model);
+    reply_field(out, "removed", o.key ? o.key : o.project ? o.project : o.account ? o.account : o.model);
     return 0;
 }

@@ -1,5 +1,6 @@
 /* Making the api, who may call what, and how it ends. */
 #include "api/call.h"
+#include "api/session.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include <string.h>
@@ -31,6 +32,10 @@ int api_start(struct api *a, struct server *s, struct ledger *l, const struct ba
     int rc = worker_new(&a->worker, e);
     if (rc >= 0)
         rc = worker_new(&a->texts, e);
+    if (rc >= 0 && a->opts.sign_in)
+        rc = oidc_new(&a->oidc, &a->opts.sign_in->oidc, e);
+    if (rc >= 0 && a->oidc)
+        rc = worker_new(&a->sign_ins, e);
     a->started = rc >= 0;
     return rc;
 }
@@ -44,9 +49,12 @@ void api_stop(struct api *a)
 {
     if (!a)
         return;
+    worker_free(a->sign_ins);
     worker_free(a->worker);
     worker_free(a->texts);
-    a->worker = a->texts = NULL;
+    oidc_free(a->oidc);
+    a->worker = a->texts = a->sign_ins = NULL;
+    a->oidc = NULL;
     a->ledger = NULL;
 }
 
@@ -131,15 +139,23 @@ static int allow_local(struct api *a, struct http *r, struct err *e)
     return err_set(e, ERR_FORBIDDEN, "this address answers on the server's own machine, or to the key of metrics-key-file");
 }
 
-/* The scope that a route asks for, of enum key_scope; 0: it asks for no key. */
-static unsigned scope_of(enum access access)
+/* What a route asks for: a scope of a key, a role of somebody who has signed in, or one of them. scope 0: no key opens it; role NONE: no session. */
+struct right {
+    unsigned scope;
+    enum role role;
+};
+static const struct right *right_of(enum access access)
 {
-    static const unsigned scopes[] = {[ACCESS_INFERENCE] = KEY_INFERENCE,
-                                      [ACCESS_EMBEDDINGS] = KEY_EMBEDDINGS,
-                                      [ACCESS_MODELS] = KEY_MODELS,
-                                      [ACCESS_USAGE] = KEY_USAGE,
-                                      [ACCESS_EVENTS] = KEY_EVENTS};
-    return access < sizeof scopes / sizeof *scopes ? scopes[access] : 0;
+    static const struct right rights[] = {[ACCESS_INFERENCE] = {KEY_INFERENCE, ROLE_NONE},
+                                          [ACCESS_EMBEDDINGS] = {KEY_EMBEDDINGS, ROLE_NONE},
+                                          [ACCESS_MODELS] = {KEY_MODELS, ROLE_NONE},
+                                          [ACCESS_USAGE] = {KEY_USAGE, ROLE_VIEWER},
+                                          [ACCESS_EVENTS] = {KEY_EVENTS, ROLE_NONE},
+                                          [ACCESS_VIEWER] = {0, ROLE_VIEWER},
+                                          [ACCESS_DEVELOPER] = {0, ROLE_DEVELOPER},
+                                          [ACCESS_MANAGER] = {0, ROLE_ADMIN},
+                                          [ACCESS_OWNER] = {0, ROLE_OWNER}};
+    return &rights[access];
 }
 
 /* A good key is asked what it may: from where, then what for. */
@@ -176,6 +192,17 @@ static int find_principal(struct api *a, struct http *r, unsigned scope, struct 
     return rc;
 }
 
+/* A key where one is sent, else a session. */
+static int find_caller(struct api *a, struct http *r, const struct right *right, struct err *e)
+{
+    bool key = http_header(r, "authorization").n || http_header(r, "api-key").n;
+    if (right->role != ROLE_NONE && !key && (!right->scope || cookie_of(r, session_cookie(a)).n))
+        return session_allow(a, r, right->role, e);
+    if (right->scope)
+        return find_principal(a, r, right->scope, e);
+    return err_set(e, ERR_AUTH, "no key opens this address: sign in at /auth/login, and send the session's cookie alone");
+}
+
 static int authorise(struct http *r, const struct route *route, void *app, struct err *e)
 {
     struct api *a = app;
@@ -193,7 +220,12 @@ static int authorise(struct http *r, const struct route *route, void *app, struc
     case ACCESS_EMBEDDINGS:
     case ACCESS_MODELS:
     case ACCESS_USAGE:
-    case ACCESS_EVENTS: return find_principal(a, r, scope_of((enum access)route->access), e);
+    case ACCESS_EVENTS:
+    case ACCESS_VIEWER:
+    case ACCESS_DEVELOPER:
+    case ACCESS_MANAGER:
+    case ACCESS_OWNER: return find_caller(a, r, right_of((enum access)route->access), e);
+    case ACCESS_SIGNED_IN: return session_allow(a, r, ROLE_NONE, e);
     case ACCESS_ADMIN: return admin ? 0 : err_set(e, ERR_NO_ROUTE, "there is nothing at this address");
     case ACCESS_DENY: break;
     }

@@ -6,13 +6,21 @@
 #pragma once
 #include "backend/backend.h"
 #include "ledger/ledger.h"
+#include "ledger/member.h"
 #include "net/server.h"
+#include "oidc/oidc.h"
 
 /* Tag of a listener. On LOOPBACK the Host header must name this machine (DNS rebinding); ADMIN opens the admin routes. */
 enum api_listener { LISTEN_LOOPBACK, LISTEN_PUBLIC, LISTEN_ADMIN };
 
 struct api;
+/* How people sign in; kept by who calls. */
+struct api_sign_in {
+    struct oidc_opts     oidc;
+    struct sign_in_rules rules;
+};
 struct api_opts {
+    const struct api_sign_in *sign_in; /* NULL: nobody signs in */
     void (*page)(struct http *r); /* answers "/" and "/page/..."; NULL: 404 */
     const char *hosts;            /* further names allowed in Host on loopback, separated by commas; NULL: none; must outlive the api */
     const char *metrics_key; /* who bears it may read the LOCAL routes from other machines; NULL: nobody; must outlive the api */

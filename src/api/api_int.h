@@ -18,6 +18,11 @@ enum access {
     ACCESS_MODELS,
     ACCESS_USAGE,
     ACCESS_EVENTS,
+    ACCESS_SIGNED_IN, /* from here on: a session, and a role of this name */
+    ACCESS_VIEWER,
+    ACCESS_DEVELOPER,
+    ACCESS_MANAGER, /* the role admin: ADMIN is the operator */
+    ACCESS_OWNER,
 };
 
 enum { LATENCY_BUCKETS = 12 };
@@ -48,6 +53,9 @@ struct api {
     struct timer     *drain_timer;
     struct worker    *worker;
     struct worker    *texts; /* for what may take long and waits for nobody */
+    struct worker    *sign_ins; /* waits for the identity provider; NULL: there is none */
+    struct oidc      *oidc;     /* on that worker alone */
+    uint32_t          signing_in;
     struct api_counts counts;
     struct buf        scratch; /* one answer or event at a time */
     uint64_t          start_ns;
@@ -102,7 +110,7 @@ struct work {
     struct err     err;
     void          *ctx; /* fn's; freed on the loop thread with the work */
     void         (*ctx_free)(void *ctx);
-    void         (*then)(struct work *w); /* instead of an answer: what the loop thread does next; r is NULL */
+    void         (*then)(struct work *w); /* instead of an answer: what the loop thread does next; it answers r, unless that is NULL */
     struct work   *next;
 };
 int  worker_new(struct worker **out, struct err *e) MUST_USE;

@@ -55,6 +55,14 @@ const char *settings_get(const struct settings *s, const char *name);
 int         settings_u64(const struct settings *s, const char *name, uint64_t max, uint64_t *out, struct err *e) MUST_USE;
 int         settings_yes(const struct settings *s, const char *name, bool *out, struct err *e) MUST_USE; /* yes or no */
 
+/* sign_in.c: how people sign in; on: an issuer is set */
+struct sign_in {
+    bool on;
+    struct api_sign_in opts;
+    char secret[1024], redirect[600];
+};
+int sign_in_read(struct sign_in *out, const struct settings *s, struct err *e) MUST_USE; /* out's texts are in out and in s */
+
 /* publish.c: backend_local_opts.prefix; dir: the folder */
 int publish_next(void *dir, const struct backend_model *m, size_t i, struct vec_i32 *tokens, struct err *e) MUST_USE;
 

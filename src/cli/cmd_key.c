@@ -21,6 +21,7 @@ int cmd_key_create(const struct cli *c, struct err *e)
         return rc;
     struct admin_arg args[] = {{"account", c->word[0]},
                                {"name", args_flag(c, "name")},
+                               {"project", args_flag(c, "project")},
                                {"expires", args_flag(c, "expires")},
                                {"scopes", args_flag(c, "scopes")},
                                {"models", args_flag(c, "models")},

@@ -14,15 +14,21 @@ static int change(const struct cli *c, const char *path, const struct admin_arg 
 
 int cmd_limit_set(const struct cli *c, struct err *e)
 {
-    struct admin_arg args[] = {{"key", args_flag(c, "key")},           {"account", args_flag(c, "account")},   {"model", args_flag(c, "model")},
-                               {"requests", args_flag(c, "requests")}, {"input", args_flag(c, "input")},       {"output", args_flag(c, "output")},
-                               {"tokens", args_flag(c, "tokens")},     {"parallel", args_flag(c, "parallel")}, {0}};
+    struct admin_arg args[] = {{"key", args_flag(c, "key")},           {"project", args_flag(c, "project")},
+                               {"account", args_flag(c, "account")},   {"model", args_flag(c, "model")},
+                               {"requests", args_flag(c, "requests")}, {"input", args_flag(c, "input")},
+                               {"output", args_flag(c, "output")},     {"tokens", args_flag(c, "tokens")},
+                               {"parallel", args_flag(c, "parallel")}, {0}};
     return change(c, "/admin/limits", args, e);
 }
 
 int cmd_limit_rm(const struct cli *c, struct err *e)
 {
-    struct admin_arg args[] = {{"key", args_flag(c, "key")}, {"account", args_flag(c, "account")}, {"model", args_flag(c, "model")}, {0}};
+    struct admin_arg args[] = {{"key", args_flag(c, "key")},
+                               {"project", args_flag(c, "project")},
+                               {"account", args_flag(c, "account")},
+                               {"model", args_flag(c, "model")},
+                               {0}};
     return change(c, "/admin/limits/rm", args, e);
 }
 

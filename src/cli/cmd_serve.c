@@ -19,6 +19,7 @@ struct serving {
     struct backend backend;
     struct demo demo;
     char metrics_key[256];
+    struct sign_in sign_in;
     struct models_watch *watch;
     struct drain drain;
     struct timer *watchdog;
@@ -183,7 +184,10 @@ static int open_all(struct serving *s, struct err *e)
     uint64_t seconds;
     int rc;
     if ((rc = settings_u64(s->settings, "drain-seconds", 86400, &seconds, e)) < 0 || (rc = os_mkdirs(s->dir, 0700, e)) < 0 ||
-        (rc = read_metrics_key(s, e)) < 0 || (rc = api_new(&s->api, &o, e)) < 0)
+        (rc = read_metrics_key(s, e)) < 0 || (rc = sign_in_read(&s->sign_in, s->settings, e)) < 0)
+        return rc;
+    o.sign_in = s->sign_in.on ? &s->sign_in.opts : NULL;
+    if ((rc = api_new(&s->api, &o, e)) < 0)
         return rc;
     api_server_opts(s->api, &so);
     if ((rc = server_new(&s->server, &so, e)) < 0 || (rc = open_ledger(s, e)) < 0 || (rc = open_models(s, e)) < 0)

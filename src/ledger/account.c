@@ -1,4 +1,4 @@
-/* Accounts as their owners know them: organisations, each with one project. */
+/* Accounts as their owners know them: organisations. */
 #include "ledger/ledger_int.h"
 
 #include "base/mem.h"
@@ -20,7 +20,6 @@ struct org *org_named(const struct ledger *l, const char *name)
 
 struct account_args {
     const char *name;
-    struct org *made;
     int64_t id;
 };
 
@@ -38,42 +37,65 @@ static int insert_named(struct ledger *l, struct sql sql, int64_t org, const cha
     return rc;
 }
 
+/* The account o, with its first project. */
+static int make(struct ledger *l, struct org *o, struct err *e)
+{
+    struct project p = {.name = "default"};
+    int rc = insert_named(l, SQL("INSERT INTO organisation (name, created_us) VALUES (?1, ?2)"), 0, o->name, &o->id, e);
+    if (rc == 0)
+        rc = insert_named(l, SQL("INSERT INTO project (name, created_us, org_id) VALUES (?1, ?2, ?3)"), o->id, p.name, &p.id, e);
+    if (rc == 0)
+        rc = event_of(l, o->id, "account.create", o->name, "", e);
+    if (rc < 0)
+        return rc;
+    o->project = p.id;
+    key_salt(l, o->id, o->kv_salt);
+    return state_org_add(l, o, e);
+}
+
+int account_make(struct ledger *l, const char *name, struct org **out, struct err *e)
+{
+    struct org *o = mem_new(sizeof *o);
+    if (!o)
+        return err_set(e, ERR_NO_MEMORY, "ledger: no memory for an account");
+    memcpy(o->name, name, strlen(name) + 1);
+    int rc = make(l, o, e);
+    if (rc < 0) {
+        mem_free(o);
+        return rc;
+    }
+    *out = o;
+    struct project p = {.id = o->project, .name = "default"};
+    return project_add(l, o, &p, e);
+}
+
+bool account_name_good(const char *name)
+{
+    size_t n = name ? strlen(name) : 0;
+    bool good = n && n < LEDGER_NAME_MAX && utf8_valid(name, n);
+    for (size_t i = 0; i < n && good; i++)
+        good = (unsigned char)name[i] >= 0x20 && name[i] != 0x7f;
+    return good;
+}
+
 static int create_call(struct ledger *l, void *arg, struct err *e)
 {
     struct account_args *a = arg;
-    struct org *o = a->made;
+    struct org *o;
     if (org_named(l, a->name))
         return err_set(e, ERR_CONFLICT, "ledger: there is already an account '%s'; choose another name", a->name);
-    int rc = insert_named(l, SQL("INSERT INTO organisation (name, created_us) VALUES (?1, ?2)"), 0, a->name, &o->id, e);
-    if (rc == 0)
-        rc = insert_named(l, SQL("INSERT INTO project (name, created_us, org_id) VALUES (?1, ?2, ?3)"), o->id, "default", &o->project, e);
-    if (rc == 0)
-        rc = event_note(l, "account.create", a->name, "", e);
-    if (rc < 0)
-        return rc;
-    key_salt(l, o->id, o->kv_salt);
-    if ((rc = state_org_add(l, o, e)) < 0)
-        return rc;
-    a->id = o->id;
-    a->made = NULL; /* the maps own it */
-    return 0;
+    int rc = account_make(l, a->name, &o, e);
+    a->id = rc < 0 ? 0 : o->id;
+    return rc;
 }
 
 int ledger_account_create(struct ledger *l, const char *name, struct org_id *out, struct err *e)
 {
-    size_t n = name ? strlen(name) : 0;
-    if (!n || n >= LEDGER_NAME_MAX || !utf8_valid(name, n))
-        return err_param(e, ERR_BAD_VALUE, "name", "ledger: an account's name has 1 to %d bytes of UTF-8", LEDGER_NAME_MAX - 1);
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-            return err_param(e, ERR_BAD_VALUE, "name", "ledger: an account's name holds no control characters");
-    struct org *o = mem_new(sizeof *o);
-    if (!o)
-        return err_set(e, ERR_NO_MEMORY, "ledger: no memory for an account");
-    memcpy(o->name, name, n);
-    struct account_args a = {name, o, 0};
+    if (!account_name_good(name))
+        return err_param(e, ERR_BAD_VALUE, "name", "ledger: an account's name has 1 to %d bytes of UTF-8, without control characters",
+                         LEDGER_NAME_MAX - 1);
+    struct account_args a = {name, 0};
     int rc = queue_call(l, create_call, &a, e);
-    mem_free(a.made);
     if (rc == 0 && out)
         out->v = a.id;
     return rc;

@@ -207,7 +207,8 @@ static int on_event(struct audit *a, struct stmt *s, struct err *e)
     (void)e;
     struct sha256 want;
     struct str has = stmt_col_blob(s, 6);
-    event_hash(&want, &a->chain, stmt_col_i64(s, 1), stmt_col_str(s, 2), stmt_col_str(s, 3), stmt_col_str(s, 4), stmt_col_str(s, 5));
+    struct event v = {stmt_col_i64(s, 7), stmt_col_i64(s, 1), stmt_col_str(s, 2), stmt_col_str(s, 3), stmt_col_str(s, 4), stmt_col_str(s, 5)};
+    event_hash(&want, &a->chain, &v);
     if (has.n != sizeof want || memcmp(has.p, &want, sizeof want) != 0)
         differ(a, "event %lld: it or one before it was changed or removed: its hash does not follow", (long long)stmt_col_i64(s, 0));
     if (has.n == sizeof want)
@@ -438,7 +439,7 @@ static int snapshot(struct audit *a, struct err *e)
     if (rc == 0)
         rc = answered(a, covers(a, e), e);
     if (rc == 0)
-        rc = answered(a, each(a, SQL("SELECT id, at_us, actor, action, object, detail, hash FROM event ORDER BY id"), on_event, e), e);
+        rc = answered(a, each(a, SQL("SELECT id, at_us, actor, action, object, detail, hash, org_id FROM event ORDER BY id"), on_event, e), e);
     return rc == 0 ? answered(a, journal_read(a->l->journal.path, on_record, a, &torn, e), e) : rc;
 }
 

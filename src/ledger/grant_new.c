@@ -195,6 +195,7 @@ static int act(struct ledger *l, struct operation *o, struct err *e)
     answer(o, g->id, g->state == GRANT_UNAPPROVED);
     describe(l, o, g);
     ASSERT(str_fmt(o->object, sizeof o->object, "grant %lld", (long long)g->id));
+    o->org = org->id;
     return grant_due(l, e);
 }
 

@@ -125,6 +125,12 @@ void key_salt(const struct ledger *l, int64_t org, uint8_t out[16])
 
 /* ---- who calls ---- */
 
+static bool project_lives(const struct ledger *l, int64_t id)
+{
+    const struct project *p = project_find(l, id);
+    return p && !p->archived_us;
+}
+
 int ledger_principal(struct ledger *l, struct str text, struct principal *out, struct err *e)
 {
     static const struct sha256 nobody;
@@ -136,7 +142,8 @@ int ledger_principal(struct ledger *l, struct str text, struct principal *out, s
         hmac_sha256(&hmac, l->secret, sizeof l->secret, bare.p, bare.n);
         mutex_lock(&l->lock);
         const struct key *k = map_get(&l->keys, id, &v) ? v.ptr : NULL;
-        good = const_eq(&hmac, k ? &k->hmac : &nobody, sizeof hmac) && k && !k->revoked_us && (!k->expires_us || k->expires_us > clock_now_us());
+        good = const_eq(&hmac, k ? &k->hmac : &nobody, sizeof hmac) && k && !k->revoked_us && (!k->expires_us || k->expires_us > clock_now_us()) &&
+               project_lives(l, k->project);
         if (good) {
             *out = (struct principal){.org = {k->org->id}, .project = {k->project}, .key = {k->id}, .scopes = k->scopes};
             out->all_models = key_all_models(k);
@@ -147,6 +154,15 @@ int ledger_principal(struct ledger *l, struct str text, struct principal *out, s
         mutex_unlock(&l->lock);
     }
     return good ? 0 : err_set(e, ERR_AUTH, "the API key is missing or not valid; send a key of this server as 'Authorization: Bearer sk-sluice-...'");
+}
+
+bool ledger_key_of(struct ledger *l, struct org_id org, const char *public_id)
+{
+    union map_value v;
+    mutex_lock(&l->lock);
+    bool is = map_get(&l->keys, str_of(public_id), &v) && ((struct key *)v.ptr)->org->id == org.v;
+    mutex_unlock(&l->lock);
+    return is;
 }
 
 /* ---- administration ---- */
@@ -193,7 +209,7 @@ static int limits_note(struct ledger *l, const char *action, const struct key *k
         money_text(budget, (struct money){x->budget});
     ASSERT(str_fmt(detail, sizeof detail, "%s scopes %s models %s allow %s budget %s%s", k->org->name, text[0],
                    *x->lists.models ? x->lists.models : "all", *text[1] ? text[1] : "all", budget, x->monthly ? "/month" : ""));
-    return event_note(l, action, k->public_id, detail, e);
+    return event_of(l, k->org->id, action, k->public_id, detail, e);
 }
 
 static int create_call(struct ledger *l, void *arg, struct err *e)
@@ -207,7 +223,10 @@ static int create_call(struct ledger *l, void *arg, struct err *e)
     int rc = a->limits ? limits_change(l, &x, a->limits, e) : 0;
     if (rc < 0)
         return rc;
-    k->project = k->org->project;
+    const struct project *p = a->limits && a->limits->project ? project_live(l, k->org, a->limits->project, e) : project_find(l, k->org->project);
+    if (!p)
+        return a->limits && a->limits->project ? -ERR_NOT_FOUND : err_set(e, ERR_DB, "ledger: the store is damaged: an account has no project");
+    k->project = p->id;
     union map_value taken;
     do
         public_id_make(k->public_id);
@@ -270,7 +289,7 @@ static int rotate_call(struct ledger *l, void *arg, struct err *e)
     if (rc < 0)
         return rc;
     stmt_i64(s, 1, k->id), stmt_blob(s, 2, &hmac, sizeof hmac), stmt_text(s, 3, a->text + WHOLE - 4), stmt_i64(s, 4, l->now_us);
-    if ((rc = stmt_run(s, e)) < 0 || (rc = event_note(l, "key.rotate", k->public_id, k->org->name, e)) < 0)
+    if ((rc = stmt_run(s, e)) < 0 || (rc = event_of(l, k->org->id, "key.rotate", k->public_id, k->org->name, e)) < 0)
         return rc;
     mutex_lock(&l->lock);
     k->hmac = hmac;
@@ -296,7 +315,7 @@ static int revoke_call(struct ledger *l, void *arg, struct err *e)
     if (rc < 0)
         return rc;
     stmt_i64(s, 1, k->id), stmt_i64(s, 2, l->now_us);
-    if ((rc = stmt_run(s, e)) < 0 || (rc = event_note(l, "key.revoke", k->public_id, k->org->name, e)) < 0)
+    if ((rc = stmt_run(s, e)) < 0 || (rc = event_of(l, k->org->id, "key.revoke", k->public_id, k->org->name, e)) < 0)
         return rc;
     mutex_lock(&l->lock);
     k->revoked_us = l->now_us;

@@ -66,6 +66,7 @@ struct principal {
 int ledger_principal(struct ledger *l, struct str key, struct principal *out, struct err *e) MUST_USE;
 /* Whether the key may use the model, and may be used from the address (as text; what is no address is in no list). [any] */
 bool ledger_key_model(struct ledger *l, struct key_id key, struct str model);
+bool ledger_key_of(struct ledger *l, struct org_id org, const char *public_id); /* whether it is a key of the account [any] */
 bool ledger_key_address(struct ledger *l, struct key_id key, struct str address);
 /* What is left of the key's budget, of this month or in all; false: it has none. Never negative. [any] */
 bool ledger_key_budget(struct ledger *l, struct key_id key, struct money *left);
@@ -130,6 +131,7 @@ struct key_limits {
     const char *scopes; /* "inference,usage", or "all" */
     const char *models; /* aliases that have a price: "guide,stories"; or "all" */
     const char *allow;  /* networks and addresses: "10.0.0.0/8,2001:db8::1"; or "all" */
+    const char *project; /* of a new key: the project of its account that it belongs to; NULL: "default". A key stays where it is */
     const char *budget; /* "5.00" in all, "5.00/month" (a calendar month, UTC, in which a request begins); or "none" */
 };
 /* limits may be NULL. ERR_BAD_VALUE names the word that is wrong. */
@@ -214,8 +216,8 @@ int ledger_report_prices(struct ledger *l, const char *account, bool all, struct
 
 /* How the charge of a finished request came about, from its rows, as one JSON object: counters, rates and their products, the hold, the grants
  * that paid in their order, the transactions with their entries. Each figure is computed anew and compared with the stored one; what does not
- * agree is told in "differences", and "agrees" is false then. who: whose key asks, NULL: the operator. ERR_NOT_FOUND, with the same text, when
- * there is none and when it is another project's. [wait] on a read-only connection. */
+ * agree is told in "differences", and "agrees" is false then. who: whose key asks (project 0: any of the account), NULL: the operator.
+ * ERR_NOT_FOUND, with the same text, when there is none and when it is another project's. [wait] on a read-only connection. */
 int ledger_receipt(struct ledger *l, const char *request, const struct principal *who, struct buf *out, struct err *e) MUST_USE;
 
 /* The store of a data folder, looked at from outside, beside a running server or without one. [wait] */

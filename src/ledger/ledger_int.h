@@ -79,6 +79,13 @@ struct org {
     int64_t free, held;                /* what the owner sees; under lock */
 };
 
+struct project {
+    int64_t id, archived_us;
+    int retention_days; /* under lock, as archived_us is */
+    struct org *org;
+    char name[LEDGER_NAME_MAX];
+};
+
 struct key_lists {
     char models[KEY_LIST_MAX + 1]; /* "a,b"; "": every model */
     size_t n_allow;                /* 0: every address */
@@ -148,6 +155,7 @@ struct op {
     char request[LEDGER_REQUEST_MAX], model[LEDGER_MODEL_MAX], revision[LEDGER_REVISION_MAX];
     /* CALL */
     int (*call)(struct ledger *l, void *call_arg, struct err *e);
+    const char *actor;
     int rc;
     bool done;
     struct err *err;
@@ -185,6 +193,7 @@ struct ledger {
 
     /* What memory has of the store, from keys to state_end: read by state_read, exchanged as a whole by state_reload. */
     struct map keys, keys_by_id, orgs_by_id, orgs_by_name, prices /* book -> newest version */, prices_by_id, models;
+    struct map projects, persons /* by id */, sessions /* by the token's HMAC */;
     struct VEC(struct grant *) grants;
 
     int64_t next_hold, next_usage, next_txn, next_event, next_operation;
@@ -206,6 +215,7 @@ struct ledger {
     int64_t next_poll_us;
     atomic_bool no_heal; /* broken for good */
     int64_t next_heal_us, heal_wait_ms;
+    const char *actor; /* who asked for the call that runs; NULL: admin */
 
     struct rates rates;
 
@@ -358,10 +368,32 @@ void budget_refuse(struct ledger *l, struct op *op, int64_t key, int64_t want);
     "(SELECT p.created_us FROM hold p WHERE p.id > o.id ORDER BY p.id LIMIT 1)) AND (y.id IS NULL OR y.id > " u ".id)"
 
 /* event.c */
-int event_note(struct ledger *l, const char *action, const char *object, const char *detail, struct err *e) MUST_USE; /* by "admin" */
-int event_by(struct ledger *l, const char *actor, const char *action, const char *object, const char *detail, struct err *e) MUST_USE;
-void event_hash(struct sha256 *out, const struct sha256 *before, int64_t at, struct str actor, struct str action, struct str object,
-                struct str detail);
+struct event {
+    int64_t org, at_us; /* org 0: no account's */
+    struct str actor, action, object, detail;
+};
+/* By whom the call is that runs (ledger_act_as); of the account org, or of none. No secrets in detail. */
+int event_of(struct ledger *l, int64_t org, const char *action, const char *object, const char *detail, struct err *e) MUST_USE;
+int event_note(struct ledger *l, const char *action, const char *object, const char *detail, struct err *e) MUST_USE; /* of none */
+int event_by(struct ledger *l, const char *actor, const char *action, const char *object, const char *detail, struct err *e) MUST_USE; /* of none */
+int event_record(struct ledger *l, int64_t org, const char *actor, const char *action, const char *object, const char *detail,
+                 struct err *e) MUST_USE;
+void event_hash(struct sha256 *out, const struct sha256 *before, const struct event *v);
+
+/* project.c: under lock, or on the ledger thread; NULL: none */
+struct project *project_find(const struct ledger *l, int64_t id);
+struct project *project_named(const struct ledger *l, int64_t org, struct str name);
+struct project *project_path(const struct ledger *l, const char *path, struct err *e); /* "ACCOUNT/PROJECT" */
+struct project *project_live(const struct ledger *l, const struct org *o, const char *name, struct err *e);
+int project_add(struct ledger *l, struct org *o, const struct project *from, struct err *e) MUST_USE; /* a copy, into the map */
+
+/* account.c, on the ledger thread */
+int account_make(struct ledger *l, const char *name, struct org **out, struct err *e) MUST_USE; /* and its first project; the name is free, good */
+bool account_name_good(const char *name);
+
+/* session.c */
+int sessions_load(struct ledger *l, struct err *e) MUST_USE;
+void sessions_free(struct ledger *l);
 
 /* state.c, recover.c */
 int state_load(struct ledger *l, struct err *e) MUST_USE;

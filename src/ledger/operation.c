@@ -93,7 +93,7 @@ static int note(struct ledger *l, const struct operation *o, struct err *e)
         buf_fmt(&detail, " reason: %s", o->by->reason);
     ASSERT(str_fmt(action, sizeof action, "%s%s", strcmp(o->kind, "refund") == 0 || o->plain ? "" : "grant.", o->kind));
     int rc = detail.failed ? err_set(e, ERR_NO_MEMORY, "ledger: no memory for an event")
-                           : event_by(l, operation_actor(o), action, o->object, detail.data, e);
+                           : event_record(l, o->org, operation_actor(o), action, o->object, detail.data, e);
     buf_deinit(&detail);
     return rc;
 }
@@ -106,8 +106,12 @@ static int call(struct ledger *l, void *arg, struct err *e)
     if (rc < 0 || again)
         return rc;
     o->id = l->next_operation++;
-    if ((rc = o->act(l, o, e)) < 0 || o->known)
+    if ((rc = o->act(l, o, e)) < 0)
         return rc;
+    if (o->known) { /* its number is the next one's */
+        l->next_operation--;
+        return 0;
+    }
     if (o->answer.failed || o->detail.failed)
         return err_set(e, ERR_NO_MEMORY, "ledger: no memory for an answer");
     rc = insert(l, o, e);
@@ -149,6 +153,7 @@ struct grant *operation_grant(struct ledger *l, struct operation *o, struct gran
         return NULL;
     }
     ASSERT(str_fmt(o->object, sizeof o->object, "grant %lld", (long long)id.v));
+    o->org = l->grants.p[id.v - 1]->org->id;
     return l->grants.p[id.v - 1];
 }
 

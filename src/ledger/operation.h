@@ -17,6 +17,7 @@ struct operation {
     bool plain;       /* the event is named as the kind is: it is not about a grant */
     bool known;       /* act found it done before by other means: nothing is kept */
     int64_t id;
+    int64_t org;      /* the account that it is about; 0: none */
     char object[160]; /* what it is done to, for the event */
     struct buf asked; /* what is asked, each value ended by a NUL: two are the same when this is */
     struct buf answer /* a JSON object */, detail /* of the event; empty: the answer */;

@@ -1,4 +1,5 @@
 /* The ledger thread: takes what is queued in batches, commits once for each, then posts the answers. */
+#include "ledger/event.h"
 #include "ledger/share.h"
 
 #include "base/clock.h"
@@ -54,7 +55,7 @@ static int call_and_wait(struct ledger *l, struct op *op)
 int queue_call(struct ledger *l, int (*fn)(struct ledger *, void *, struct err *), void *arg, struct err *e)
 {
     struct err scratch;
-    struct op op = {.kind = OP_CALL, .l = l, .call = fn, .arg = arg, .err = e ? e : &scratch};
+    struct op op = {.kind = OP_CALL, .l = l, .call = fn, .arg = arg, .err = e ? e : &scratch, .actor = ledger_actor()};
     return call_and_wait(l, &op);
 }
 
@@ -82,6 +83,7 @@ static int call_in_transaction(struct ledger *l, struct op *op)
     if (rc < 0)
         return rc;
     rc = batch_begin(l, e);
+    l->actor = op->actor;
     if (rc == 0)
         rc = share_all(l, e);
     struct sha256 chain = l->chain; /* as of now: another node may have written */
@@ -89,6 +91,7 @@ static int call_in_transaction(struct ledger *l, struct op *op)
     l->deed = true;
     if (rc == 0)
         rc = op->call(l, op->arg, e);
+    l->actor = NULL;
     if (rc == 0)
         rc = batch_end(l, DB_SYNC_FULL, e);
     if (rc == 0) {

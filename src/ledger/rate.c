@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { SETS = 5 };                      /* that one request can be under */
+enum { SETS = 7 };                      /* that one request can be under */
 #define PARALLEL_RETRY_NS 1000000000ull /* nobody knows when a running request ends */
 
 struct rate_take {
@@ -30,6 +30,8 @@ static size_t sets_of(struct ledger *l, const struct principal *who, struct str 
         struct str model;
     } of[SETS] = {{RATE_OF_KEY, who->key.v, STR("")},
                   {RATE_OF_KEY, who->key.v, model},
+                  {RATE_OF_PROJECT, who->project.v, STR("")},
+                  {RATE_OF_PROJECT, who->project.v, model},
                   {RATE_OF_ACCOUNT, who->org.v, STR("")},
                   {RATE_OF_ACCOUNT, who->org.v, model},
                   {RATE_OF_ALL, 0, model}};
@@ -37,7 +39,7 @@ static size_t sets_of(struct ledger *l, const struct principal *who, struct str 
     union map_value v;
     size_t n = 0;
     for (size_t i = 0; i < SETS; i++) {
-        bool of_model = i == 1 || i >= 3;
+        bool of_model = i % 2 == 1 || i == SETS - 1;
         if ((model.n || !of_model) && map_get(&l->rates.all, rate_key(key, of[i].whose, of[i].owner, of[i].model), &v))
             out[n++] = v.ptr;
     }

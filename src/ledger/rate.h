@@ -1,9 +1,9 @@
-/* Rate limits: how much a key, an account or a model may take in a minute, in a day, and at once.
+/* Rate limits: how much a key, a project, an account or a model may take in a minute, in a day, and at once.
  *
- * A limit belongs to a key, to an account, or to everybody; and to one model or to all of them together. So a request is under at most five
- * sets of limits, and has to fit into all of them; it takes of all or of none:
+ * A limit belongs to a key, to a project, to an account, or to everybody; and to one model or to all of them together. So a request is under at
+ * most seven sets of limits, and has to fit into all of them; it takes of all or of none:
  *
- *   its key   its key on this model   its account   its account on this model   this model
+ *   its key, project and account   each of them on this model   this model
  *
  * Each set may limit requests, input tokens, output tokens and both together ("tokens"), each of them per minute and per day, and how many
  * requests run at once. What is per minute or day is a bucket that refills continuously (bucket.h).
@@ -21,11 +21,15 @@ enum rate_meter { RATE_REQUESTS, RATE_INPUT, RATE_OUTPUT, RATE_TOKENS, RATE_METE
 enum rate_window { RATE_MINUTE, RATE_DAY, RATE_WINDOWS };
 #define RATE_PARALLEL_MAX 1000000u
 
-/* Whose limits: of a key (its public id) or of an account (its name), or of everybody when both are NULL; on one model (its alias), or on all
- * together when that is NULL. At least one is named, and not both key and account. */
-struct rate_owner { const char *key, *account, *model; };
+/* Whose limits: of a key (its public id), of a project ("ACCOUNT/PROJECT") or of an account (its name), or of everybody when all are NULL; on one
+ * model (its alias), or on all together when that is NULL. At least one is named, and only one of key, project and account. */
+struct rate_owner {
+    const char *key, *project, *account, *model;
+};
 /* Limits as people write them, all of one meter: "60/minute", "60/minute,1000/day", "none"; of parallel "4". NULL: as it was. */
-struct rate_texts { const char *requests, *input, *output, *tokens, *parallel; };
+struct rate_texts {
+    const char *requests, *input, *output, *tokens, *parallel;
+};
 
 /* Sets what is named, for every later request. [wait] */
 int ledger_rate_set(struct ledger *l, const struct rate_owner *o, const struct rate_texts *t, struct err *e) MUST_USE;
@@ -39,6 +43,8 @@ struct rate_level {
     uint64_t most, left; /* most 0: there is no such limit */
     uint64_t full_ms;    /* until nothing of it is taken */
 };
-struct rate_levels { struct rate_level requests, tokens; };
+struct rate_levels {
+    struct rate_level requests, tokens;
+};
 /* model: empty when it is not known: then only limits on all models count. False: the caller is under no limit. [any] */
 bool ledger_rate_levels(struct ledger *l, const struct principal *who, struct str model, struct rate_levels *out);

@@ -9,13 +9,13 @@
 
 #include <stdatomic.h>
 
-enum rate_whose { RATE_OF_KEY, RATE_OF_ACCOUNT, RATE_OF_ALL, RATE_WHOSE };
+enum rate_whose { RATE_OF_KEY, RATE_OF_PROJECT, RATE_OF_ACCOUNT, RATE_OF_ALL, RATE_WHOSE };
 extern const char *const rate_whose_names[RATE_WHOSE], *const rate_meter_names[RATE_METERS], *const rate_window_names[RATE_WINDOWS];
 extern const uint64_t rate_window_s[RATE_WINDOWS];
 
 struct rate_id {
     enum rate_whose whose;
-    int64_t owner;                /* of the key or the organisation; 0 */
+    int64_t owner;                /* of the key, the project or the organisation; 0 */
     char model[LEDGER_MODEL_MAX]; /* "": all models together */
 };
 
@@ -31,7 +31,7 @@ struct rate_most { /* 0: no limit */
 /* The limits of one owner on one model, and what is taken of them. */
 struct rate {
     struct rate_id id;
-    char name[LEDGER_NAME_MAX]; /* of the owner, as people know it; "" */
+    char name[2 * LEDGER_NAME_MAX]; /* of the owner, as people know it: of a project "acme/lab"; "" */
     struct rate_most most;
     struct bucket bucket[RATE_LIMITS]; /* where most is not 0 */
     uint64_t running;                  /* requests that count in it */

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-const char *const rate_whose_names[RATE_WHOSE] = {"key", "account", "all"};
+const char *const rate_whose_names[RATE_WHOSE] = {"key", "project", "account", "all"};
 const char *const rate_meter_names[RATE_METERS] = {"requests", "input", "output", "tokens"};
 const char *const rate_window_names[RATE_WINDOWS] = {"minute", "day"};
 const uint64_t rate_window_s[RATE_WINDOWS] = {60, 86400};
@@ -105,12 +105,17 @@ static int change(struct rate_most *to, const struct rate_texts *t, struct err *
 static int owner(struct ledger *l, const struct rate_owner *o, struct rate_id *id, const char **name, struct err *e)
 {
     union map_value v;
-    *id = (struct rate_id){.whose = o->key ? RATE_OF_KEY : o->account ? RATE_OF_ACCOUNT : RATE_OF_ALL};
-    *name = o->key ? o->key : o->account ? o->account : "";
-    if (o->key && o->account)
-        return err_param(e, ERR_BAD_VALUE, "account", "ledger: a limit is a key's or an account's; name one of them");
-    if (!o->key && !o->account && !o->model)
-        return err_param(e, ERR_BAD_VALUE, "key", "ledger: whose limit? name a key, an account or a model");
+    *id = (struct rate_id){.whose = o->key ? RATE_OF_KEY : o->project ? RATE_OF_PROJECT : o->account ? RATE_OF_ACCOUNT : RATE_OF_ALL};
+    *name = o->key ? o->key : o->project ? o->project : o->account ? o->account : "";
+    if ((o->key != NULL) + (o->project != NULL) + (o->account != NULL) > 1)
+        return err_param(e, ERR_BAD_VALUE, "account", "ledger: a limit is a key's, a project's or an account's; name one of them");
+    if (!o->key && !o->project && !o->account && !o->model)
+        return err_param(e, ERR_BAD_VALUE, "key", "ledger: whose limit? name a key, a project, an account or a model");
+    struct project *p = o->project ? project_path(l, o->project, e) : NULL;
+    if (o->project && !p)
+        return -ERR_NOT_FOUND;
+    if (p)
+        id->owner = p->id;
     if (o->key && !map_get(&l->keys, str_of(o->key), &v))
         return err_param(e, ERR_NOT_FOUND, "key", "ledger: there is no key %.40s; see `sluice key list`", o->key);
     if (o->key)
@@ -147,7 +152,7 @@ static void charge_row(const struct map *all, struct stmt *s, int64_t since_us, 
     struct str model = stmt_col_str(s, 2);
     uint64_t in = (uint64_t)stmt_col_i64(s, 4), out = (uint64_t)stmt_col_i64(s, 5), used[RATE_METERS] = {1, in, out, in + out};
     uint64_t at = (uint64_t)us < span_ns / 1000 ? (uint64_t)us * 1000 : span_ns; /* later than now: the clock was set back since */
-    const int64_t owner[RATE_WHOSE] = {[RATE_OF_KEY] = key, [RATE_OF_ACCOUNT] = org};
+    const int64_t owner[RATE_WHOSE] = {[RATE_OF_KEY] = key, [RATE_OF_PROJECT] = stmt_col_i64(s, 6), [RATE_OF_ACCOUNT] = org};
     char text[RATE_KEY_MAX];
     union map_value v;
     for (int i = 0; i < RATE_WHOSE; i++) {
@@ -163,11 +168,12 @@ static int charge_rows(struct ledger *l, const struct map *all, int64_t since_us
 {
     struct stmt *s;
     bool row = true;
-    int rc = stmt_get(&s, l->db,
-                      SQL("SELECT u.key_id, u.org_id, m.alias, h.created_us, u.input + u.cache_read + u.cache_write, u.output + u.reasoning "
-                          "FROM usage u JOIN hold h ON h.id = u.hold_id JOIN model m ON m.id = u.model_id "
-                          "WHERE u.end_us >= ?1 AND h.created_us >= ?1 ORDER BY h.created_us"),
-                      e);
+    int rc =
+        stmt_get(&s, l->db,
+                 SQL("SELECT u.key_id, u.org_id, m.alias, h.created_us, u.input + u.cache_read + u.cache_write, u.output + u.reasoning, u.project_id "
+                     "FROM usage u JOIN hold h ON h.id = u.hold_id JOIN model m ON m.id = u.model_id "
+                     "WHERE u.end_us >= ?1 AND h.created_us >= ?1 ORDER BY h.created_us"),
+                 e);
     if (rc < 0)
         return rc;
     stmt_i64(s, 1, since_us);
@@ -299,8 +305,11 @@ bool rate_id_read(struct rate_id *id, struct stmt *s, int col)
 }
 
 /* The owner's name; NULL: there is no such owner. */
-static const char *name_of(struct ledger *l, const struct rate_id *id)
+static const char *name_of(struct ledger *l, const struct rate_id *id, char path[2 * LEDGER_NAME_MAX])
 {
+    const struct project *p = id->whose == RATE_OF_PROJECT ? project_find(l, id->owner) : NULL;
+    if (p)
+        return str_fmt(path, 2 * LEDGER_NAME_MAX, "%s/%s", p->org->name, p->name) ? path : NULL;
     const struct key *k = id->whose == RATE_OF_KEY ? key_by_id(l, id->owner) : NULL;
     const struct org *o = id->whose == RATE_OF_ACCOUNT ? org_find(l, id->owner) : NULL;
     if (id->whose == RATE_OF_ALL)
@@ -311,7 +320,8 @@ static const char *name_of(struct ledger *l, const struct rate_id *id)
 static int load_row(struct ledger *l, struct stmt *s, struct err *e)
 {
     struct rate_id id;
-    const char *name = rate_id_read(&id, s, 0) ? name_of(l, &id) : NULL;
+    char path[2 * LEDGER_NAME_MAX];
+    const char *name = rate_id_read(&id, s, 0) ? name_of(l, &id, path) : NULL;
     if (!name)
         return damaged(e);
     struct rate *x = make(l, &id, name);
@@ -346,10 +356,18 @@ struct set_args {
     const struct rate_texts *texts; /* NULL: all of them go */
 };
 
+/* Whose account the owner belongs to; 0: nobody's. */
+static int64_t org_of(struct ledger *l, const struct rate_id *id)
+{
+    const struct key *k = id->whose == RATE_OF_KEY ? key_by_id(l, id->owner) : NULL;
+    const struct project *p = id->whose == RATE_OF_PROJECT ? project_find(l, id->owner) : NULL;
+    return k ? k->org->id : p ? p->org->id : id->whose == RATE_OF_ACCOUNT ? id->owner : 0;
+}
+
 /* What people did, for the chain of events: all limits of the set as they are now. */
 static int note(struct ledger *l, const char *action, const struct rate_id *id, const char *name, const struct rate_most *most, struct err *e)
 {
-    char object[LEDGER_NAME_MAX + LEDGER_MODEL_MAX + 32], detail[512];
+    char object[2 * LEDGER_NAME_MAX + LEDGER_MODEL_MAX + 32], detail[512];
     size_t n = 0;
     ASSERT(str_fmt(object, sizeof object, "%s %s model %s", rate_whose_names[id->whose], name, *id->model ? id->model : "all"));
     for (int k = 0; k < RATE_LIMITS; k++)
@@ -359,7 +377,7 @@ static int note(struct ledger *l, const char *action, const struct rate_id *id, 
             n += strlen(detail + n);
         }
     ASSERT(str_fmt(detail + n, sizeof detail - n, "parallel %llu", (unsigned long long)most->parallel));
-    return event_note(l, action, object, detail, e);
+    return event_of(l, org_of(l, id), action, object, detail, e);
 }
 
 static void give_bucket(struct rate *x, const struct rate *fresh, int k, uint64_t is, uint64_t now)

@@ -133,7 +133,7 @@ static int read_usage(struct receipt *r, struct ledger *l, const char *request, 
                      "organisation o ON o.id = u.org_id "
                      "LEFT JOIN project p ON p.id = u.project_id LEFT JOIN key k ON k.id = u.key_id LEFT JOIN model m ON m.id = u.model_id "
                      "LEFT JOIN price c ON c.id = u.price_id LEFT JOIN price d ON d.id = u.list_price_id "
-                     "WHERE h.request = ?1 AND (?2 IS NULL OR (u.org_id = ?2 AND u.project_id = ?3))"),
+                     "WHERE h.request = ?1 AND (?2 IS NULL OR (u.org_id = ?2 AND (?3 = 0 OR u.project_id = ?3)))"),
                  e);
     if (rc < 0)
         return rc;

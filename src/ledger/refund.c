@@ -138,6 +138,7 @@ static int give_back(struct ledger *l, struct operation *o, const struct line *n
 {
     struct grant *g = n->grant;
     int64_t txn;
+    o->org = g->org->id;
     int rc = batch_txn(l, &(struct movement){"refund", g, n->revenue, g->account, n->back, o->id}, &txn, e);
     if (rc < 0 || (rc = line_row(l, o->arg, n, txn, e)) < 0 || (rc = line_count(l, o->arg, n, e)) < 0)
         return rc;

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "ledger/list_int.h"
 
 #include <string.h>
 
@@ -87,6 +88,22 @@ static int account_filter(struct ledger *l, const char *account, struct err *e)
 {
     struct org_id id;
     return account ? ledger_account_find(l, account, &id, e) : 0;
+}
+
+void list_str(struct jw *w, const char *key, struct stmt *s, int col)
+{
+    put_str(w, key, s, col);
+}
+
+int list_begin(struct ledger *l, const char *account, struct sql sql, struct stmt **s, struct err *e)
+{
+    int rc = account_filter(l, account, e);
+    return rc < 0 ? rc : reader_get(l, sql, s, e);
+}
+
+int list_end(struct ledger *l, struct stmt *s, row_fn *fn, struct buf *out, struct err *e)
+{
+    return reader_rows(l, s, fn, out, e);
 }
 
 /* ---- accounts ---- */
@@ -334,7 +351,7 @@ static void rate_row(struct ledger *l, struct jw *w, struct stmt *s)
     if (rate_id_read(&id, s, 0))
         rate_look(l, &id, stmt_col_str(s, 3), window_s, &x);
     clock_duration(text, x.full_ms);
-    put_name(w, "account", s, 7), put_name(w, "key", s, 6), put_name(w, "model", s, 2);
+    put_name(w, "account", s, 7), put_name(w, "project", s, 8), put_name(w, "key", s, 6), put_name(w, "model", s, 2);
     put_str(w, "limit", s, 3);
     jw_key(w, "per"), jw_str(w, window_s == 60 ? "minute" : window_s ? "day" : NULL);
     put_i64(w, "most", most);
@@ -349,10 +366,12 @@ int ledger_report_rates(struct ledger *l, const char *account, struct buf *out, 
     int rc = account_filter(l, account, e);
     if (rc == 0)
         rc = reader_get(l,
-                        SQL("SELECT r.whose, r.owner_id, r.model, r.meter, r.window_s, r.most, k.public_id, o.name FROM rate_limit r "
-                            "LEFT JOIN key k ON r.whose = 'key' AND k.id = r.owner_id LEFT JOIN project p ON p.id = k.project_id "
-                            "LEFT JOIN organisation o ON o.id = CASE r.whose WHEN 'key' THEN p.org_id WHEN 'account' THEN r.owner_id END "
-                            "WHERE ?1 IS NULL OR o.name = ?1 ORDER BY coalesce(o.name, ''), coalesce(k.id, 0), r.model, r.meter = 'parallel', "
+                        SQL("SELECT r.whose, r.owner_id, r.model, r.meter, r.window_s, r.most, k.public_id, o.name, CASE r.whose WHEN 'project' THEN p.name "
+                            "END FROM rate_limit r "
+                            "LEFT JOIN key k ON r.whose = 'key' AND k.id = r.owner_id LEFT JOIN project p ON p.id = CASE r.whose WHEN 'key' "
+                            "THEN k.project_id WHEN 'project' THEN r.owner_id END "
+                            "LEFT JOIN organisation o ON o.id = CASE r.whose WHEN 'account' THEN r.owner_id ELSE p.org_id END "
+                            "WHERE ?1 IS NULL OR o.name = ?1 ORDER BY coalesce(o.name, ''), coalesce(p.id, 0), coalesce(k.id, 0), r.model, r.meter = 'parallel', "
                             "instr('requests input output tokens', r.meter), r.window_s"),
                         &s, e);
     if (rc < 0)

@@ -89,6 +89,15 @@ static int load_org(struct ledger *l, struct stmt *s, struct err *e)
     return rc;
 }
 
+static int load_project(struct ledger *l, struct stmt *s, struct err *e)
+{
+    struct project p = {.id = stmt_col_i64(s, 0), .archived_us = stmt_col_i64(s, 3), .retention_days = (int)stmt_col_i64(s, 4)};
+    struct org *o = org_find(l, stmt_col_i64(s, 1));
+    if (!o || !copy(p.name, sizeof p.name, stmt_col_str(s, 2)))
+        return damaged(e, "a project belongs to no account or has too long a name");
+    return project_add(l, o, &p, e);
+}
+
 static int load_key(struct ledger *l, struct stmt *s, struct err *e)
 {
     struct key *k = mem_new(sizeof *k);
@@ -354,6 +363,7 @@ static int load_rows(struct ledger *l, struct err *e)
         int (*fn)(struct ledger *, struct stmt *, struct err *);
     } parts[] = {
         {SQL("SELECT o.id, o.name, (SELECT min(p.id) FROM project p WHERE p.org_id = o.id) FROM organisation o"), load_org},
+        {SQL("SELECT id, org_id, name, archived_us, retention_days FROM project"), load_project},
         {SQL("SELECT k.id, k.public_id, k.project_id, p.org_id, k.hmac, k.expires_us, k.revoked_us, k.scopes, k.models, "
              "k.allow, k.budget, k.budget_monthly FROM key k JOIN project p ON p.id = k.project_id"),
          load_key},
@@ -423,6 +433,8 @@ int state_read(struct ledger *l, struct err *e)
         rc = state_counters(l, e);
     if (rc == 0)
         rc = view_budgets(l, e);
+    if (rc == 0)
+        rc = sessions_load(l, e);
     while (rc == 0 && map_next(&l->orgs_by_id, &it, &k, &v))
         grant_sort(v.ptr);
     return rc;
@@ -479,6 +491,8 @@ void state_free(struct ledger *l)
     map_deinit(&l->orgs_by_name), map_deinit(&l->prices), map_deinit(&l->keys_by_id);
     for (it = 0; map_next(&l->holds, &it, &k, &v);)
         vec_deinit(&((struct hold *)v.ptr)->parts);
+    sessions_free(l);
+    free_values(&l->projects);
     free_values(&l->orgs_by_id), free_values(&l->keys), free_values(&l->prices_by_id), free_values(&l->holds), free_values(&l->models);
     for (size_t i = 0; i < l->grants.n; i++)
         grant_free(l->grants.p[i]);

@@ -121,11 +121,19 @@ static bool header_add(struct curl_slist **list, const char *line)
     return more != NULL;
 }
 
+static bool has_type(const struct client_req *q)
+{
+    for (size_t i = 0; i < sizeof q->header / sizeof *q->header && q->header[i]; i++)
+        if (strncasecmp(q->header[i], "content-type:", 13) == 0)
+            return true;
+    return false;
+}
+
 /* Headers for the request; false: out of memory. */
 static bool headers_make(struct curl_slist **out, const struct client_req *q)
 {
     struct buf auth;
-    bool ok = header_add(out, "Expect:") && header_add(out, q->body ? "Content-Type: application/json" : "Content-Type:");
+    bool ok = header_add(out, "Expect:") && (has_type(q) || header_add(out, q->body ? "Content-Type: application/json" : "Content-Type:"));
     buf_init(&auth, 8192);
     if (q->bearer && ok) {
         buf_fmt(&auth, "Authorization: Bearer %s", q->bearer);

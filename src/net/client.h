@@ -19,7 +19,7 @@ struct client_req {
     const char    *url;         /* "http://127.0.0.1:8000/v1/models" */
     const char    *unix_socket; /* NULL: TCP */
     const char    *bearer;      /* API key or NULL */
-    const char    *body;        /* JSON or NULL */
+    const char    *body;        /* JSON, or of the Content-Type in header; or NULL */
     size_t         n_body;
     uint32_t       connect_ms, total_ms; /* 0: 5 s; 0: no limit */
     uint32_t       stall_ms;             /* no byte for that long: cut off; 0: no limit; rounded up to seconds */

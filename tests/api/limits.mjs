@@ -256,11 +256,11 @@ test("limits are set, shown and taken away without a server", async () => {
   same(await json(data, "limit", "set", "--key", id, "--requests", "60/minute,1000/day", "--parallel", "4"), { set: id });
   same(await json(data, "limit", "set", "--account", "acme", "--model", "guide", "--tokens", "5000/minute"), { set: "acme" });
   same(await json(data, "limit", "set", "--model", "guide", "--output", "7/day"), { set: "guide" });
-  const of = (account, key, model, what, per, most) => ({ account, key, model, limit: what, per, most, used: 0, left: most, full_in: per && "0s" });
+  const of = (account, key, model, what, per, most) => ({ account, project: null, key, model, limit: what, per, most, used: 0, left: most, full_in: per && "0s" });
   const acme = [of("acme", null, "guide", "tokens", "minute", 5000), of("acme", id, null, "requests", "minute", 60), of("acme", id, null, "requests", "day", 1000), of("acme", id, null, "parallel", null, 4)];
   same(await json(data, "limit", "list"), [of(null, null, "guide", "output", "day", 7), ...acme]);
   same(await json(data, "limit", "list", "acme"), acme);
-  check(/account +key +model +limit +per +most +used +left +full_in/.test(await ok(data, "limit", "list")), "a table");
+  check(/account +project +key +model +limit +per +most +used +left +full_in/.test(await ok(data, "limit", "list")), "a table");
   await ok(data, "limit", "set", "--key", id, "--parallel", "none");
   same((await json(data, "limit", "list", "acme")).length, 3);
   same(await json(data, "limit", "rm", "--key", id), { removed: id });

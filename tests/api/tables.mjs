@@ -13,9 +13,9 @@ export const params = [...text("params.def").matchAll(/^PARAM\((\w+),\s*"(\w+)",
   .map((m) => ({ id: m[1], name: m[2], on: m[3].split("|").map((w) => w.trim()), type: m[4], min: big(m[5].trim()), max: big(m[6].trim()), dflt: JSON.parse(`"${m[7]}"`), use: m[8] }));
 // access KEY: an API key with the scope.
 export const scopes = ["inference", "embeddings", "models", "usage", "events"];
-export const routes = [...text("routes.def").matchAll(/^ROUTE\((\w+),\s*"([^"]+)",\s*(\w+),/gm)].map((m) => {
+export const routes = [...text("routes.def").matchAll(/^ROUTE\((\w+),\s*"([^"]+)",\s*(\w+),\s*(\w+)/gm)].map((m) => {
   const scope = m[3].toLowerCase();
-  return { method: m[1], pattern: m[2], ...(scopes.includes(scope) ? { access: "KEY", scope } : { access: m[3] }) };
+  return { method: m[1], pattern: m[2], fn: m[4], ...(scopes.includes(scope) ? { access: "KEY", scope } : { access: m[3] }) };
 });
 if (params.length !== text("params.def").match(/^PARAM\(/gm).length) throw new Error("a row of params.def is not understood");
 
