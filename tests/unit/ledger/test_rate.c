@@ -476,14 +476,19 @@ TEST(the_report_has_a_row_for_each_limit)
     struct json *j = NULL;
     struct err e;
     static const char want[] =
-        "[{\"account\":null,\"project\":null,\"key\":null,\"model\":\"m\",\"limit\":\"tokens\",\"per\":\"minute\",\"most\":500,\"used\":30,\"left\":470,\"full_in\":"
+        "[{\"account\":null,\"project\":null,"
+        "\"key\":null,\"model\":\"m\",\"limit\":\"tokens\",\"per\":\"minute\",\"most\":500,\"used\":30,\"left\":470,\"full_in\":"
         "\"3.6s\"},"
-        "{\"account\":\"acme\",\"project\":null,\"key\":\"KEY\",\"model\":null,\"limit\":\"requests\",\"per\":\"minute\",\"most\":10,\"used\":1,\"left\":9,\"full_"
+        "{\"account\":\"acme\",\"project\":null,"
+        "\"key\":\"KEY\",\"model\":null,\"limit\":\"requests\",\"per\":\"minute\",\"most\":10,\"used\":1,\"left\":9,\"full_"
         "in\":\"6s\"},"
-        "{\"account\":\"acme\",\"project\":null,\"key\":\"KEY\",\"model\":null,\"limit\":\"requests\",\"per\":\"day\",\"most\":1000,\"used\":1,\"left\":999,\"full_"
+        "{\"account\":\"acme\",\"project\":null,"
+        "\"key\":\"KEY\",\"model\":null,\"limit\":\"requests\",\"per\":\"day\",\"most\":1000,\"used\":1,\"left\":999,\"full_"
         "in\":\"1m26.4s\"},"
-        "{\"account\":\"acme\",\"project\":null,\"key\":\"KEY\",\"model\":null,\"limit\":\"parallel\",\"per\":null,\"most\":2,\"used\":1,\"left\":1,\"full_in\":null},"
-        "{\"account\":\"beta\",\"project\":null,\"key\":null,\"model\":\"x\",\"limit\":\"output\",\"per\":\"day\",\"most\":5,\"used\":0,\"left\":5,\"full_in\":\"0s\"}"
+        "{\"account\":\"acme\",\"project\":null,"
+        "\"key\":\"KEY\",\"model\":null,\"limit\":\"parallel\",\"per\":null,\"most\":2,\"used\":1,\"left\":1,\"full_in\":null},"
+        "{\"account\":\"beta\",\"project\":null,"
+        "\"key\":null,\"model\":\"x\",\"limit\":\"output\",\"per\":\"day\",\"most\":5,\"used\":0,\"left\":5,\"full_in\":\"0s\"}"
         "]";
     char text[2048];
     size_t n = 0;
