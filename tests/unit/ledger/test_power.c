@@ -11,6 +11,7 @@
 #include "credit.h"
 #include "disk.h"
 #include "ledger/rate.h"
+#include "ledger/usage.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 enum { STRIDE = 301 };
