@@ -37,19 +37,3 @@ int admin_project_archive(struct ledger *l, const struct json *args, struct buf 
     reply_field(out, "archived", name);
     return 0;
 }
-
-int admin_project_retain(struct ledger *l, const struct json *args, struct buf *out, struct err *e)
-{
-    struct org_id org;
-    const char *name;
-    int64_t days;
-    int rc;
-    if ((rc = project(l, args, &org, &name, e)) < 0 || (rc = arg_int(args, "days", 0, RETENTION_DAYS_MAX, -1, &days, e)) < 0)
-        return rc;
-    if (days < 0)
-        return err_param(e, ERR_BAD_REQUEST, "days", "days is missing");
-    if ((rc = ledger_project_retain(l, org, name, (int)days, e)) < 0)
-        return rc;
-    reply_id(out, "retention_days", days);
-    return 0;
-}

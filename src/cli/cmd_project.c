@@ -1,4 +1,4 @@
-/* sluice project create, list, archive, retain */
+/* sluice project create, list, archive */
 #include "cli/cli_int.h"
 
 static int change(const struct cli *c, const char *path, const struct admin_arg *args, struct err *e)
@@ -22,13 +22,6 @@ int cmd_project_archive(const struct cli *c, struct err *e)
 {
     int rc = args_count(c, 2, 2, e);
     return rc < 0 ? rc : change(c, "/admin/projects/archive", (struct admin_arg[]){{"account", c->word[0]}, {"project", c->word[1]}, {0}}, e);
-}
-
-int cmd_project_retain(const struct cli *c, struct err *e)
-{
-    int rc = args_count(c, 3, 3, e);
-    struct admin_arg args[] = {{"account", c->word[0]}, {"project", c->word[1]}, {"days", c->word[2]}, {0}};
-    return rc < 0 ? rc : change(c, "/admin/projects/retain", args, e);
 }
 
 int cmd_project_list(const struct cli *c, struct err *e)

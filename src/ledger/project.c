@@ -69,7 +69,6 @@ int project_add(struct ledger *l, struct org *o, const struct project *from, str
 struct args {
     int64_t org;
     const char *name;
-    int days;
 };
 
 static int org_of(const struct ledger *l, const struct args *a, struct org **out, struct err *e)
@@ -109,7 +108,7 @@ int ledger_project_create(struct ledger *l, struct org_id org, const char *name,
     if (!good)
         return err_param(e, ERR_BAD_VALUE, "name", "ledger: a project's name has 1 to %d bytes of UTF-8, without control characters and '/'",
                          LEDGER_NAME_MAX - 1);
-    struct args a = {org.v, name, 0};
+    struct args a = {org.v, name};
     return queue_call(l, create_call, &a, e);
 }
 
@@ -140,47 +139,8 @@ static int archive_call(struct ledger *l, void *arg, struct err *e)
 
 int ledger_project_archive(struct ledger *l, struct org_id org, const char *name, struct err *e)
 {
-    struct args a = {org.v, name, 0};
+    struct args a = {org.v, name};
     return queue_call(l, archive_call, &a, e);
-}
-
-static int retain_call(struct ledger *l, void *arg, struct err *e)
-{
-    struct args *a = arg;
-    struct org *o;
-    struct stmt *s;
-    char detail[LEDGER_NAME_MAX + 32];
-    int rc = org_of(l, a, &o, e);
-    struct project *p = rc < 0 ? NULL : project_live(l, o, a->name, e);
-    if (!p)
-        return rc < 0 ? rc : -ERR_NOT_FOUND;
-    if ((rc = stmt_get(&s, l->db, SQL("UPDATE project SET retention_days = ?2 WHERE id = ?1"), e)) < 0)
-        return rc;
-    stmt_i64(s, 1, p->id), stmt_i64(s, 2, a->days);
-    ASSERT(str_fmt(detail, sizeof detail, "%s retention %d days", o->name, a->days));
-    if ((rc = stmt_run(s, e)) < 0 || (rc = event_of(l, o->id, "project.retention", p->name, detail, e)) < 0)
-        return rc;
-    mutex_lock(&l->lock);
-    p->retention_days = a->days;
-    mutex_unlock(&l->lock);
-    return 0;
-}
-
-int ledger_project_retain(struct ledger *l, struct org_id org, const char *name, int days, struct err *e)
-{
-    struct args a = {org.v, name, days};
-    if (days < 0 || days > RETENTION_DAYS_MAX)
-        return err_param(e, ERR_BAD_VALUE, "retention", "ledger: retention is 0 (nothing is kept) to %d days", RETENTION_DAYS_MAX);
-    return queue_call(l, retain_call, &a, e);
-}
-
-int ledger_retention(struct ledger *l, struct project_id project)
-{
-    mutex_lock(&l->lock);
-    const struct project *p = project_find(l, project.v);
-    int days = p ? p->retention_days : 0;
-    mutex_unlock(&l->lock);
-    return days;
 }
 
 /* ---- the list ---- */
@@ -189,11 +149,11 @@ static void row(struct ledger *l, struct jw *w, struct stmt *s)
 {
     list_str(w, "account", s, 0), list_str(w, "project", s, 1);
     jw_key(w, "state"), jw_str(w, stmt_col_i64(s, 2) ? "archived" : "live");
-    report_i64(w, "keys", stmt_col_i64(s, 3)), report_i64(w, "retention_days", stmt_col_i64(s, 4));
-    report_i64(w, "requests", stmt_col_i64(s, 5)), report_i64(w, "input", stmt_col_i64(s, 6)), report_i64(w, "output", stmt_col_i64(s, 7));
-    report_money(w, "cost", stmt_col_i64(s, 8));
+    report_i64(w, "keys", stmt_col_i64(s, 3));
+    report_i64(w, "requests", stmt_col_i64(s, 4)), report_i64(w, "input", stmt_col_i64(s, 5)), report_i64(w, "output", stmt_col_i64(s, 6));
+    report_money(w, "cost", stmt_col_i64(s, 7));
     jw_key(w, "currency"), jw_str(w, l->currency);
-    report_time(w, "created", stmt_col_i64(s, 9)), report_time(w, "archived", stmt_col_i64(s, 2));
+    report_time(w, "created", stmt_col_i64(s, 8)), report_time(w, "archived", stmt_col_i64(s, 2));
 }
 
 int ledger_report_projects(struct ledger *l, const char *account, struct buf *out, struct err *e)
@@ -201,11 +161,11 @@ int ledger_report_projects(struct ledger *l, const char *account, struct buf *ou
     struct stmt *s;
     int rc = list_begin(
         l, account,
-        SQL("SELECT o.name, p.name, p.archived_us, (SELECT count(*) FROM key k WHERE k.project_id = p.id AND k.revoked_us = 0), p.retention_days, "
+        SQL("SELECT o.name, p.name, p.archived_us, (SELECT count(*) FROM key k WHERE k.project_id = p.id AND k.revoked_us = 0), "
             "coalesce(u.n, 0), coalesce(u.input, 0), coalesce(u.output, 0), coalesce(u.charged, 0), p.created_us FROM project p "
-            "JOIN organisation o ON o.id = p.org_id LEFT JOIN (SELECT project_id, count(*) AS n, CAST(sum(input + cache_read + cache_write) AS "
-            "BIGINT) "
-            "AS input, CAST(sum(output + reasoning) AS BIGINT) AS output, CAST(sum(charged) AS BIGINT) AS charged FROM usage GROUP BY project_id) u "
+            "JOIN organisation o ON o.id = p.org_id LEFT JOIN (SELECT project_id, CAST(sum(requests) AS BIGINT) AS n, CAST(sum(input + cache_read + "
+            "cache_write) AS BIGINT) AS input, CAST(sum(output + reasoning) AS BIGINT) AS output, CAST(sum(charged) AS BIGINT) AS charged FROM "
+            "usage_cube WHERE level = 1 GROUP BY project_id) u "
             "ON u.project_id = p.id WHERE ?1 IS NULL OR o.name = ?1 ORDER BY o.name, p.id"),
         &s, e);
     if (rc < 0)

@@ -13,7 +13,6 @@ const acts = [...readFileSync(path.join(root, "src/api/member.def"), "utf8").mat
 const bodies = {
   "/v1/sluice/projects": (n) => ({ project: `p${n}` }),
   "/v1/sluice/projects/archive": (n) => ({ project: `spare${n}` }),
-  "/v1/sluice/projects/retain": () => ({ project: "default", days: 7 }),
   "/v1/sluice/keys": () => ({ name: "made" }),
   "/v1/sluice/keys/set": (n, key) => ({ id: key, budget: "5.00" }),
   "/v1/sluice/keys/rotate": (n, key) => ({ id: key }),
