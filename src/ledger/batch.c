@@ -25,12 +25,6 @@ static int entry_add(struct ledger *l, int64_t txn, int line, int64_t account, i
     return stmt_run(s, e);
 }
 
-static int entries_add(struct ledger *l, int64_t txn, int64_t debit, int64_t credit, int64_t amount, struct err *e)
-{
-    int rc = entry_add(l, txn, 0, debit, amount, e);
-    return rc < 0 ? rc : entry_add(l, txn, 1, credit, -amount, e);
-}
-
 static int txn_add(struct ledger *l, int64_t id, const struct movement *m, const struct posting *p, struct err *e)
 {
     struct stmt *s;
@@ -47,29 +41,38 @@ static int txn_add(struct ledger *l, int64_t id, const struct movement *m, const
     return stmt_run(s, e);
 }
 
-int batch_txn(struct ledger *l, const struct movement *m, int64_t *txn, struct err *e)
+int batch_txn_due(struct ledger *l, const struct movement *m, struct due due, int64_t *txn, struct err *e)
 {
     int64_t id = l->next_txn++;
     if (txn)
         *txn = id;
     int rc = txn_add(l, id, m, NULL, e);
-    return rc < 0 ? rc : entries_add(l, id, m->debit, m->credit, m->amount, e);
+    if (rc == 0 && m->amount != due.share)
+        rc = entry_add(l, id, 0, m->debit, m->amount - due.share, e);
+    if (rc == 0)
+        rc = entry_add(l, id, 1, m->credit, -m->amount, e);
+    return rc == 0 && due.share ? entry_add(l, id, 2, due.payable, due.share, e) : rc;
 }
 
-int batch_post(struct ledger *l, struct grant *g, const struct hold *h, int64_t usage, int64_t amount, int64_t *txn, struct err *e)
+int batch_txn(struct ledger *l, const struct movement *m, int64_t *txn, struct err *e)
+{
+    return batch_txn_due(l, m, (struct due){0}, txn, e);
+}
+
+int batch_post(struct ledger *l, struct grant *g, const struct hold *h, int64_t usage, int64_t amount, struct due due, int64_t *txn, struct err *e)
 {
     int i = g->posting;
-    while (i >= 0 && (l->postings.p[i].price != h->price->id || l->postings.p[i].scope != h->scope))
+    while (i >= 0 && (l->postings.p[i].price != h->price->id || l->postings.p[i].scope != h->scope || l->postings.p[i].payable != due.payable))
         i = l->postings.p[i].next;
     if (i < 0) {
-        struct posting p = {.txn = l->next_txn, .first = usage, .price = h->price->id, .scope = h->scope, .grant = g, .next = g->posting};
+        struct posting p = {.txn = l->next_txn, .first = usage, .price = h->price->id, .scope = h->scope, .payable = due.payable, .grant = g, .next = g->posting};
         if (!vec_push(&l->postings, p))
             return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a posting");
         l->next_txn++;
         g->posting = i = (int)l->postings.n - 1;
     }
     struct posting *p = &l->postings.p[i];
-    p->amount += amount, p->last = usage, p->n++;
+    p->amount += amount, p->share += due.share, p->last = usage, p->n++;
     *txn = p->txn;
     return 0;
 }
@@ -77,7 +80,13 @@ int batch_post(struct ledger *l, struct grant *g, const struct hold *h, int64_t 
 static int posting_write(struct ledger *l, const struct posting *p, struct err *e)
 {
     int rc = txn_add(l, p->txn, &(struct movement){.kind = "usage", .grant = p->grant}, p, e);
-    return rc < 0 ? rc : entries_add(l, p->txn, p->grant->account, l->revenue[p->scope], p->amount, e);
+    if (rc == 0)
+        rc = entry_add(l, p->txn, 0, p->grant->account, p->amount, e);
+    if (rc == 0 && p->amount != p->share)
+        rc = entry_add(l, p->txn, 1, l->revenue[p->scope], p->share - p->amount, e);
+    if (rc == 0 && p->share)
+        rc = entry_add(l, p->txn, 2, p->payable, -p->share, e);
+    return rc;
 }
 
 int batch_end(struct ledger *l, enum db_sync sync, struct err *e)

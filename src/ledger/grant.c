@@ -7,6 +7,7 @@
  * A grant that is over (expired, voided) while holds are open: at that moment it loses what no open hold reserves of it. The rest stays good
  * for the holds that reserved it before, for them alone, and goes as each of them ends. A state never goes back, so that a clock that does
  * brings nothing to life. */
+#include "ledger/publisher.h"
 #include "ledger/share.h"
 
 #include "base/mem.h"
@@ -109,21 +110,30 @@ static int64_t takes_of(const struct grant *g, const struct hold *h)
     return g->state == GRANT_EXPIRES || g->state == GRANT_IS_VOIDED ? reserve_of(&h->parts, g) : 0;
 }
 
-static int line_add(struct ledger *l, struct grant *g, const struct hold *h, int64_t usage, int64_t amount, struct err *e)
+static int line_add(struct ledger *l, struct grant *g, const struct hold *h, int64_t usage, int64_t amount, struct due due, struct err *e)
 {
     struct stmt *s;
     int64_t txn;
-    int rc = batch_post(l, g, h, usage, amount, &txn, e);
+    int rc = batch_post(l, g, h, usage, amount, due, &txn, e);
     if (rc < 0 || (rc = stmt_get(&s, l->db, SQL("INSERT INTO usage_line (usage_id, grant_id, amount, txn_id) VALUES (?1, ?2, ?3, ?4)"), e)) < 0)
         return rc;
     stmt_i64(s, 1, usage), stmt_i64(s, 2, g->id), stmt_i64(s, 3, amount), stmt_i64(s, 4, txn);
+    if ((rc = stmt_run(s, e)) < 0 || !due.share)
+        return rc;
+    if ((rc = stmt_get(&s, l->db, SQL("INSERT INTO usage_line_share (usage_id, grant_id, amount) VALUES (?1, ?2, ?3)"), e)) < 0)
+        return rc;
+    stmt_i64(s, 1, usage), stmt_i64(s, 2, g->id), stmt_i64(s, 3, due.share);
     return stmt_run(s, e);
 }
 
 /* Takes what the hold is charged from grants, for a usage row, and gives back what it reserved. Never short: it has reserved as much. */
 int grant_charge(struct ledger *l, const struct hold *h, int64_t usage, struct err *e)
 {
-    int64_t left = h->charged;
+    int64_t left = h->charged, share;
+    const struct terms *t = publisher_of(l, h, &share);
+    int rc = t ? publisher_rows(l, t, usage, share, e) : 0;
+    if (rc < 0)
+        return rc;
     for (size_t i = 0; i < h->parts.n; i++)
         grant_change(l, h->parts.p[i].grant, 0, -h->parts.p[i].amount);
     for (size_t i = 0; i < h->org->grants.n && left; i++) {
@@ -131,7 +141,11 @@ int grant_charge(struct ledger *l, const struct hold *h, int64_t usage, struct e
         int64_t most = takes_of(g, h), n = left < most ? left : most;
         if (!n)
             continue;
-        int rc = line_add(l, g, h, usage, n, e);
+        int64_t before = h->charged - left; /* the share lies evenly over the lines */
+        struct due due = {0};
+        if (t)
+            due = (struct due){t->payable, (int64_t)((__int128)share * (before + n) / h->charged - (__int128)share * before / h->charged)};
+        rc = line_add(l, g, h, usage, n, due, e);
         if (rc == 0)
             rc = cube_add_grant(&l->cubes, &(struct grant_cell){g->id, h->fin.end_us / CUBE_DAY_US, h->project, h->model->id, h->scope, n, 0}, e);
         if (rc < 0)

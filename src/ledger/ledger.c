@@ -65,7 +65,7 @@ void ledger_init(struct ledger *l)
     l->next_due_us = INT64_MAX;
     mutex_init(&l->lock), mutex_init(&l->reader_lock);
     cond_init(&l->wake), cond_init(&l->done), cond_init(&l->quit);
-    struct map *maps[] = {&l->keys, &l->keys_by_id, &l->orgs_by_id, &l->orgs_by_name, &l->prices, &l->prices_by_id, &l->holds, &l->models,
+    struct map *maps[] = {&l->terms, &l->keys, &l->keys_by_id, &l->orgs_by_id, &l->orgs_by_name, &l->prices, &l->prices_by_id, &l->holds, &l->models,
                           &l->projects, &l->persons, &l->sessions};
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         map_init(maps[i]);

@@ -130,6 +130,7 @@ struct hold {
     struct rate_take *rate; /* what it has taken of its limits, until it is finished; NULL: nothing. Under lock */
     struct finish_req fin;  /* when finished */
     int64_t list, contracted, charged;
+    struct quantities billed; /* what contracted is the price of */
     char request[LEDGER_REQUEST_MAX];
 };
 
@@ -163,6 +164,7 @@ struct op {
 
 struct posting { /* one balanced transaction of a batch */
     int64_t txn, amount, first, last, n, price;
+    int64_t payable, share; /* of amount, what a publisher is owed; 0: none */
     enum scope scope;
     struct grant *grant;
     int next; /* of the same grant, or -1 */
@@ -194,6 +196,7 @@ struct ledger {
     /* What memory has of the store, from keys to state_end: read by state_read, exchanged as a whole by state_reload. */
     struct map keys, keys_by_id, orgs_by_id, orgs_by_name, prices /* book -> newest version */, prices_by_id, models;
     struct map projects, persons /* by id */, sessions /* by the token's HMAC */;
+    struct map terms; /* model -> newest: publisher.h */
     struct VEC(struct grant *) grants;
 
     int64_t next_hold, next_usage, next_txn, next_event, next_operation;
@@ -248,10 +251,12 @@ void queue_sync_main(void *l);
 void queue_answer(struct op *op);
 
 /* batch.c: one transaction of the store */
+struct due { int64_t payable, share; }; /* an account, and what of an amount goes there */
 int batch_begin(struct ledger *l, struct err *e) MUST_USE;
 int batch_end(struct ledger *l, enum db_sync sync, struct err *e) MUST_USE; /* postings, grants, commit */
 /* Adds amount, taken from the grant for the usage row, to this batch's posting of (grant, price, scope); *txn names it. */
-int batch_post(struct ledger *l, struct grant *g, const struct hold *h, int64_t usage, int64_t amount, int64_t *txn, struct err *e) MUST_USE;
+int batch_post(struct ledger *l, struct grant *g, const struct hold *h, int64_t usage, int64_t amount, struct due due, int64_t *txn,
+               struct err *e) MUST_USE;
 /* A transaction that moves amount of a grant: debit one account, credit the other. operation: who did it; 0: nobody. */
 struct movement {
     const char *kind;
@@ -259,6 +264,8 @@ struct movement {
     int64_t debit, credit, amount, operation;
 };
 int batch_txn(struct ledger *l, const struct movement *m, int64_t *txn, struct err *e) MUST_USE; /* txn may be NULL */
+/* The same, where a part of the amount is debited elsewhere. */
+int batch_txn_due(struct ledger *l, const struct movement *m, struct due due, int64_t *txn, struct err *e) MUST_USE;
 
 /* reserve.c: what open holds reserve of grants */
 int grant_flush(struct ledger *l, struct err *e) MUST_USE; /* writes what grant_change left */

@@ -66,6 +66,7 @@ void meter_close(struct hold *h, const struct finish_req *fin)
         quantities_of(&q, h->scope, &rest);
     }
     h->contracted = h->list_price == h->price && !h->cover.r ? h->list : price_list(h->price, &q);
+    h->billed = q;
     h->charged = h->contracted < held ? h->contracted : held;
     h->org->held -= held;
     h->org->free += held - h->charged;

@@ -7,8 +7,9 @@
 
 struct line {
     struct grant *grant;
-    int64_t left, back; /* what it paid and did not get back yet; what comes back now */
-    int64_t revenue;    /* the account that earned it */
+    int64_t left, back;                       /* what it paid and did not get back yet; what comes back now */
+    int64_t revenue;                          /* the account that earned it */
+    int64_t paid, share, share_back, payable; /* all that it paid; of it a publisher's, and what of that came back before; where it is owed */
 };
 
 struct refund_args {
@@ -52,7 +53,8 @@ static int read_line(struct ledger *l, struct refund_args *a, struct stmt *s, st
     int64_t id = stmt_col_i64(s, 0);
     if (id < 1 || (size_t)id > l->grants.n)
         return err_set(e, ERR_DB, "ledger: a grant that paid %.100s is missing; run `sluice audit`", a->request);
-    struct line n = {l->grants.p[id - 1], stmt_col_i64(s, 1), 0, stmt_col_i64(s, 2)};
+    struct line n = {l->grants.p[id - 1], stmt_col_i64(s, 1), 0, stmt_col_i64(s, 2), stmt_col_i64(s, 3), stmt_col_i64(s, 4),
+                     stmt_col_i64(s, 5),  stmt_col_i64(s, 6)};
     return vec_push(&a->lines, n) ? 0 : err_set(e, ERR_NO_MEMORY, "ledger: no memory for a refund");
 }
 
@@ -70,7 +72,10 @@ static int read_lines(struct ledger *l, struct refund_args *a, struct err *e)
         &s, l->db,
         SQL("SELECT n.grant_id, n.amount - coalesce((SELECT sum(r.amount) FROM refund_line r WHERE r.usage_id = n.usage_id AND "
             "r.grant_id = n.grant_id), 0), (SELECT min(a.id) FROM entry e JOIN account a ON a.id = e.account_id WHERE e.txn_id = n.txn_id AND "
-            "a.class = 'revenue') FROM usage_line n WHERE n.usage_id = ?1"),
+            "a.class = 'revenue'), n.amount, coalesce((SELECT x.amount FROM usage_line_share x WHERE x.usage_id = n.usage_id AND x.grant_id = "
+            "n.grant_id), 0), coalesce((SELECT sum(r.amount) FROM refund_share r WHERE r.usage_id = n.usage_id AND r.grant_id = n.grant_id), 0), "
+            "(SELECT min(a.id) FROM entry e JOIN account a ON a.id = e.account_id WHERE e.txn_id = n.txn_id AND a.code LIKE 'payable:%') FROM "
+            "usage_line n WHERE n.usage_id = ?1"),
         e);
     if (rc < 0)
         return rc;
@@ -134,13 +139,26 @@ static int line_count(struct ledger *l, const struct refund_args *a, const struc
     return rc < 0 ? rc : cube_add_grant(&l->cubes, &g, e);
 }
 
+static int share_row(struct ledger *l, const struct refund_args *a, const struct line *n, int64_t txn, int64_t back, struct err *e)
+{
+    struct stmt *s;
+    int rc = stmt_get(&s, l->db, SQL("INSERT INTO refund_share (txn_id, usage_id, grant_id, amount) VALUES (?1, ?2, ?3, ?4)"), e);
+    if (rc < 0)
+        return rc;
+    stmt_i64(s, 1, txn), stmt_i64(s, 2, a->usage), stmt_i64(s, 3, n->grant->id), stmt_i64(s, 4, back);
+    return stmt_run(s, e);
+}
+
 static int give_back(struct ledger *l, struct operation *o, const struct line *n, struct err *e)
 {
     struct grant *g = n->grant;
-    int64_t txn;
+    int64_t txn, before = n->paid - n->left, back = 0;
+    if (n->share) /* as much of the share as of the charge */
+        back = (int64_t)((__int128)n->share * (before + n->back) / n->paid) - n->share_back;
     o->org = g->org->id;
-    int rc = batch_txn(l, &(struct movement){"refund", g, n->revenue, g->account, n->back, o->id}, &txn, e);
-    if (rc < 0 || (rc = line_row(l, o->arg, n, txn, e)) < 0 || (rc = line_count(l, o->arg, n, e)) < 0)
+    int rc = batch_txn_due(l, &(struct movement){"refund", g, n->revenue, g->account, n->back, o->id}, (struct due){n->payable, back}, &txn, e);
+    if (rc < 0 || (rc = line_row(l, o->arg, n, txn, e)) < 0 || (rc = line_count(l, o->arg, n, e)) < 0 ||
+        (back && (rc = share_row(l, o->arg, n, txn, back, e)) < 0))
         return rc;
     if (grant_is_over(g))
         return grant_gone(l, g, n->back, o->id, e);

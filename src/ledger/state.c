@@ -1,5 +1,6 @@
 /* What the ledger keeps in memory, read from the store once at start. */
 #include "ledger/job.h"
+#include "ledger/publisher.h"
 #include "ledger/share.h"
 
 #include "base/clock.h"
@@ -426,6 +427,8 @@ int state_read(struct ledger *l, struct err *e)
     union map_value v;
     int rc = load_rows(l, e);
     if (rc == 0)
+        rc = publisher_load(l, e);
+    if (rc == 0)
         rc = reservation_load(l, e);
     if (rc == 0)
         rc = commitment_load(l, e);
@@ -488,6 +491,12 @@ void state_free(struct ledger *l)
         mem_free(((struct key *)v.ptr)->lists);
     for (it = 0; map_next(&l->holds, &it, &k, &v);)
         mem_free(((struct hold *)v.ptr)->rate), mem_free(((struct hold *)v.ptr)->job);
+    for (it = 0; map_next(&l->terms, &it, &k, &v);)
+        for (struct terms *t = v.ptr, *older; t; t = older) {
+            older = t->older;
+            mem_free(t);
+        }
+    map_deinit(&l->terms);
     map_deinit(&l->orgs_by_name), map_deinit(&l->prices), map_deinit(&l->keys_by_id);
     for (it = 0; map_next(&l->holds, &it, &k, &v);)
         vec_deinit(&((struct hold *)v.ptr)->parts);
