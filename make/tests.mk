@@ -29,6 +29,7 @@ WRAP_test_deed := clock_now_us
 WRAP_test_books := clock_now_us
 WRAP_test_price  := clock_now_us
 WRAP_test_job := clock_now_us
+WRAP_test_publisher := clock_now_us
 WRAP_test_power := clock_now_us
 WRAP_test_no_memory := mem_new mem_array mem_resize mem_str mem_must mem_free mem_pages mem_pages_free
 wrapped = $(addprefix -Wl$(comma)--wrap=,$(WRAP_$(notdir $(1))))

@@ -65,7 +65,8 @@ int batch_post(struct ledger *l, struct grant *g, const struct hold *h, int64_t 
     while (i >= 0 && (l->postings.p[i].price != h->price->id || l->postings.p[i].scope != h->scope || l->postings.p[i].payable != due.payable))
         i = l->postings.p[i].next;
     if (i < 0) {
-        struct posting p = {.txn = l->next_txn, .first = usage, .price = h->price->id, .scope = h->scope, .payable = due.payable, .grant = g, .next = g->posting};
+        struct posting p = {
+            .txn = l->next_txn, .first = usage, .price = h->price->id, .scope = h->scope, .payable = due.payable, .grant = g, .next = g->posting};
         if (!vec_push(&l->postings, p))
             return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a posting");
         l->next_txn++;

@@ -231,10 +231,14 @@ static int find(struct ledger *l, const struct principal *who, const struct job_
     stmt_put(s);
     mutex_lock(&l->lock);
     struct hold *h = id ? hold_find(l, id) : NULL;
-    over |= id && (!h || h->finished || !h->job);
+    bool elsewhere = id && !over && !h;
+    over |= id && !elsewhere && (!h || h->finished || !h->job);
     mutex_unlock(&l->lock);
     if (rc == 0 && !id)
         refuse(t, ERR_NOT_FOUND, "subject", "there is no job %.100s of %.100s; open it first", v->subject, v->source);
+    else if (rc == 0 && elsewhere)
+        refuse(t, ERR_CONFLICT, "subject", "job %.100s of %.100s is held by another node; send its events to the node that opened it", v->subject,
+               v->source);
     else if (rc == 0 && over)
         refuse(t, ERR_CONFLICT, "subject", "job %.100s of %.100s is over: it was captured, released, or not renewed in time", v->subject, v->source);
     else if (rc == 0)

@@ -101,7 +101,8 @@ int publisher_load(struct ledger *l, struct err *e)
 {
     struct stmt *s;
     bool row = true;
-    int rc = stmt_get(&s, l->db, SQL("SELECT id, model, version, org_id, downloadable, effective_us FROM publisher_terms ORDER BY effective_us, id"), e);
+    int rc =
+        stmt_get(&s, l->db, SQL("SELECT id, model, version, org_id, downloadable, effective_us FROM publisher_terms ORDER BY effective_us, id"), e);
     if (rc < 0)
         return rc;
     while ((rc = stmt_step(s, &row, e)) == 0 && row) {
@@ -135,10 +136,11 @@ static int insert(struct ledger *l, struct terms *t, const char *actor, struct e
 {
     struct stmt *s;
     bool row;
-    int rc = stmt_get(&s, l->db,
-                      SQL("INSERT INTO publisher_terms (model, version, org_id, downloadable, effective_us, created_us, created_by) VALUES (?1, (SELECT "
-                          "coalesce(max(version), 0) + 1 FROM publisher_terms WHERE model = ?1), ?2, ?3, ?4, ?5, ?6) RETURNING id, version"),
-                      e);
+    int rc =
+        stmt_get(&s, l->db,
+                 SQL("INSERT INTO publisher_terms (model, version, org_id, downloadable, effective_us, created_us, created_by) VALUES (?1, (SELECT "
+                     "coalesce(max(version), 0) + 1 FROM publisher_terms WHERE model = ?1), ?2, ?3, ?4, ?5, ?6) RETURNING id, version"),
+                 e);
     if (rc < 0)
         return rc;
     stmt_text(s, 1, t->model), stmt_i64(s, 2, t->org), stmt_i64(s, 3, !t->withheld), stmt_i64(s, 4, t->effective_us), stmt_i64(s, 5, l->now_us);
@@ -295,11 +297,12 @@ int ledger_report_publishers(struct ledger *l, struct buf *out, struct err *e)
     if (rc < 0)
         return rc;
     mutex_lock(&l->reader_lock);
-    rc = stmt_get(&s, l->reader,
-                  SQL("SELECT t.model, o.name, t.version, t.effective_us, t.downloadable, " BP("input") ", " BP("output") ", " BP("embedding") ", " BP(
-                      "training_token") ", " BP("gpu_hour") ", t.created_by FROM publisher_terms t LEFT JOIN organisation o ON o.id = t.org_id ORDER BY "
-                                                            "t.model, t.effective_us DESC"),
-                  e);
+    rc = stmt_get(
+        &s, l->reader,
+        SQL("SELECT t.model, o.name, t.version, t.effective_us, t.downloadable, " BP("input") ", " BP("output") ", " BP("embedding") ", " BP(
+            "training_token") ", " BP("gpu_hour") ", t.created_by FROM publisher_terms t LEFT JOIN organisation o ON o.id = t.org_id ORDER BY "
+                                                  "t.model, t.effective_us DESC"),
+        e);
     if (rc == 0)
         rc = write_rows(l, s, terms_row, out, e);
     mutex_unlock(&l->reader_lock);
@@ -316,14 +319,15 @@ int ledger_report_statement(struct ledger *l, const char *account, int64_t since
         return rc;
     ASSERT(str_fmt(code, sizeof code, "payable:publisher:%lld", (long long)org.v));
     mutex_lock(&l->reader_lock);
-    rc = stmt_get(&s, l->reader,
-                  SQL("SELECT o.name, t.model, t.version, count(*), CAST(sum(u.charged) AS BIGINT), CAST(sum((SELECT coalesce(sum(r.amount), 0) FROM "
-                      "refund_line r WHERE r.usage_id = u.id)) AS BIGINT), CAST(sum(x.amount) AS BIGINT), CAST(sum((SELECT coalesce(sum(r.amount), 0) "
-                      "FROM refund_share r WHERE r.usage_id = u.id)) AS BIGINT), coalesce((SELECT a.balance FROM account a WHERE a.code = ?4), 0) FROM "
-                      "usage_share x JOIN usage u ON u.id = x.usage_id JOIN publisher_terms t ON t.id = x.terms_id JOIN organisation o ON o.id = "
-                      "t.org_id WHERE t.org_id = ?1 AND u.end_us >= ?2 AND u.end_us < ?3 GROUP BY t.id, o.name, t.model, t.version ORDER BY t.model, "
-                      "t.version"),
-                  e);
+    rc = stmt_get(
+        &s, l->reader,
+        SQL("SELECT o.name, t.model, t.version, count(*), CAST(sum(u.charged) AS BIGINT), CAST(sum((SELECT coalesce(sum(r.amount), 0) FROM "
+            "refund_line r WHERE r.usage_id = u.id)) AS BIGINT), CAST(sum(x.amount) AS BIGINT), CAST(sum((SELECT coalesce(sum(r.amount), 0) "
+            "FROM refund_share r WHERE r.usage_id = u.id)) AS BIGINT), coalesce((SELECT a.balance FROM account a WHERE a.code = ?4), 0) FROM "
+            "usage_share x JOIN usage u ON u.id = x.usage_id JOIN publisher_terms t ON t.id = x.terms_id JOIN organisation o ON o.id = "
+            "t.org_id WHERE t.org_id = ?1 AND u.end_us >= ?2 AND u.end_us < ?3 GROUP BY t.id, o.name, t.model, t.version ORDER BY t.model, "
+            "t.version"),
+        e);
     if (rc == 0) {
         stmt_i64(s, 1, org.v), stmt_i64(s, 2, since_us), stmt_i64(s, 3, until_us ? until_us : INT64_MAX), stmt_text(s, 4, code);
         rc = write_rows(l, s, statement_row, out, e);
