@@ -1,5 +1,7 @@
 // Events of jobs over HTTP: structured, batched, binary; each once, also when the same one comes many times at once and when the server is killed.
-import { check, cli, fakeServer, folder, request, run, same, start, test } from "./harness.mjs";
+import { execFileSync } from "node:child_process";
+import path from "node:path";
+import { check, cli, fakeServer, folder, request, root, run, same, start, test } from "./harness.mjs";
 
 const ok = async (args, data) => {
   const r = await cli(args, { data });
@@ -52,7 +54,19 @@ test("the same event fifty times at once, and after a kill, is one", async () =>
   const end = await send(event("end", "hold.capture", "long", { used: { gpu_hour: 1 } }));
   same([end.body.charged, end.body.balance], ["2.50", "87.10"], JSON.stringify(end.body));
   await server.stop();
+  // The share of a publisher, and what came back: the ledger's own audit and the one that shares nothing with it.
+  await ok(["account", "create", "maker"], data);
+  await ok(["publisher", "set", "h100", "maker", "--share", "33.33"], data);
+  server = await start(fakeServer, [data], data);
+  const shared = await send(event("shared", "usage", undefined, { model: "h100", used: { gpu_second: 1001, training_token: 7 } }));
+  same(shared.body.charged, "0.695141689", JSON.stringify(shared.body));
+  await server.stop();
+  const statement = async () => JSON.parse(await ok(["publisher", "statement", "maker", "--json"], data))[0];
+  same([(await statement()).requests, (await statement()).owed], [1, "0.231690725"]);
+  await ok(["refund", shared.body.job, "--reason", "a test"], data);
+  same([(await statement()).owed, (await statement()).balance], ["0.00", "0.00"], "all of it came back");
   await ok(["audit"], data);
+  execFileSync("python3", [path.join(root, "tests/crash/second_audit.py"), path.join(data, "ledger.db")]);
 });
 
 await run();

@@ -7,13 +7,18 @@ import sys
 from fractions import Fraction
 
 
-def half_even(tokens, nano_per_million):
-    q = Fraction(tokens * nano_per_million, 1_000_000)
+def half_even(quantity, rate, per=1_000_000):
+    q = Fraction(quantity * rate, per)
     return round(q)  # Python rounds a Fraction half to even
 
 
-def price_of(u, rates):
-    """The whole request at the step that its input reaches; an embedding's input has a meter of its own."""
+PER = {"gpu_hour": 3600, "storage_gb_month": 730}  # units that a rate is for; of everything else a million
+
+
+def price_of(u, rates, job):
+    """The whole request at the step that its input reaches; an embedding's input has a meter of its own; a job has its own quantities."""
+    if job:
+        return sum(half_even(n, max(rates[m])[1], PER.get(m, 1000000)) for m, n in job.items())
     reached = u["input"] + u["cache_read"] + u["cache_write"]
     at = lambda meter: max((r for r in rates.get(meter, []) if r[0] <= reached), default=(0, 0))[1]
     own = lambda meter: "embedding" if meter == "input" and u["scope"] == "embeddings" else meter
@@ -36,9 +41,12 @@ def differences(path):
         if r["balance"] != r["s"]:
             yield f"account {r['code']}: balance {r['balance']}, entries {r['s']}"
 
+    jobs = {}
+    for q in rows("SELECT usage_id, meter, quantity FROM usage_quantity"):
+        jobs.setdefault(q["usage_id"], {})[q["meter"]] = q["quantity"]
     paid = {r["usage_id"]: r["s"] for r in rows("SELECT usage_id, SUM(amount) AS s FROM usage_line GROUP BY usage_id")}
     for u in rows("SELECT * FROM usage"):
-        for name, bill in (("list", price_of(u, rates[u["list_price_id"]])), ("contracted", price_of(u, rates[u["price_id"]]))):
+        for name, bill in (("list", price_of(u, rates[u["list_price_id"]], jobs.get(u["id"]))), ("contracted", price_of(u, rates[u["price_id"]], jobs.get(u["id"])))):
             if bill != u[name]:
                 yield f"usage {u['id']}: {name} {u[name]}, recomputed {bill}"
         if u["charged"] > u["contracted"] or paid.get(u["id"], 0) != u["charged"]:
@@ -50,11 +58,14 @@ def differences(path):
     yield from grants(rows)
 
 
+# Who earns what is used: we, by what was computed, and a model's publisher its share.
+EARNED = {"revenue:inference", "revenue:embeddings", "revenue:training", "revenue:storage", "payable:publisher"}
+
 # What a transaction of each kind does to the grant that it names, by the account on its other side.
 OTHER_SIDE = {
     "grant": lambda g: {"cash", f"contra_revenue:{g['funding']}"},
-    "usage": lambda g: {"revenue:inference"},
-    "refund": lambda g: {"revenue:inference"},
+    "usage": lambda g: EARNED,
+    "refund": lambda g: EARNED,
     "expire": lambda g: {f"breakage:{g['funding']}", f"contra_revenue:{g['funding']}"},
     "void": lambda g: {f"void:{g['funding']}"},
     "adjust": lambda g: {f"adjustment:{g['funding']}"},
@@ -67,7 +78,7 @@ def grants(rows):
     """Each grant's story, replayed from its transactions: what came, what went, what must be left, what open holds reserve of it."""
     grant = {g["id"]: g for g in rows("SELECT * FROM credit_grant")}
     of_account = {g["account_id"]: i for i, g in grant.items()}
-    code = {a["id"]: a["code"] for a in rows("SELECT id, code FROM account")}
+    code = {a["id"]: "payable:publisher" if a["code"].startswith("payable:publisher:") else a["code"] for a in rows("SELECT id, code FROM account")}
     entries, left, moved = {}, dict.fromkeys(grant, 0), {}
     for e in rows("SELECT * FROM entry ORDER BY txn_id, line"):
         entries.setdefault(e["txn_id"], []).append(e)
