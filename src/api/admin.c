@@ -29,7 +29,7 @@ struct json *query_args(struct http *r)
 {
     static const char *const names[] = {"account", "model",  "since", "until", "group", "limit",  "request", "grant",  "all",  "project", "key",
                                         "scope",   "metric", "tz",    "after", "page",  "format", "period",  "policy", "only", "against",
-                                        "actor",   "action", "before"};
+                                        "actor",   "action", "before", "user"};
     struct buf b;
     struct jw w;
     struct str v;

@@ -38,6 +38,7 @@ struct call_request {
     size_t                      stop_lens[STOPS_MAX];
     uint32_t                    n_stops;
     bool                        base64; /* embeddings */
+    struct str                  end_user; /* safety_identifier, else user; empty: neither */
 };
 
 struct call;

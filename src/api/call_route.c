@@ -57,6 +57,17 @@ static int begin(struct call *c, size_t bytes, struct err *e)
     return 0;
 }
 
+/* Whose request it is; the types were checked by the endpoint. */
+static int read_end_user(struct call *c, struct err *e)
+{
+    struct str name = json_str(json_get(c->body, "safety_identifier"));
+    if (!name.n)
+        name = json_str(json_get(c->body, "user"));
+    const char *copy = name.n ? arena_str(&c->mem, name.p, name.n) : "";
+    c->q.end_user = (struct str){copy, copy ? name.n : 0};
+    return copy ? 0 : err_set(e, ERR_NO_MEMORY, "out of memory");
+}
+
 void call_route(struct api *a, struct http *r, const struct call_wire *wire, call_read_fn read)
 {
     struct err e = {0};
@@ -68,6 +79,8 @@ void call_route(struct api *a, struct http *r, const struct call_wire *wire, cal
         rc = read_json(r, &c->body, &e);
     if (rc >= 0)
         rc = read(c, c->body, &ignored, &e);
+    if (rc >= 0)
+        rc = read_end_user(c, &e);
     struct gate *gate = c ? c->gate : NULL;
     if (ignored.len && !gate)
         http_header_add(r, "x-sluice-ignored", ignored.data);

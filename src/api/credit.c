@@ -32,6 +32,7 @@ void credit_hold(struct call *c)
     c->asked = needed(c, c->slice);
     struct hold_req q = {.who = c->who,
                          .request = c->id,
+                         .end_user = c->q.end_user,
                          .model = c->q.model->alias,
                          .revision = c->q.model->source,
                          .digest = c->q.model->digest,

@@ -224,7 +224,7 @@ static int place(struct ledger *l, struct op *op, struct hold *h, int64_t want, 
         int undone = undo(l, h, rc < 0 ? NULL : e);
         return rc < 0 ? rc : undone;
     }
-    if ((rc = cover_row(l, h, e)) < 0)
+    if ((rc = cover_row(l, h, e)) < 0 || (op->has_end_user && (rc = end_user_note(l, h, &op->end_user, e)) < 0))
         return rc;
     org_view(l, h->org, -want, want);
     op->hold = h;
@@ -483,6 +483,9 @@ void ledger_hold(struct ledger *l, const struct hold_req *q, hold_fn fn, void *a
         refuse_now(fn, arg);
         return;
     }
+    op->has_end_user = q->end_user.n > 0;
+    if (op->has_end_user)
+        end_user_digest(l, q->who.org.v, q->end_user, &op->end_user);
     op->who = q->who, op->input = q->input, op->output = q->output, op->digest = q->digest;
     struct rate_ask ask = {&op->who, op->model, q->input, q->output, q->slice};
     if (!scope_of(q->scope, &op->scope))

@@ -91,6 +91,7 @@ struct hold_req {
     const char      *scope;    /* what is computed: "inference" (NULL), "embeddings" */
     bool             slice;         /* output is a first slice: nobody said how long the answer may be */
     const char      *tier;     /* service tier; NULL, or one without a price: the standard one */
+    struct str       end_user;      /* whom the customer names; a hash is kept (end_user.h); empty: nobody */
 };
 struct hold_answer {
     struct err     err; /* ERR_OK, ERR_QUOTA (balance and estimate in the text), ERR_NO_PRICE, ERR_CONFLICT (request id used), ERR_DB,

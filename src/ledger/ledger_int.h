@@ -145,6 +145,8 @@ struct op {
     struct hold *hold; /* FINISH; and after the batch's work of HOLD and MORE that were granted */
     uint32_t output;   /* MORE */
     /* HOLD */
+    bool has_end_user;
+    struct sha256 end_user;
     struct rate_take *rate; /* until the answer is ready: then the hold's, when there is one */
     struct cover cover;
     bool replay; /* was granted before and is in the journal: no budget refuses it */
@@ -397,6 +399,10 @@ int project_add(struct ledger *l, struct org *o, const struct project *from, str
 /* account.c, on the ledger thread */
 int account_make(struct ledger *l, const char *name, struct org **out, struct err *e) MUST_USE; /* and its first project; the name is free, good */
 bool account_name_good(const char *name);
+
+/* end_user.c */
+void end_user_digest(struct ledger *l, int64_t org, struct str name, struct sha256 *out);
+int end_user_note(struct ledger *l, const struct hold *h, const struct sha256 *digest, struct err *e) MUST_USE;
 
 /* session.c */
 int sessions_load(struct ledger *l, struct err *e) MUST_USE;

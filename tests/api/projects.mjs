@@ -1,4 +1,5 @@
 // Projects: keys, limits and usage of their own, an end; and an audit log in which nothing can be changed unseen.
+import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { check, cli, folder, request, run, same, test } from "./harness.mjs";
@@ -39,6 +40,23 @@ test("what cannot be is refused in one clear error", async () => {
     const r = await cli(args, { data: server.data });
     check(r.code === code && says.test(r.err), `${args.join(" ")}: ${r.code} ${r.err}`);
   }
+});
+
+test("an end user's requests are found by the name, and severed from it", async () => {
+  const names = { a: { user: "person 7731" }, b: { user: "other", safety_identifier: "person 7731" }, c: { user: "somebody else" }, d: {} };
+  const ids = {};
+  for (const [k, more] of Object.entries(names)) ids[k] = (await request(server, "POST", "/v1/chat/completions", { body: { model: "tiny", messages: [{ role: "user", content: "a" }], max_tokens: 1, ...more } })).headers["x-request-id"];
+  const found = async (name, account = "acme") => (await ok(server.data, "end-user", "export", account, name)).map((r) => r.request);
+  same([await found("person 7731"), await found("other"), await found("somebody else")], [[ids.b, ids.a], [], [ids.c]]);
+  await ok(server.data, "account", "create", "other");
+  same(await found("person 7731", "other"), [], "another account's end user of this name");
+  const before = (await ok(server.data, "usage", "--account", "acme"))[0].requests;
+  same(await ok(server.data, "end-user", "erase", "acme", "person 7731"), { requests_severed: 2 });
+  same([await found("person 7731"), await found("somebody else"), (await ok(server.data, "usage", "--account", "acme"))[0].requests], [[], [ids.c], before]);
+  same(await ok(server.data, "end-user", "erase", "acme", "person 7731"), { requests_severed: 0 });
+  const log = await ok(server.data, "audit", "log", "--action", "end-user.erase");
+  check(log.length === 2 && !JSON.stringify(log).includes("7731"), JSON.stringify(log));
+  for (const f of ["ledger.db", "ledger.db-wal"]) check(!existsSync(path.join(server.data, f)) || !readFileSync(path.join(server.data, f)).includes("person 7731"), `${f} has the name`);
 });
 
 test("a changed, a removed and a cut-off event are found", async () => {

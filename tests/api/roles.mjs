@@ -17,6 +17,7 @@ const bodies = {
   "/v1/sluice/keys/set": (n, key) => ({ id: key, budget: "5.00" }),
   "/v1/sluice/keys/rotate": (n, key) => ({ id: key }),
   "/v1/sluice/keys/revoke": (n, key) => ({ id: key }),
+  "/v1/sluice/end-users/erase": (n) => ({ user: `user${n}` }),
   "/v1/sluice/members": (n) => ({ email: `new${n}@example.com`, role: "viewer" }),
   "/v1/sluice/members/rm": (n) => ({ email: `spare${n}@example.com` }),
 };
@@ -29,7 +30,7 @@ const key = async (a) => (await server.cli("key", "create", a)).key.split("-")[2
 const guarded = routes.filter((r) => r.access in needs || (r.access === "KEY" && r.scope === "usage"));
 let n = 0;
 const spare = async (a) => { n++; await server.cli("project", "create", a, `spare${n}`); await server.cli("member", "set", a, `spare${n}@example.com`, "viewer"); return n; };
-const where = (r) => r.pattern.replace("{id}", `req_${"0".repeat(24)}`);
+const where = (r) => r.pattern.replace("/end-users", r.method === "GET" ? "/end-users?user=x" : "/end-users").replace("{id}", `req_${"0".repeat(24)}`);
 
 test("the table is whole: every route has a known access, every role's POST a body here, every act a route", async () => {
   for (const r of routes) check(known.includes(r.access), `${r.pattern}: access ${r.access}`);
@@ -53,7 +54,7 @@ test("owners: whatever a stranger names, it is not another's account", async () 
   for (const r of guarded) {
     const theirs = await key("beta"), id = r.method === "POST" ? await spare("beta") : 0, body = r.method === "POST" ? bodies[r.pattern](id, theirs) : undefined;
     for (const who of [people["owner@acme"], outsider]) {
-      for (const [path_, headers] of [[`${where(r)}?account=beta`, {}], [where(r), { "x-sluice-account": "beta" }]])
+      for (const [path_, headers] of [[`${where(r)}${where(r).includes("?") ? "&" : "?"}account=beta`, {}], [where(r), { "x-sluice-account": "beta" }]])
         same((await api(who, r.method, path_, body, headers)).status, 403, `${r.method} ${path_} ${JSON.stringify(headers)}`);
       if (body) {
         const a = await api(who, r.method, where(r), { ...body, account: "beta", actor: "admin", by_role: "owner" });
