@@ -366,13 +366,13 @@ int ledger_report_rates(struct ledger *l, const char *account, struct buf *out, 
     int rc = account_filter(l, account, e);
     if (rc == 0)
         rc = reader_get(l,
-                        SQL("SELECT r.whose, r.owner_id, r.model, r.meter, r.window_s, r.most, k.public_id, o.name, CASE r.whose WHEN 'project' THEN p.name "
-                            "END FROM rate_limit r "
+                        SQL("SELECT r.whose, r.owner_id, r.model, r.meter, r.window_s, r.most, k.public_id, o.name, "
+                            "CASE r.whose WHEN 'project' THEN p.name END FROM rate_limit r "
                             "LEFT JOIN key k ON r.whose = 'key' AND k.id = r.owner_id LEFT JOIN project p ON p.id = CASE r.whose WHEN 'key' "
                             "THEN k.project_id WHEN 'project' THEN r.owner_id END "
                             "LEFT JOIN organisation o ON o.id = CASE r.whose WHEN 'account' THEN r.owner_id ELSE p.org_id END "
-                            "WHERE ?1 IS NULL OR o.name = ?1 ORDER BY coalesce(o.name, ''), coalesce(p.id, 0), coalesce(k.id, 0), r.model, r.meter = 'parallel', "
-                            "instr('requests input output tokens', r.meter), r.window_s"),
+                            "WHERE ?1 IS NULL OR o.name = ?1 ORDER BY coalesce(o.name, ''), coalesce(p.id, 0), coalesce(k.id, 0), r.model, "
+                            "r.meter = 'parallel', instr('requests input output tokens', r.meter), r.window_s"),
                         &s, e);
     if (rc < 0)
         return rc;
