@@ -1,6 +1,7 @@
 /* Errors on the wire: OpenAI's error object for every refusal, and the log line of a request. */
 #include "api/api_int.h"
 #include "base/log.h"
+#include <string.h>
 
 void errors_body(struct buf *out, const struct err *e, const char *request_id)
 {
@@ -36,8 +37,20 @@ static void put_retry(struct http *r, const struct err *e)
     }
 }
 
-void errors_reply(struct http *r, const struct err *e)
+/* What a customer cannot do is not proposed: commands are the operator's. */
+static void for_customers(struct err *e)
 {
+    static const char command[] = ": sluice ", instead[] = " (ask the operator)";
+    char *at = strstr(e->msg, command);
+    if (at && (size_t)(at - e->msg) + sizeof instead <= sizeof e->msg)
+        memcpy(at, instead, sizeof instead);
+}
+
+void errors_reply(struct http *r, const struct err *why)
+{
+    struct err copy = *why, *e = &copy;
+    if (http_listener(r) != LISTEN_ADMIN && (e->code == ERR_RATE || e->code == ERR_OVER_RATE || e->code == ERR_QUOTA))
+        for_customers(e);
     bool later = e->code == ERR_RATE && e->retry_ms > RETRY_WAIT_MAX_MS;
     http_header_add(r, "x-should-retry", err_retry(e->code) && !later ? "true" : "false");
     put_retry(r, e);
