@@ -214,7 +214,8 @@ static int names(struct create_args *a, struct err *e)
     const struct grant_new *in = a->in;
     int scope, funding;
     if (!name_index(scope_names, SCOPE_COUNT, in->scope ? in->scope : "any", &scope))
-        return err_param(e, ERR_BAD_VALUE, "scope", "ledger: scope '%.32s' is unknown; use any, inference, embeddings, training or storage", in->scope);
+        return err_param(e, ERR_BAD_VALUE, "scope", "ledger: scope '%.32s' is unknown; use any, inference, embeddings, training or storage",
+                         in->scope);
     if (!name_index(funding_names, FUNDING_COUNT, in->funding ? in->funding : "paid", &funding))
         return err_param(e, ERR_BAD_VALUE, "funding", "ledger: funding '%.32s' is unknown; use paid, promotional, investment or goodwill",
                          in->funding);

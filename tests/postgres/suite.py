@@ -10,7 +10,7 @@ sys.dont_write_bytecode = True
 from cluster import Cluster, programs
 
 # Those that ask the ledger and not SQLite: its file, its pragmas and its triggers' words are what the others look at.
-UNITS = "hold budget grant credit deed rate price key nodes heal".split()
+UNITS = "hold budget grant credit deed rate price job publisher key nodes heal".split()
 SUM = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", re.M)
 
 
