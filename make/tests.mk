@@ -26,6 +26,7 @@ link = $(CC) $(ALL_CFLAGS) -Itests $(3) -o $(1) $(2) -Wl,--start-group $(4) -Wl,
 WRAP_test_credit := clock_now_us
 WRAP_test_reservation := clock_now_us
 WRAP_test_deed := clock_now_us
+WRAP_test_business := clock_now_us
 WRAP_test_books := clock_now_us
 WRAP_test_price  := clock_now_us
 WRAP_test_job := clock_now_us

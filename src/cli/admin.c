@@ -60,7 +60,7 @@ static int over_socket(const char *sock, enum http_method method, const char *pa
 {
     struct buf url, body;
     struct client_answer a = {0};
-    buf_init(&url, 64 << 10), buf_init(&body, 64 << 10);
+    buf_init(&url, 64 << 10), buf_init(&body, 16 << 20);
     buf_fmt(&url, "http://localhost%s", path);
     if (method == HTTP_GET)
         write_query(&url, args);
@@ -95,7 +95,7 @@ static int on_ledger(const char *dir, enum http_method method, const char *path,
     struct json *j = NULL;
     struct buf text;
     int rc = os_mkdirs(dir, 0700, e);
-    buf_init(&text, 64 << 10);
+    buf_init(&text, 16 << 20);
     write_args(&text, args);
     if (rc >= 0)
         rc = json_parse(&j, text.data, text.len, e);

@@ -64,7 +64,11 @@ static const char version_11[] =
 #include "ledger_schema_11.h"
     ;
 
-const struct migration ledger_migrations[] = {{1, {version_1}}, {2, {version_2}},   {3, {version_3}},  {4, {version_4}},
-                                              {5, {version_5}}, {6, {version_6}},   {7, {version_7}},  {8, {version_8}},
-                                              {9, {version_9}}, {10, {version_10}}, {11, {version_11}}};
+static const char version_12[] =
+#include "ledger_schema_12.h"
+    ;
+
+const struct migration ledger_migrations[] = {{1, {version_1}}, {2, {version_2}},   {3, {version_3}},   {4, {version_4}},
+                                              {5, {version_5}}, {6, {version_6}},   {7, {version_7}},   {8, {version_8}},
+                                              {9, {version_9}}, {10, {version_10}}, {11, {version_11}}, {12, {version_12}}};
 const size_t ledger_n_migrations = sizeof ledger_migrations / sizeof *ledger_migrations;
