@@ -429,8 +429,6 @@ int state_read(struct ledger *l, struct err *e)
     if (rc == 0)
         rc = publisher_load(l, e);
     if (rc == 0)
-        rc = publisher_load(l, e);
-    if (rc == 0)
         rc = reservation_load(l, e);
     if (rc == 0)
         rc = commitment_load(l, e);
