@@ -1,5 +1,7 @@
-/* What a key may see of its own account: balance, usage and rate limits (the page shows them), and the receipt of a request of its project. */
+/* What a key may see of its own account: balance, usage, reservations and rate limits (the page shows them), and the receipt
+ * of a request of its project. */
 #include "api/reports.h"
+#include "ledger/reservation.h"
 
 static int balance(struct work *w, struct err *e)
 {
@@ -30,6 +32,14 @@ static int limits(struct work *w, struct err *e)
 {
     buf_str(&w->out, "{\"object\":\"list\",\"data\":");
     int rc = ledger_report_rates(w->api->ledger, w->who.org_name, &w->out, e);
+    buf_str(&w->out, "}");
+    return rc;
+}
+
+static int reservations(struct work *w, struct err *e)
+{
+    buf_str(&w->out, "{\"object\":\"list\",\"data\":");
+    int rc = ledger_report_reservations(w->api->ledger, w->who.org_name, &w->out, e);
     buf_str(&w->out, "}");
     return rc;
 }
@@ -67,6 +77,10 @@ void route_usage(struct http *r, void *app)
 void route_limits(struct http *r, void *app)
 {
     start(r, app, "limits", limits);
+}
+void route_reservations(struct http *r, void *app)
+{
+    start(r, app, "reservations", reservations);
 }
 void route_receipt(struct http *r, void *app)
 {

@@ -62,6 +62,8 @@ void route_admin(struct http *r, void *app)
         errors_reply(r, &e);
         return;
     }
+    if (strncmp(http_path(r).p, "/admin/reservations", sizeof "/admin/reservations" - 1) == 0)
+        admin_tell_speeds(a);
     w->method = http_method(r);
     str_fmt(w->path, sizeof w->path, "%.*s", (int)http_path(r).n, http_path(r).p);
     worker_run(a->worker, w);

@@ -25,6 +25,9 @@ int arg_deed(const struct json *args, struct deed *out, struct err *e) MUST_USE;
 /* Of an act that a member asks for (member.c): the member's role, which the route puts in. */
 #define MEMBER_ROLE_ARG "by_role"
 
+/* admin_reserve.c: the ledger learns how fast the models are, which it sells against. Loop thread. */
+void admin_tell_speeds(struct api *a);
+
 /* The answer {key: value}. */
 void reply_field(struct buf *out, const char *key, const char *value);
 void reply_id(struct buf *out, const char *key, int64_t value);

@@ -309,7 +309,7 @@ static int start_prompt(struct call *c, uint32_t i, struct err *e)
                             .on_event = on_event};
     struct backend_req many[CHOICES_MAX];
     struct backend_job *jobs[CHOICES_MAX];
-    q.tenant.id = (uint64_t)c->who.org.v, q.tenant.weight = 1;
+    q.tenant.id = (uint64_t)c->who.org.v, q.tenant.weight = 1, q.tenant.rate = c->rate, q.tenant.input_weight = c->input_weight;
     memcpy(q.tenant.kv_salt, c->who.kv_salt, sizeof q.tenant.kv_salt);
     for (uint32_t k = 0; k < c->q.n; k++) {
         struct choice *ch = &c->choices[i * c->q.n + k];
@@ -359,7 +359,7 @@ void call_held(void *arg, const struct hold_answer *a)
         call_refuse(c, &a->err);
         return;
     }
-    c->hold = a->hold, c->held = a->held, c->balance = a->balance;
+    c->hold = a->hold, c->held = a->held, c->balance = a->balance, c->rate = a->rate, c->input_weight = a->input_weight;
     c->granted = c->slice, c->held_output = c->asked;
     c->state = CALL_RUNNING;
     start_more(c);

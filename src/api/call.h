@@ -108,6 +108,7 @@ struct call {
     bool           asking, denied, of_key; /* of_key: it is the key's budget that denied the last slice */
     struct hold_id hold;
     struct money   held, balance;
+    uint32_t       rate, input_weight; /* what a reservation guarantees: backend_req.tenant */
 
     /* Its texts, until they are tokens: by encode, on the loop thread or, when they are long, on the worker for texts. */
     struct json *body, *messages;

@@ -73,6 +73,7 @@ struct backend_model_status {
     uint32_t    n_ctx; /* 0: never loaded, not known yet */
     uint64_t    bytes; /* memory it takes, or took; 0: not known yet */
     uint32_t    in_use, waiting;
+    struct engine_speed speed; /* while it is loaded; 0: not seen yet */
 };
 struct backend_shelf_stats {
     uint64_t loads, load_failures, unloads, waits, waits_refused, waits_expired; /* since the start */

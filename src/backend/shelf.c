@@ -177,7 +177,9 @@ void shelf_status(struct shelf *s, struct title *t, struct backend_model_status 
 {
     static const char *const words[] = {"unloaded", "waiting", "loading", "loaded", "unloading"};
     mutex_lock(&s->mu);
-    *out = (struct backend_model_status){words[t->state], t->n_ctx, t->need, t->pins, t->n_waits};
+    *out = (struct backend_model_status){words[t->state], t->n_ctx, t->need, t->pins, t->n_waits, {0}};
+    if (t->state == TITLE_READY) /* it is not taken away while mu is held */
+        out->speed = engine_model_speed(s->engine, t->served);
     mutex_unlock(&s->mu);
 }
 

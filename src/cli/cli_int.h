@@ -69,6 +69,7 @@ int publish_next(void *dir, const struct backend_model *m, size_t i, struct vec_
 /* admin.c: an operator's call, over DATA/admin.sock when a server runs, else on the ledger itself. args: pairs of name and value, a NULL
  * name ends; NULL values are left out. The caller frees *out. */
 struct admin_arg { const char *name, *value; };
+const char *deed_actor(const struct cli *c); /* cmd_grant.c: who does it, as far as is known */
 int admin_do(const struct cli *c, enum http_method method, const char *path, const struct admin_arg *args, struct json **out, struct err *e) MUST_USE;
 /* The errclass of an answer that is an error object; its text goes to e. */
 int error_from_answer(int status, const struct buf *body, struct err *e);

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 /* Who does it: as said, else who is logged in. A name, not a proof: whoever may open the data folder or its socket may give any. */
-static const char *actor(const struct cli *c)
+const char *deed_actor(const struct cli *c)
 {
     const char *said = args_flag(c, "actor"), *sudo = getenv("SUDO_USER");
     const struct passwd *me = getpwuid(getuid());
@@ -31,7 +31,7 @@ int cmd_grant_create(const struct cli *c, struct err *e)
                                {"list_value", args_flag(c, "list-value")},
                                {"counterparty", args_flag(c, "counterparty")},
                                {"instrument", args_flag(c, "instrument")},
-                               {"actor", actor(c)},
+                               {"actor", deed_actor(c)},
                                {"reason", args_flag(c, "reason")},
                                {"idempotency_key", args_flag(c, "idempotency-key")},
                                {0}};
@@ -70,7 +70,7 @@ int cmd_grant_show(const struct cli *c, struct err *e)
 static int deed(const struct cli *c, const char *path, const struct admin_arg *what, struct err *e)
 {
     struct json *j = NULL;
-    struct admin_arg args[8] = {{"actor", actor(c)}, {"reason", args_flag(c, "reason")}, {"idempotency_key", args_flag(c, "idempotency-key")}};
+    struct admin_arg args[8] = {{"actor", deed_actor(c)}, {"reason", args_flag(c, "reason")}, {"idempotency_key", args_flag(c, "idempotency-key")}};
     for (size_t i = 3; what->name; i++)
         args[i] = *what++;
     int rc = admin_do(c, HTTP_POST, path, args, &j, e);

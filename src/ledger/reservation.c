@@ -108,7 +108,37 @@ void reservation_free(struct ledger *l)
         mem_free(l->reserved.list.p[i]);
     for (size_t i = 0; i < l->reserved.commitments.n; i++)
         mem_free(l->reserved.commitments.p[i]);
-    vec_deinit(&l->reserved.list), vec_deinit(&l->reserved.commitments);
+    vec_deinit(&l->reserved.list), vec_deinit(&l->reserved.commitments), vec_deinit(&l->reserved.speeds);
+}
+
+/* ---- how fast the machine is ---- */
+
+void ledger_capacity(struct ledger *l, const char *model, int64_t rate)
+{
+    size_t i = 0;
+    mutex_lock(&l->lock);
+    while (i < l->reserved.speeds.n && strcmp(l->reserved.speeds.p[i].model, model) != 0)
+        i++;
+    if (strlen(model) < LEDGER_MODEL_MAX && (i < l->reserved.speeds.n || vec_push(&l->reserved.speeds, (struct speed){0}))) {
+        (void)str_fmt(l->reserved.speeds.p[i].model, LEDGER_MODEL_MAX, "%s", model);
+        l->reserved.speeds.p[i].rate = rate;
+    }
+    mutex_unlock(&l->lock);
+}
+
+/* As it was seen, else as it was last sold against; 0: nobody knows. */
+static int64_t speed_of(struct ledger *l, const char *model)
+{
+    int64_t rate = 0;
+    mutex_lock(&l->lock);
+    for (size_t i = 0; i < l->reserved.speeds.n; i++)
+        if (strcmp(l->reserved.speeds.p[i].model, model) == 0)
+            rate = l->reserved.speeds.p[i].rate;
+    mutex_unlock(&l->lock);
+    for (size_t i = l->reserved.list.n; i-- > 0 && !rate;)
+        if (strcmp(l->reserved.list.p[i]->model, model) == 0)
+            rate = l->reserved.list.p[i]->capacity;
+    return rate;
 }
 
 /* ---- making one ---- */
@@ -256,6 +286,8 @@ static int create_act(struct ledger *l, struct operation *o, struct err *e)
         return err_param(e, ERR_NO_PRICE, "model",
                          "ledger: model %.150s has no price, so it is not served; set one: sluice price set %.150s --input X --output Y", r->model,
                          r->model);
+    if (!r->capacity)
+        r->capacity = speed_of(l, r->model);
     const int64_t hour = l->now_us / HOUR_US * HOUR_US;
     if (!r->from_us)
         r->from_us = hour;
@@ -362,7 +394,7 @@ static int resize_act(struct ledger *l, struct operation *o, struct err *e)
     struct reservation r = *old;
     r.rate = a->rate, r.replaces = old->id, r.ended_us = 0;
     r.price = a->priced ? a->price : (int64_t)((__int128)old->price * a->rate / old->rate);
-    r.capacity = a->capacity ? a->capacity : old->capacity;
+    r.capacity = a->capacity ? a->capacity : speed_of(l, r.model);
     if (r.period == PERIOD_TERM) /* the rest of the term costs the rest of its price */
         r.price = a->priced ? a->price : (int64_t)((__int128)reservation_total(old, at, old->to_us) * a->rate / old->rate);
     r.from_us = at;

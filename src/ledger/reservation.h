@@ -48,6 +48,9 @@ struct commitment_new {
 };
 int ledger_commit(struct ledger *l, const struct commitment_new *c, struct buf *out, struct err *e) MUST_USE;
 
+/* What the machine was seen to do of a model, thousandths of a token in a second: what is sold later is sold against it. [any] */
+void ledger_capacity(struct ledger *l, const char *model, int64_t rate);
+
 /* JSON arrays of flat objects, like the reports of ledger.h. account NULL: all. [wait] */
 int ledger_report_reservations(struct ledger *l, const char *account, struct buf *out, struct err *e) MUST_USE;
 int ledger_report_commitments(struct ledger *l, const char *account, struct buf *out, struct err *e) MUST_USE;

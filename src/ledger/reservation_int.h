@@ -36,7 +36,13 @@ struct commitment {
     char name[LEDGER_NAME_MAX];
 };
 
+struct speed { /* of a model, as it was seen */
+    int64_t rate;
+    char model[LEDGER_MODEL_MAX];
+};
+
 struct reserved { /* of the ledger */
+    struct VEC(struct speed) speeds; /* under lock */
     struct VEC(struct reservation *) list;
     struct VEC(struct commitment *) commitments;
 };
