@@ -190,7 +190,8 @@ TEST(a_rate_in_little_memory)
     }
 }
 
-/* What is guaranteed and not asked for is used by the others, and one stream whose rate is beyond it leaves them half of the time (in small steps). */
+/* What is guaranteed and not asked for is used by the others, and one stream whose rate is beyond it leaves them half of
+ * the time. */
 TEST(nothing_lies_idle)
 {
     for (uint64_t seed = 0; seed < 20; seed++) {
