@@ -183,23 +183,34 @@ def latency(targets, args, put):
             r = t.load("--connections", "16", "--rate", "100", "--seconds", str(args.seconds))
             for q in ("p50", "p99"):
                 put("latency", t.name, f"{q}_us_at_100_per_s", r["whole_us"][q])
+        for t in [t for t in targets if isinstance(t, Sluice)]:
+            r = t.load("--connections", "64", "--rate", "100", "--seconds", str(args.seconds), "--model", "fake-stream", "--stream", "--max-tokens", "8")
+            for q in ("p50", "p99"):
+                put("latency", t.name, f"first_token_{q}_us_at_100_per_s", r["first_us"][q])
+
+
+def heap(t):
+    c = http.client.HTTPConnection("127.0.0.1", t.port, timeout=20)
+    c.request("GET", "/metrics")
+    text = c.getresponse().read().decode()
+    return int(next(line.split()[1] for line in text.splitlines() if line.startswith("sluice_heap_bytes ")))
 
 
 def streams(targets, args, put):
+    """All begin at once; a token every 100 ms each. A stall is what an event comes later than that."""
     for n in [int(x) for x in args.streams.split(",")]:
         for t in targets:
-            before = t.rss()
-            args_of = ["--model", "fake-stream", "--stream", "--max-tokens", "100", "--connections", str(n), "--requests", str(n)]
+            before, heap_before = t.rss(), heap(t)
             watch = subprocess.Popen([sys.executable, "-c", WATCH, str(t.proc.pid)], stdout=subprocess.PIPE, text=True)
-            r = t.load(*args_of)
+            r = t.load("--model", "fake-slow", "--stream", "--max-tokens", "30", "--connections", str(n), "--requests", str(n))
             watch.send_signal(signal.SIGTERM)
             peak = int(watch.stdout.read() or 0)
             time.sleep(1)
             put(f"streams_{n}", t.name, "whole", r["ok"])
-            put(f"streams_{n}", t.name, "first_token_p99_us", r["first_us"]["p99"])
-            put(f"streams_{n}", t.name, "longest_gap_ms", r["gap_us"]["max"] / 1000)
+            put(f"streams_{n}", t.name, "longest_stall_ms", round(r["gap_us"]["max"] / 1000 - 100, 1))
             put(f"streams_{n}", t.name, "kib_each", round((peak - before) / n, 1))
-            put(f"streams_{n}", t.name, "kib_more_afterwards", t.rss() - before)
+            put(f"streams_{n}", t.name, "heap_kib_more_afterwards", round((heap(t) - heap_before) / 1024))
+            put(f"streams_{n}", t.name, "rss_kib_more_afterwards", t.rss() - before)
 
 
 WATCH = """

@@ -99,7 +99,7 @@ def per_request(rows, seen, engine, counted, faults, tally):
             faults.append(f"req_{id}: the engine began it in life {life}, and it has no usage row")
         elif not handed <= row[1] <= asked:
             faults.append(f"req_{id}: billed {row[1]} output tokens; handed over {handed}, about to be journaled {asked}")
-        elif asked and row[0] != input:
+        elif row[1] and row[0] != input:  # the prompt is counted with the first step that is journaled
             faults.append(f"req_{id}: billed {row[0]} input tokens of {input}")
         elif asked != handed and row[1] != counted.get(id, 0):
             faults.append(f"req_{id}: cut by a kill, billed {row[1]} output tokens, the journal has {counted.get(id, 0)}")

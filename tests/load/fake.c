@@ -14,13 +14,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { N_MODELS = 4, CONTEXT = 100000, STEP_MAX = 1024, TEXT_MAX = 4096 };
+enum { N_MODELS = 5, CONTEXT = 100000, STEP_MAX = 1024, TEXT_MAX = 4096 };
 static const struct kind {
     const char *alias;
     uint32_t first_us, each_us; /* each 0: all at once */
     bool faulty;
-} kinds[N_MODELS] = {
-    {"fake-20ms", 20000, 0, false}, {"fake-stream", 20000, 20000, false}, {"fake-fast", 1000, 1000, false}, {"fake-faulty", 1000, 1000, true}};
+} kinds[N_MODELS] = {{"fake-20ms", 20000, 0, false},
+                     {"fake-stream", 20000, 20000, false},
+                     {"fake-fast", 1000, 1000, false},
+                     {"fake-faulty", 1000, 1000, true},
+                     {"fake-slow", 20000, 100000, false}};
 
 struct backend_job {
     struct backend_req q;

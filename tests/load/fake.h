@@ -5,6 +5,7 @@
  *
  *   fake-20ms    all of an answer after 20 ms
  *   fake-stream  a token every 20 ms
+ *   fake-slow    the first after 20 ms, then one every 100 ms
  *   fake-fast    a token every millisecond
  *   fake-faulty  the same, and every eighth answer breaks after as many tokens as its number says
  *

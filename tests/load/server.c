@@ -88,7 +88,7 @@ static int account_make(struct ledger *l, int i, bool budget, FILE *keys, struct
 
 static int setup(struct ledger *l, const char *dir, uint64_t accounts, bool budget, struct err *e)
 {
-    static const char *const models[] = {"fake-20ms", "fake-stream", "fake-fast", "fake-faulty"};
+    static const char *const models[] = {"fake-20ms", "fake-stream", "fake-fast", "fake-faulty", "fake-slow"};
     char path[1024];
     (void)str_fmt(path, sizeof path, "%s/keys", dir);
     if (os_exists(path))
