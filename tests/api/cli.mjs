@@ -42,8 +42,8 @@ test("help lists every command, and each explains itself with an example", async
     check(new RegExp(`example: sluice ${c}`).test(help), `${c} has no example`);
     check(page.includes(`\`sluice ${c}`), `${c} is not in docs/using/commands.md`);
   }
-  for (const [, c] of page.matchAll(/^\| `sluice ([a-z-]+(?: (?:create|list|show|archive|log|export|erase|sign-out|approve|void|transfer|adjust|limit|rotate|revoke|set|rm|end|preview|advise|import|imports|statement|roofline|model|serve))?)/gm)) check(commands.includes(c), `docs/using/commands.md has ${c}`);
-  for (const [, row, text] of page.matchAll(/^\| `sluice ([a-z-]+(?: (?:create|list|show|archive|log|export|erase|sign-out|approve|void|transfer|adjust|limit|rotate|revoke|set|rm|end|preview|advise|import|imports|statement|roofline|model|serve))?)([^|]*)\|/gm))
+  for (const [, c] of page.matchAll(/^\| `sluice ([a-z-]+(?: (?:create|list|show|archive|log|export|erase|sign-out|approve|void|transfer|adjust|limit|rotate|revoke|set|rm|end|preview|advise|imports|import|statement|roofline|model|serve))?)/gm)) check(commands.includes(c), `docs/using/commands.md has ${c}`);
+  for (const [, row, text] of page.matchAll(/^\| `sluice ([a-z-]+(?: (?:create|list|show|archive|log|export|erase|sign-out|approve|void|transfer|adjust|limit|rotate|revoke|set|rm|end|preview|advise|imports|import|statement|roofline|model|serve))?)([^|]*)\|/gm))
     for (const [flag] of text.matchAll(/--[a-z-]+/g)) check((await ok([...row.split(" "), "--help"])).includes(` ${flag}`), `${row} has no ${flag}`);
   check(/account create[^]*account list/.test(await ok(["account", "--help"])), "a group explains its commands");
 });
