@@ -25,6 +25,7 @@ struct bench {
     struct device *dev;
     struct shape shape;
     struct kv_shape kv;
+    uint8_t *memory; /* of all pages in one piece, as in the engine's pool: large pages of the system */
     void *pages[PAGES];
     float *q, *out, *k;
     bool cpu;
@@ -74,9 +75,11 @@ static bool measure(struct bench *b, const char *type)
 {
     const struct shape *s = &b->shape;
     b->kv = (struct kv_shape){s->layers, s->kv_heads, s->head_dim, (enum kv_type)kv_type_find(type), NULL};
-    for (int i = 0; i < PAGES; i++)
-        if (!(b->pages[i] = mem_pages(kv_page_bytes(&b->kv))))
-            return false;
+    const size_t page = (kv_page_bytes(&b->kv) + 4095) / 4096 * 4096;
+    if (!(b->memory = mem_pages(PAGES * page)))
+        return false;
+    for (size_t i = 0; i < PAGES; i++)
+        b->pages[i] = b->memory + i * page;
     for (int at = 0; at < PAGES * KV_PAGE; at += CHUNK) {
         struct kv_seq seq = {.n_rows = CHUNK, .pos0 = at, .pages = b->pages};
         for (int l = 0; l < s->layers; l++)
@@ -97,8 +100,7 @@ static bool measure(struct bench *b, const char *type)
         printf("%s,%s,%s,prefill,%d,1,%.2f,,%.1f\n", s->name, type, device_level(b->dev), depths[i], t * 1e6, work * mean / t * 1e-9);
         fflush(stdout);
     }
-    for (int i = 0; i < PAGES; i++)
-        mem_pages_free(b->pages[i], kv_page_bytes(&b->kv));
+    mem_pages_free(b->memory, PAGES * page);
     return true;
 }
 

@@ -2,7 +2,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "base/vec.h"
 #include "bench/bench.h"
 #include <stdio.h>
 #include <string.h>
@@ -16,10 +15,10 @@ struct run {
     const struct model_shape *shape;
     struct kv_shape kv;
     struct work work;
-    size_t page_bytes;
+    size_t page_bytes; /* of 4096 */
+    uint8_t *memory;   /* of all pages in one piece, as in the engine's pool: large pages of the system */
     void **pages;
     size_t n_pages;
-    struct vec_ptr row_pages; /* pages of the sequences, one after the other */
     float *logits;
     uint32_t count; /* tokens fed so far: the seed of the next */
 };
@@ -42,18 +41,27 @@ static struct work work_of(const struct modelfile *f)
     return w;
 }
 
+static void pages_free(struct run *r)
+{
+    mem_pages_free(r->memory, r->n_pages * r->page_bytes);
+    mem_free(r->pages);
+    r->memory = NULL, r->pages = NULL, r->n_pages = 0;
+}
+
 /* Pages for n positions of each of n_seqs sequences. What is in them does not matter for speed, but that they are written does. */
 static bool need_pages(struct run *r, size_t n_seqs, size_t n)
 {
-    size_t want = n_seqs * ((n + KV_PAGE - 1) / KV_PAGE);
-    void **more = r->n_pages < want ? mem_resize(r->pages, want, sizeof *r->pages) : r->pages;
-    if (want && !more)
+    const size_t want = n_seqs * ((n + KV_PAGE - 1) / KV_PAGE);
+    if (want <= r->n_pages)
+        return true;
+    pages_free(r);
+    r->pages = mem_array(want, sizeof *r->pages);
+    r->memory = r->pages ? mem_pages(want * r->page_bytes) : NULL;
+    if (!r->memory)
         return false;
-    for (r->pages = more; r->n_pages < want; r->n_pages++) {
-        if (!(r->pages[r->n_pages] = mem_pages(r->page_bytes)))
-            return false;
-        memset(r->pages[r->n_pages], 0x2c, r->page_bytes); /* 0.066 as a half, a small number in every other type */
-    }
+    memset(r->memory, 0x2c, want * r->page_bytes); /* 0.066 as a half, a small number in every other type */
+    for (r->n_pages = 0; r->n_pages < want; r->n_pages++)
+        r->pages[r->n_pages] = r->memory + r->n_pages * r->page_bytes;
     return true;
 }
 
@@ -189,8 +197,9 @@ int bench_model(const struct bench_model_opts *o, const struct roofline_limits *
     struct run r = {.o = o, .shape = model_shape(o->model), .work = work_of(o->file)};
     ASSERT(o->rounds > 0 && o->rounds <= 64 && o->tokens > 0);
     model_kv_shape(o->model, o->kv_type, &r.kv);
-    r.page_bytes = kv_page_bytes(&r.kv);
-    r.logits = mem_array((size_t)STEP_ROWS_MAX * r.shape->n_vocab, sizeof *r.logits); /* touched only as far as there are streams */
+    r.page_bytes = (kv_page_bytes(&r.kv) + 4095) / 4096 * 4096;
+    const size_t logits = (size_t)STEP_ROWS_MAX * r.shape->n_vocab * sizeof *r.logits;
+    r.logits = mem_pages(logits); /* touched only as far as there are streams */
     if (!r.logits)
         return err_set(e, ERR_NO_MEMORY, "bench: no memory for logits");
     for (size_t i = 0; i < o->n_prefill; i++)
@@ -199,9 +208,7 @@ int bench_model(const struct bench_model_opts *o, const struct roofline_limits *
         one(&r, &(struct bench_model_row){.what = "decode", .n = 1, .depth = (int)o->depth[i]}, l, fn, progress, arg);
     for (size_t i = 0; i < o->n_streams; i++)
         one(&r, &(struct bench_model_row){.what = "decode", .n = (int)o->streams[i]}, l, fn, progress, arg);
-    for (size_t i = 0; i < r.n_pages; i++)
-        mem_pages_free(r.pages[i], r.page_bytes);
-    mem_free(r.pages);
-    mem_free(r.logits);
+    pages_free(&r);
+    mem_pages_free(r.logits, logits);
     return 0;
 }

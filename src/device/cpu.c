@@ -65,6 +65,27 @@ void device_free(struct device *d)
     mem_free(d);
 }
 
+struct each {
+    void (*fn)(void *arg, int worker, int i);
+    void *arg;
+    int n;
+    atomic_int next; /* that nobody has taken */
+};
+
+static void each_share(void *arg, int worker, int n_workers)
+{
+    struct each *e = arg;
+    (void)n_workers;
+    for (int i; (i = atomic_fetch_add(&e->next, 1)) < e->n;)
+        e->fn(e->arg, worker, i);
+}
+
+void device_each(struct device *d, void (*fn)(void *arg, int worker, int i), void *arg, int n)
+{
+    struct each e = {.fn = fn, .arg = arg, .n = n};
+    device_run(d, n > 1 ? WORK_MIN : 0, each_share, &e);
+}
+
 int device_threads(const struct device *d)
 {
     return pool_threads(d->pool);

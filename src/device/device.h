@@ -20,6 +20,8 @@ const char *device_level(const struct device *d); /* "avx2" */
 /* For `sluice cpu`. Level i of the kernels and whether this CPU has it; NULL past the last. */
 const char *device_cpu(int i, bool *has);
 void        device_cpu_name(char out[49]); /* "AMD EPYC 9354", as the CPU calls itself */
+/* fn(arg, worker, i) for every i below n, each by whichever worker is free: worker is below device_threads(d), and no two run as the same one. */
+void device_each(struct device *d, void (*fn)(void *arg, int worker, int i), void *arg, int n);
 /* The level of the kernel that operation i uses, and the operation's name; NULL past the last. */
 const char *device_kernel(const struct device *d, int i, const char **op);
 

@@ -247,7 +247,7 @@ static void model_release(struct engine_model *m)
     kv_pool_free(m->pool);
     mem_pages_free(m->logits, m->logits_bytes);
     mem_pages_free(m->hidden, m->hidden_bytes);
-    sampler_free(m->sampler);
+    pick_free(m);
     mem_free(m);
 }
 
@@ -326,7 +326,7 @@ int engine_model_add(struct engine *g, struct model *model, const struct vocab *
     if (rc == 0 && !g->o.no_prefix_cache)
         rc = prefix_new(&m->prefix, m->pool, m->window > 0, e);
     if (rc == 0)
-        rc = sampler_new(&m->sampler, m->n_sample, e);
+        rc = pick_new(m, g, e);
     if (rc == 0) {
         m->logits_bytes = logits_bytes(g, sh);
         m->hidden_bytes = hidden_bytes(sh);

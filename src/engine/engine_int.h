@@ -88,6 +88,8 @@ struct seq {
     struct vec_ptr pages;
     uint32_t       n_gone; /* of pages: the first ones, which the window has left behind and which are put back; NULL */
     uint32_t       rows, wants; /* in the step that is being built; of them, with logits or a hidden state wanted */
+    const float   *logits;  /* in this step: the row that its next token is chosen from; NULL: it gets none */
+    int32_t        chosen;  /* pick.c */
     bool           decodes; /* in this step: its rows are its next token's, not a prompt's */
     uint32_t       n_draft;     /* of rows: the last ones, of tokens that are guessed */
     struct spec   *spec;        /* NULL: nothing was guessed yet */
@@ -126,7 +128,8 @@ struct engine_model {
     struct prefix      *prefix; /* NULL: nothing is reused */
     struct vec_ptr      public_pages; /* held for all */
     uint64_t            published;    /* mu: bytes that were promised to them */
-    struct sampler     *sampler;
+    struct sampler    **samplers; /* (n_samplers) one a worker; the first is the step thread's too */
+    int                 n_samplers;
     uint32_t            n_ctx, n_vocab, n_embd;
     uint32_t            window, span; /* where attention of no layer reaches further back; pages that a sequence holds at most then. 0, 0: no such */
     uint32_t            n_sample, cost; /* ids that have a text; cost of a row: millions of parameters, at least 1 */
@@ -200,6 +203,12 @@ struct engine {
     struct vec_logprobs logprobs;
     struct buf          text, piece;
 };
+
+/* pick.c: the token that s has after these logits; all of the batch at once, from the rows s->logits to s->chosen. */
+int32_t pick_token(struct sampler *sampler, const struct seq *s, const float *logits);
+void    pick_all(struct engine *g, const struct engine_model *m);
+int     pick_new(struct engine_model *m, const struct engine *g, struct err *e) MUST_USE;
+void    pick_free(struct engine_model *m);
 
 /* seq.c */
 int  seq_new(struct seq **out, const struct seq_opts *o, struct err *e) MUST_USE;

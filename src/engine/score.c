@@ -25,7 +25,7 @@ static bool fill(struct engine *g, struct engine_model *m, const struct seq *s, 
     t->token = token;
     t->end = end;
     t->n_top = s->top_logprobs < m->n_sample ? s->top_logprobs : m->n_sample;
-    t->value = sampler_logprobs(m->sampler, logits, token, t->top, t->n_top);
+    t->value = sampler_logprobs(m->samplers[0], logits, token, t->top, t->n_top);
     return true;
 }
 

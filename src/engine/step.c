@@ -159,11 +159,9 @@ static void fail_memory(struct engine *g, struct seq *s)
     step_end(g, s, SEQ_END_ERROR);
 }
 
-/* One token from a row of logits. False: the sequence has ended. */
-static bool pick(struct engine *g, struct engine_model *m, struct seq *s, const float *logits)
+/* The token that was chosen from a row of logits. False: the sequence has ended. */
+static bool take(struct engine *g, struct engine_model *m, struct seq *s, int32_t token, const float *logits)
 {
-    const float *adjusted = sampler_adjust(m->sampler, &s->sample, s->tokens.p, s->n_prompt, s->tokens.n, logits);
-    int32_t token = sampler_pick(m->sampler, &s->sample, s->tokens.n, adjusted);
     if (token == TOKEN_NONE) {
         err_set(&s->err, ERR_INTERNAL, "engine: the model gave no number for any token; its file is damaged or not supported");
         step_end(g, s, SEQ_END_ERROR);
@@ -199,28 +197,42 @@ static void verify(struct engine *g, struct engine_model *m, struct seq *s, cons
         account(g, s, 1);
         g->accepted++;
         s->counts.accepted_draft++;
-        if (!pick(g, m, s, logits))
+        if (!take(g, m, s, pick_token(m->samplers[0], s, logits), logits))
             return;
     }
     spec_settle(s);
 }
 
-static void generate(struct engine *g, struct engine_model *m, struct seq *s, const float *logits)
+static void generate(struct engine *g, struct engine_model *m, struct seq *s)
 {
+    const float *logits = s->logits;
     size_t n = g->forked.n;
     enum seq_end why;
     if (s->fork)
         fork_share(g, s); /* first: a token may end s, and its pages with it */
-    bool goes_on = pick(g, m, s, logits);
+    bool goes_on = take(g, m, s, s->chosen, logits);
     for (; n < g->forked.n; n++) {
         struct seq *f = g->forked.p[n];
         if (asked_to_stop(f, &why))
             step_end(g, f, why);
         else
-            (void)pick(g, m, f, logits);
+            (void)take(g, m, f, pick_token(m->samplers[0], f, logits), logits);
     }
     if (goes_on && s->n_draft > 0)
         verify(g, m, s, logits + m->n_vocab);
+}
+
+/* Finds the row that each sequence's next token is chosen from, and chooses. */
+static void choose(struct engine *g, struct engine_model *m)
+{
+    const float *logits = m->logits;
+    for (uint32_t i = 0; i < g->n_batch; i++) {
+        struct seq *s = g->batch[i];
+        const bool whole = s->n_kv + s->rows - s->n_draft == s->tokens.n;
+        s->logits = s->kind == SEQ_GENERATE && whole ? logits + (size_t)(s->wants - 1 - s->n_draft) * m->n_vocab : NULL;
+        logits += s->kind == SEQ_EMBED ? 0 : (size_t)s->wants * m->n_vocab;
+    }
+    pick_all(g, m);
 }
 
 /* What the rows of one sequence gave: `got` is s->wants rows of logits, or of hidden states. */
@@ -235,7 +247,7 @@ static void advance(struct engine *g, struct engine_model *m, struct seq *s, con
         else if (whole && s->kind == SEQ_SCORE)
             step_end(g, s, SEQ_END_LENGTH);
         else if (whole)
-            generate(g, m, s, got + (size_t)(s->wants - 1 - s->n_draft) * m->n_vocab);
+            generate(g, m, s);
         break;
     case SEQ_EMBED:
         if (!embed_rows(s, got))
@@ -273,6 +285,7 @@ void step_run(struct engine *g, struct engine_model *m)
     for (uint32_t i = 0; i < g->n_batch; i++)
         n_decode += g->batch[i]->decodes ? g->batch[i]->rows : 0;
     pace_learn(&m->pace, n_decode, (uint32_t)st.n - n_decode, ns);
+    choose(g, m);
     const float *logits = m->logits, *hidden = m->hidden;
     for (uint32_t i = 0; i < g->n_batch; i++) {
         struct seq *s = g->batch[i];

@@ -2,13 +2,10 @@
  * before the temperature). The draw walks the candidates that are left by ascending id, so nothing needs to be sorted. */
 #include "base/mem.h"
 #include "base/rng.h"
-#include "sample/exp.h"
 #include "sample/sample_int.h"
 #include "text/vocab.h"
 #include <math.h>
 #include <stdbool.h>
-
-enum { LANES = 16 };
 
 int sampler_new(struct sampler **out, uint32_t n_vocab, struct err *e)
 {
@@ -44,46 +41,6 @@ void sampler_free(struct sampler *s)
     mem_free(s->seen);
     mem_free(s->adjusted);
     mem_free(s);
-}
-
-/* Lanes, so that the compiler uses vectors. */
-int32_t sample_argmax(const float *x, size_t n)
-{
-    float lane[LANES], max = -INFINITY;
-    size_t i = 0;
-    for (int k = 0; k < LANES; k++)
-        lane[k] = -INFINITY;
-    for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++)
-            lane[k] = x[i + (size_t)k] > lane[k] ? x[i + (size_t)k] : lane[k]; /* NaN leaves it */
-    for (; i < n; i++)
-        max = x[i] > max ? x[i] : max;
-    for (int k = 0; k < LANES; k++)
-        max = lane[k] > max ? lane[k] : max;
-    for (i = 0; max > -INFINITY && i < n; i++)
-        if (x[i] == max)
-            return (int32_t)i;
-    return TOKEN_NONE;
-}
-
-double sample_masses(float *restrict w, double *restrict block, const float *restrict logit, size_t n, float max, float t)
-{
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        const float x = (logit[i] - max) / t;
-        w[i] = exp_neg(logit[i] == max ? 0.0f : x);
-    }
-    for (size_t at = 0; at < n; at += DRAW_BLOCK) {
-        double part[4] = {0}, *b = &block[at / DRAW_BLOCK];
-        size_t end = at + DRAW_BLOCK < n ? at + DRAW_BLOCK : n, i = at;
-        for (; i + 4 <= end; i += 4)
-            for (int k = 0; k < 4; k++)
-                part[k] += (double)w[i + (size_t)k];
-        for (; i < end; i++)
-            part[0] += (double)w[i];
-        sum += *b = (part[0] + part[1]) + (part[2] + part[3]);
-    }
-    return sum;
 }
 
 static void fill(struct cands *c, const float *logits, uint32_t n)

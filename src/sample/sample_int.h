@@ -20,3 +20,9 @@ bool sampler_adjusts(const struct sample_params *p); /* it has a bias or a penal
 int32_t sample_argmax(const float *x, size_t n);
 /* w = exp((logit - max) / t); the maximum has 1 even when it is infinite. block: the sum of each DRAW_BLOCK of them. Returns the sum. */
 double sample_masses(float *restrict w, double *restrict block, const float *restrict logit, size_t n, float max, float t);
+/* Both at vectors of width i, from the narrowest on (tests); NULL: this CPU has no such. */
+struct mass_loops {
+    int32_t (*argmax)(const float *x, size_t n);
+    double (*masses)(float *restrict w, double *restrict block, const float *restrict logit, size_t n, float max, float t);
+};
+const struct mass_loops *sample_loops(int i);
