@@ -1,6 +1,6 @@
 /* Choosing tokens: a row of logits is one worker's, with a sampler of its own, so that many streams over a large vocabulary do not wait for one
- * thread. What a sequence chooses depends on its row, its tokens and its seed alone. Only the first token of a step is chosen so: those behind a draft
- * are wanted only if it was right, and forked sequences join in the middle of a step. */
+ * thread. What a sequence chooses depends on its row, its tokens and its seed alone. Only the first token of a step is chosen so: those behind a
+ * draft are wanted only if it was right, and forked sequences join in the middle of a step. */
 #include "base/mem.h"
 #include "engine/engine_int.h"
 

@@ -25,9 +25,8 @@ INLINE const float *scales_of(const struct block8 *b, int page, size_t side)
     return (const float *)(const void *)((const char *)b->a->pages[page] + side);
 }
 
-/* What is read ahead: V of these pages while K is multiplied and softened, the next K while that is softened and V multiplied. Each of the three
- * takes about a third of the time, and memory shall be asked evenly, for its queue is short: of each four lines the first ones are the products',
- * the others the softmax's. */
+/* What is read ahead: V of these pages while K is multiplied and softened, the next K while that is softened and V multiplied. Memory shall be asked
+ * evenly, for its queue is short: of each four lines the first ones are the products', the others the softmax's, which loads little itself. */
 enum { V_WITH_K = 2, K_WITH_V = 2 };
 struct ahead8 {
     const uint8_t *const *v, *const *k;

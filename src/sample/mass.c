@@ -1,5 +1,5 @@
-/* What goes over a whole vocabulary: the largest logit, and the exponentials with their sums. Plain loops that the compiler turns into vectors, once for
- * each width that a CPU may have; lanes and sums are written down, so that all of them give the same bits. */
+/* What goes over a whole vocabulary: the largest logit, and the exponentials with their sums. Plain loops that the compiler turns into vectors,
+ * once for each width that a CPU may have; lanes and sums are written down, so that all of them give the same bits. */
 #include "sample/exp.h"
 #include "sample/sample_int.h"
 #include "text/vocab.h"
@@ -74,28 +74,20 @@ BODY double masses(float *restrict w, double *restrict block, const float *restr
         return masses(w, block, logit, n, max, t);                                                                                                   \
     }
 EACH(any, )
-#if defined(__x86_64__)
 EACH(avx2, __attribute__((target("avx2"))))
 EACH(avx512, __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512"))))
-#endif
 
 static const struct mass_loops loops[] = {
     {argmax_any, masses_any},
-#if defined(__x86_64__)
     {argmax_avx2, masses_avx2},
     {argmax_avx512, masses_avx512},
-#endif
 };
 
 const struct mass_loops *sample_loops(int i)
 {
-#if defined(__x86_64__)
     const bool avx2 = __builtin_cpu_supports("avx2"), avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                                                                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     return i <= avx2 + avx512 ? &loops[i] : NULL;
-#else
-    return i == 0 ? loops : NULL;
-#endif
 }
 
 static const struct mass_loops *widest(void)
