@@ -17,7 +17,7 @@ async function fails(args, code, pattern, options) {
   check(pattern.test(r.err), `sluice ${args.join(" ")} says: ${r.err}`);
 }
 const commands = ["serve", "run", "pull", "add", "list", "show", "rm", "probe", "account create", "account list", "key create", "key set", "key list", "key rotate", "key revoke", "project create", "project list", "project archive", "member set", "member list", "member rm", "member sign-out", "grant create",
-  "grant list", "grant show", "grant approve", "grant void", "grant transfer", "grant adjust", "grant limit", "refund", "price set", "price preview", "price advise", "price end", "price list", "publisher set", "publisher list", "publisher statement", "limit set", "limit list", "limit rm", "revenue", "revenue import", "revenue imports", "deferred", "credits", "growth", "products", "customers", "margin", "statement", "focus", "policy show", "policy set", "policy list", "usage", "audit log", "end-user export", "end-user erase", "doctor", "backup", "restore", "audit", "bench roofline", "bench model", "bench serve", "cpu", "version", "help"];
+  "grant list", "grant show", "grant approve", "grant void", "grant transfer", "grant adjust", "grant limit", "refund", "price set", "price preview", "price advise", "price end", "price list", "publisher set", "publisher list", "publisher statement", "reserve create", "reserve resize", "reserve cancel", "reserve list", "commit create", "commit list", "backlog", "limit set", "limit list", "limit rm", "revenue", "revenue import", "revenue imports", "deferred", "credits", "growth", "products", "customers", "margin", "statement", "focus", "policy show", "policy set", "policy list", "usage", "audit log", "end-user export", "end-user erase", "doctor", "backup", "restore", "audit", "bench roofline", "bench model", "bench serve", "cpu", "version", "help"];
 
 test("price advise: the cost of a million tokens is the hour over the speed, the margin is of today's price", async () => {
   const data = folder();
@@ -42,8 +42,8 @@ test("help lists every command, and each explains itself with an example", async
     check(new RegExp(`example: sluice ${c}`).test(help), `${c} has no example`);
     check(page.includes(`\`sluice ${c}`), `${c} is not in docs/using/commands.md`);
   }
-  for (const [, c] of page.matchAll(/^\| `sluice ([a-z-]+(?: (?:create|list|show|archive|log|export|erase|sign-out|approve|void|transfer|adjust|limit|rotate|revoke|set|rm|end|preview|advise|imports|import|statement|roofline|model|serve))?)/gm)) check(commands.includes(c), `docs/using/commands.md has ${c}`);
-  for (const [, row, text] of page.matchAll(/^\| `sluice ([a-z-]+(?: (?:create|list|show|archive|log|export|erase|sign-out|approve|void|transfer|adjust|limit|rotate|revoke|set|rm|end|preview|advise|imports|import|statement|roofline|model|serve))?)([^|]*)\|/gm))
+  for (const [, c] of page.matchAll(/^\| `sluice ([a-z-]+(?: (?:create|list|show|archive|log|resize|cancel|export|erase|sign-out|approve|void|transfer|adjust|limit|rotate|revoke|set|rm|end|preview|advise|imports|import|statement|roofline|model|serve))?)/gm)) check(commands.includes(c), `docs/using/commands.md has ${c}`);
+  for (const [, row, text] of page.matchAll(/^\| `sluice ([a-z-]+(?: (?:create|list|show|archive|log|resize|cancel|export|erase|sign-out|approve|void|transfer|adjust|limit|rotate|revoke|set|rm|end|preview|advise|imports|import|statement|roofline|model|serve))?)([^|]*)\|/gm))
     for (const [flag] of text.matchAll(/--[a-z-]+/g)) check((await ok([...row.split(" "), "--help"])).includes(` ${flag}`), `${row} has no ${flag}`);
   check(/account create[^]*account list/.test(await ok(["account", "--help"])), "a group explains its commands");
 });
