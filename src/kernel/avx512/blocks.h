@@ -17,7 +17,7 @@
 #pragma once
 #include "kernel/avx512/codes.h"
 
-enum { FEW = 2, PANELS = 2, COLUMNS = 8, HELD = 6, MANY = 24, MANY_6_BITS = 12, CHUNK = 16, LINE = 64 };
+enum { FEW = 2, PANELS = 2, COLUMNS = 8, HELD = 6, MANY = 24, MANY_6_BITS = 12, CHUNK = 16, LINE = 64, SOON = 8 * LINE };
 
 INLINE bool scales_first(const struct quant_form f)
 {
@@ -152,15 +152,23 @@ INLINE struct scales apart_scales(const struct quant_form f, const struct apart 
     return k;
 }
 
-/* Columns c0 .. of blocks b0 .. b0 + n_b - 1. While it works it asks for `step` bytes of memory a block, from `next` on. */
+/* Columns c0 .. of blocks b0 .. b0 + n_b - 1. While it works it asks for `step` bytes of memory a block, from `next` on: the next panels, for the
+ * second-level cache, as the first's few fill buffers would be taken for as long as memory takes; and the first tile of a chunk asks the first
+ * level for what it needs itself soon. */
 struct part {
     const struct rows *r;
     const struct chunk *w; /* codes taken apart; not used where they are taken apart on the way */
     size_t b0, n_b;
     int c0;
+    bool first;
     const char *next;
     size_t step;
 };
+
+INLINE void own_lines(const uint8_t *const *rec, size_t at, size_t n, const int n_p)
+{
+    UNROLL for (int p = 0; p < n_p; p++) for (size_t l = 0; l < n; l++) _mm_prefetch((const char *)rec[p] + at + SOON + l * LINE, _MM_HINT_T0);
+}
 
 INLINE void tile(const struct quant_form f, const struct kernel_panel at, struct part *t, const bool apart, const int n_p, const int n_c)
 {
@@ -201,8 +209,14 @@ INLINE void tile(const struct quant_form f, const struct kernel_panel at, struct
                 k[p] = apart ? apart_scales(f, w[p]) : scales_of(f, at, rec[p], b, d[p], m[p]);
                 q[p] = apart ? w[p]->code : q[p];
             }
-            for (size_t l = 0; l < lines; l++)
-                _mm_prefetch(next + l * LINE, _MM_HINT_T0);
+            for (size_t l = 0; l < lines; l++) {
+                if (n_p == 1 || apart)
+                    _mm_prefetch(next + l * LINE, _MM_HINT_T0);
+                else
+                    _mm_prefetch(next + l * LINE, _MM_HINT_T1);
+            }
+            if (n_p > 1 && !apart && t->first)
+                own_lines(rec, b * at.record / per, (at.record / per + LINE - 1) / LINE, n_p);
             block_32(f, s, q, apart, k, x, nb, n_p, n_c);
             UNROLL for (int p = 0; p < n_p; p++)
             {
@@ -278,6 +292,7 @@ INLINE void two_panels(const struct quant_form f, const struct kernel_panel at, 
         const size_t step = PANELS * at.bytes / nb;
         t.next = (const char *)r->panel[0] + PANELS * at.bytes + step * t.b0;
         for (int i = 0; i < tiles; i++) {
+            t.first = i == 0;
             t.c0 = (int)((int64_t)n * i / tiles);
             t.step = step * (size_t)(i + 1) / (size_t)tiles - step * (size_t)i / (size_t)tiles;
             int n_c = (int)((int64_t)n * (i + 1) / tiles) - t.c0;
