@@ -1,4 +1,5 @@
 /* Revenue by policy, what is deferred, statements and FOCUS against each other and the ledger; growth and customers as published. */
+#include "base/csv.h"
 #include "base/json.h"
 #include "ledger/business.h"
 #include "credit.h"
@@ -124,6 +125,24 @@ TEST(revenue_deferred_statement_and_focus_agree)
           is(row_with("ChargeCategory", "Purchase"), "EffectiveCost", "0.00"));
     q = (struct business_query){.period = "total"};
     CHECK(ask(ledger_report_margin, &q) && is(json_at(j, 0), "model", "m") && nano(json_at(j, 0), "revenue") == recognised);
+    end();
+}
+
+/* By a validator that knows the specification and nothing of us. */
+TEST(focus_is_valid)
+{
+    struct principal acme;
+    struct buf csv;
+    char path[128], command[256];
+    CHECK(start(&acme) && ask(ledger_report_focus, &(struct business_query){0}) && json_len(j) > 3);
+    buf_init(&csv, 0);
+    csv_rows(&csv, j);
+    snprintf(path, sizeof path, "%s/focus.csv", test_dir);
+    FILE *f = fopen(path, "w");
+    CHECK(f && fwrite(csv.data, 1, csv.len, f) == csv.len && fclose(f) == 0);
+    snprintf(command, sizeof command, "python3 tests/focus/validate.py %s", path);
+    CHECK(system(command) == 0);
+    buf_deinit(&csv);
     end();
 }
 
