@@ -132,8 +132,8 @@ struct key_limits {
     const char *scopes; /* "inference,usage", or "all" */
     const char *models; /* aliases that have a price: "guide,stories"; or "all" */
     const char *allow;  /* networks and addresses: "10.0.0.0/8,2001:db8::1"; or "all" */
-    const char *project; /* of a new key: the project of its account that it belongs to; NULL: "default". A key stays where it is */
     const char *budget; /* "5.00" in all, "5.00/month" (a calendar month, UTC, in which a request begins); or "none" */
+    const char *project; /* of a new key: the project of its account that it belongs to; NULL: "default". A key stays where it is */
 };
 /* limits may be NULL. ERR_BAD_VALUE names the word that is wrong. */
 int ledger_key_create(struct ledger *l, struct org_id org, const char *name, int64_t expires_us /* 0: never */, const struct key_limits *limits,

@@ -79,7 +79,7 @@ TEST(a_key_without_limits_may_do_everything)
 TEST(scopes_models_and_addresses)
 {
     struct err e;
-    CHECK(start() && create(&(struct key_limits){" usage , inference", "org/tiny:q4", "10.0.0.0/8, 2001:db8::1", "5/month"}, &e) == 0);
+    CHECK(start() && create(&(struct key_limits){" usage , inference", "org/tiny:q4", "10.0.0.0/8, 2001:db8::1", "5/month", NULL}, &e) == 0);
     CHECK(who.scopes == (KEY_USAGE | KEY_INFERENCE));
     CHECK(model("org/tiny:q4") && !model("guide") && !model("org/tiny") && !model("org/tiny:q44") && !model("") && !model(","));
     CHECK(from("10.9.8.7") && from("2001:db8::1") && !from("11.0.0.1") && !from("2001:db8::2") && !from("") && !from("unix"));
@@ -107,7 +107,7 @@ TEST(a_change_is_at_once_and_of_that_limit_alone)
 TEST(rotation_and_restart_keep_the_limits)
 {
     struct err e;
-    CHECK(start() && create(&(struct key_limits){"embeddings", "guide", "::1,10.0.0.0/8", "1"}, &e) == 0);
+    CHECK(start() && create(&(struct key_limits){"embeddings", "guide", "::1,10.0.0.0/8", "1", NULL}, &e) == 0);
     CHECK(ledger_key_rotate(l, who.public_id, key, &e) == 0);
     for (int i = 0; i < 2; i++) {
         CHECK(ledger_principal(l, str_of(key), &who, &e) == 0 && who.scopes == KEY_EMBEDDINGS);
@@ -123,7 +123,7 @@ TEST(rotation_and_restart_keep_the_limits)
 TEST(what_is_wrong_is_named_and_changes_nothing)
 {
     struct err e;
-    CHECK(start() && create(&(struct key_limits){"models", "guide", "::1", "1"}, &e) == 0);
+    CHECK(start() && create(&(struct key_limits){"models", "guide", "::1", "1", NULL}, &e) == 0);
     static const struct {
         struct key_limits x;
         const char *param, *says;
@@ -230,7 +230,8 @@ TEST(a_key_of_before_keeps_all_it_could_do)
     l = open_at(test_dir);
     CHECK(l && ledger_principal(l, str_of(key), &who, &e) == 0 && who.scopes == (KEY_SCOPES_ALL & ~KEY_EVENTS) && !strcmp(who.org_name, "old"));
     CHECK(model("anything") && from("10.0.0.1") && !strcmp(shown("budget"), "none") && ledger_key_budget(l, who.key, &(struct money){0}) == false);
-    CHECK(price_now(l, "guide", 1, 1) && set((struct key_limits){"usage", "guide", "::1", "2"}, &e) == 0 && who.scopes == KEY_USAGE && !model("x"));
+    CHECK(price_now(l, "guide", 1, 1) && set((struct key_limits){"usage", "guide", "::1", "2", NULL}, &e) == 0);
+    CHECK(who.scopes == KEY_USAGE && !model("x"));
     end();
     memcpy(test_dir, first, sizeof first);
     dir_drop();
