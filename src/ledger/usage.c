@@ -73,65 +73,13 @@ static void sums_put(struct ledger *l, struct jw *w, const int64_t sum[CUBE_SUMS
 
 /* ---- rows ---- */
 
-struct usage_row {
-    int64_t from; /* of its bucket */
-    int64_t dim[USAGE_GROUPS_MAX];
-    int64_t sum[CUBE_SUMS];
-};
-
 struct explorer {
     struct usage_scan scan;
-    struct VEC(struct usage_row) rows;
-    uint32_t *index;      /* of rows, by from and dims: 1 + their place; a power of two of slots, at most half of them taken */
-    size_t n_index, last; /* last: the row of the cell before */
+    struct usage_table table;
     struct names names[DIM_COUNT];
     int64_t total[CUBE_SUMS];
     unsigned shown;
 };
-
-static bool row_same(const struct usage_row *a, const struct usage_row *b)
-{
-    return memcmp(a, b, offsetof(struct usage_row, sum)) == 0;
-}
-
-/* The slot of the row, or the free one where it belongs. Ids are ours: nobody can choose them to collide. */
-static uint32_t *slot_of(struct explorer *x, const struct usage_row *r)
-{
-    uint64_t h = (uint64_t)r->from;
-    for (int i = 0; i < USAGE_GROUPS_MAX; i++)
-        h = (h ^ h >> 29) * 0x9e3779b97f4a7c15 + (uint64_t)r->dim[i];
-    h = (h ^ h >> 32) * 0xd6e8feb86659fd93;
-    size_t at = (size_t)(h ^ h >> 32) & (x->n_index - 1);
-    while (x->index[at] && !row_same(&x->rows.p[x->index[at] - 1], r))
-        at = (at + 1) & (x->n_index - 1);
-    return &x->index[at];
-}
-
-static bool index_grow(struct explorer *x)
-{
-    if (2 * (x->rows.n + 1) <= x->n_index)
-        return true;
-    size_t n = x->n_index ? 2 * x->n_index : 1024;
-    uint32_t *more = mem_array(n, sizeof *more);
-    if (!more)
-        return false;
-    mem_free(x->index);
-    x->index = more, x->n_index = n;
-    for (size_t i = 0; i < x->rows.n; i++)
-        *slot_of(x, &x->rows.p[i]) = (uint32_t)i + 1;
-    return true;
-}
-
-static int row_new(struct explorer *x, const struct usage_row *r, struct err *e)
-{
-    if (x->rows.n == USAGE_ROWS_MAX)
-        return err_param(e, ERR_TOO_LARGE, "group", "ledger: the report has more than %d rows; narrow it, or group by less", USAGE_ROWS_MAX);
-    if (!index_grow(x) || !vec_push(&x->rows, *r))
-        return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a report");
-    x->last = x->rows.n - 1;
-    *slot_of(x, r) = (uint32_t)x->rows.n;
-    return 0;
-}
 
 static int cell_add(void *arg, size_t bucket, const int64_t dims[DIM_COUNT], const int64_t sums[CUBE_SUMS], struct err *e)
 {
@@ -139,16 +87,9 @@ static int cell_add(void *arg, size_t bucket, const int64_t dims[DIM_COUNT], con
     struct usage_row r = {.from = x->scan.buckets.p[bucket].from};
     for (size_t i = 0; i < x->scan.n_dims; i++)
         r.dim[i] = dims[x->scan.dim[i]];
-    if (!x->rows.n || !row_same(&x->rows.p[x->last], &r)) { /* cells of one row mostly follow each other */
-        uint32_t *slot = x->n_index ? slot_of(x, &r) : NULL;
-        if (slot && *slot)
-            x->last = *slot - 1;
-        else if (row_new(x, &r, e) < 0)
-            return -(int)e->code;
-    }
     for (int k = 0; k < CUBE_SUMS; k++)
-        x->rows.p[x->last].sum[k] += sums[k], x->total[k] += sums[k];
-    return 0;
+        x->total[k] += sums[k];
+    return usage_table_add(&x->table, &r, sums, e);
 }
 
 static int names_load(struct explorer *x, struct err *e)
@@ -237,18 +178,18 @@ static int rows_put(struct explorer *x, struct usage_page *page, struct buf *out
     size_t i = 0, limit = x->scan.f->limit ? x->scan.f->limit : LIMIT;
     if (x->scan.f->after && cursor_read(x, &after, e) < 0)
         return -ERR_BAD_VALUE;
-    if (x->rows.n)
-        qsort_r(x->rows.p, x->rows.n, sizeof *x->rows.p, row_compare, x);
-    while (x->scan.f->after && i < x->rows.n && row_compare(&x->rows.p[i], &after, x) <= 0)
+    if (x->table.rows.n)
+        qsort_r(x->table.rows.p, x->table.rows.n, sizeof *x->table.rows.p, row_compare, x);
+    while (x->scan.f->after && i < x->table.rows.n && row_compare(&x->table.rows.p[i], &after, x) <= 0)
         i++;
-    size_t end = x->rows.n - i < limit ? x->rows.n : i + limit;
+    size_t end = x->table.rows.n - i < limit ? x->table.rows.n : i + limit;
     jw_init(&w, out);
     jw_arr(&w);
     for (; i < end; i++)
-        row_put(x, &w, &x->rows.p[i]);
+        row_put(x, &w, &x->table.rows.p[i]);
     jw_arr_end(&w);
-    if (page && end < x->rows.n && end)
-        cursor_put(x, &x->rows.p[end - 1], page->next);
+    if (page && end < x->table.rows.n && end)
+        cursor_put(x, &x->table.rows.p[end - 1], page->next);
     if (page && page->total) {
         jw_init(&w, page->total);
         jw_obj(&w);
@@ -274,8 +215,7 @@ static int explore(struct ledger *l, const struct usage_filter *f, struct usage_
         rc = rows_put(&x, page, out, e);
     for (int i = 0; i < DIM_COUNT; i++)
         names_deinit(&x.names[i]);
-    mem_free(x.index);
-    vec_deinit(&x.rows);
+    usage_table_deinit(&x.table);
     usage_scan_deinit(&x.scan);
     return rc;
 }

@@ -101,6 +101,21 @@ static int bounds_row(void *arg, struct stmt *s, struct err *e)
     return 0;
 }
 
+static int64_t up(int64_t us, int64_t step)
+{
+    return (us + step - 1) / step * step;
+}
+
+static int buckets_step(struct usage_scan *u, int64_t since, int64_t until, struct err *e)
+{
+    for (int64_t from = since, to; from < until; from = to) {
+        to = up(from + 1, u->step_us) < until ? up(from + 1, u->step_us) : until;
+        if (!vec_push(&u->buckets, ((struct usage_bucket){from, to})))
+            return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a report");
+    }
+    return 0;
+}
+
 static int64_t to_seconds(int64_t us)
 {
     return us / 1000000 - (us % 1000000 < 0);
@@ -116,6 +131,8 @@ static int buckets_make(struct usage_scan *u, struct err *e)
     int64_t until = u->f->until_us && u->f->until_us < all.to ? u->f->until_us : all.to;
     if (rc < 0 || since >= until)
         return rc;
+    if (u->step_us)
+        return buckets_step(u, since, until, e);
     if (!u->period)
         return vec_push(&u->buckets, ((struct usage_bucket){since, until})) ? 0 : err_set(e, ERR_NO_MEMORY, "ledger: no memory for a report");
     int64_t s = to_seconds(since), local = period_start(u->period, s + zone_offset(&u->zone, s)), from = zone_utc(&u->zone, local) * 1000000;
@@ -207,11 +224,6 @@ static int exact_read(struct usage_scan *u, int64_t from, int64_t to, struct err
     return rc < 0 ? rc : part_read(u, refunds_sql, 0, from, to, e);
 }
 
-static int64_t up(int64_t us, int64_t step)
-{
-    return (us + step - 1) / step * step;
-}
-
 /* A run of one kind of cells, over buckets that follow each other. */
 struct run {
     enum cube_level level;
@@ -262,6 +274,8 @@ int usage_scan_run(struct usage_scan *u, struct err *e)
                          e);
     if (rc == 0)
         rc = buckets_make(u, e);
+    if (rc == 0 && u->step_us % CUBE_HOUR_US && u->buckets.n) /* no cell is as short */
+        return exact_read(u, u->buckets.p[0].from, u->buckets.p[u->buckets.n - 1].to, e);
     for (size_t i = 0; i < u->buckets.n && rc == 0; i++)
         rc = bucket_read(u, &u->buckets.p[i], &r, e);
     return rc == 0 ? run_end(u, &r, e) : rc;

@@ -130,12 +130,17 @@ struct str http_param(const struct http *r, const char *name)
 
 bool http_query(const struct http *r, const char *name, struct str *out)
 {
+    return http_query_at(r, name, 0, out);
+}
+
+bool http_query_at(const struct http *r, const char *name, size_t i, struct str *out)
+{
     struct str rest = {r->bytes + r->query.at, r->query.n};
     while (rest.p && rest.n) {
         struct str value = str_split(&rest, '&'), key = str_split(&value, '=');
         char      *text = arena_new((struct arena *)&r->arena, key.n + value.n + 1);
         int        n = text ? http1_decode(key, true, text) : -1;
-        if (n < 0 || !str_eqz((struct str){text, (size_t)n}, name))
+        if (n < 0 || !str_eqz((struct str){text, (size_t)n}, name) || i-- > 0)
             continue;
         n = http1_decode(value, true, text);
         if (n < 0)

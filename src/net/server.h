@@ -95,6 +95,7 @@ enum http_method http_method(const struct http *r);
 struct str       http_path(const struct http *r);                     /* raw, without the query */
 struct str       http_param(const struct http *r, const char *name);  /* a decoded {name} of the pattern */
 bool             http_query(const struct http *r, const char *name, struct str *out); /* decoded */
+bool             http_query_at(const struct http *r, const char *name, size_t i, struct str *out); /* the value of its place i, from 0 */
 struct str       http_header(const struct http *r, const char *name); /* trimmed; {NULL,0} when absent */
 struct str       http_body(const struct http *r);
 int              http_listener(const struct http *r);

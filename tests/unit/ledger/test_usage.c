@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "ledger/ledger_int.h"
 #include "ledger/usage.h"
+#include "ledger/usage_buckets.h"
 #include "lib.h"
 
 enum { REQUESTS = 300 };
@@ -242,6 +243,64 @@ TEST(refunds_count_when_they_are_made)
     CHECK(ask(&(struct usage_filter){.group = "account,model,day", .since_us = now - 1}, NULL) && json_len(j) == 1);
     CHECK(nano(json_at(j, 0), "refunded") == req[3].cost && nano(json_at(j, 0), "cost") == 0 && num(json_at(j, 0), "requests") == 0);
     CHECK(str_eqz(json_str(json_get(json_at(j, 0), "account")), accounts[req[3].account]) && audit_now(l) == 0);
+    end();
+}
+
+/* Each result of each bucket is what its requests sum to, and all of them together are what the usage explorer says of the range. */
+static bool buckets_agree(struct usage_buckets q)
+{
+    struct err e = {0};
+    struct usage_filter f = {.account = q.account, .group = "total", .since_us = q.since_s * 1000000, .until_us = q.until_s * 1000000};
+    int64_t requests = 0, cost = 0, at = q.since_s;
+    f.model = q.models.n ? q.models.of[0] : NULL;
+    f.scope = q.result == RESULT_EMBEDDINGS ? "embeddings" : NULL;
+    if (!ask(&f, NULL))
+        return false;
+    int64_t all_requests = json_len(j) ? num(json_at(j, 0), "requests") : 0, all_cost = json_len(j) ? nano(json_at(j, 0), "net") : 0;
+    json_free(j);
+    j = NULL;
+    buf_clear(&text);
+    if (ledger_usage_buckets(l, &q, &text, &e) < 0 || json_parse(&j, text.data, text.len, &e) < 0)
+        return false;
+    for (size_t i = 0; i < json_len(j); i++) {
+        const struct json *b = json_at(j, i), *results = json_get(b, "results");
+        struct usage_filter in = {.account = q.account, .since_us = num(b, "start_time") * 1000000, .until_us = num(b, "end_time") * 1000000};
+        if (num(b, "start_time") != at || num(b, "end_time") <= at || (num(b, "end_time") % q.width_s && i + 1 < json_len(j)))
+            return false;
+        at = num(b, "end_time");
+        for (size_t k = 0; k < json_len(results); k++) {
+            const struct json *r = json_at(results, k);
+            const char *model = json_str(json_get(r, "model")).p;
+            struct sums s = oracle(&in, &(struct zone){0}, CAL_NONE, NULL, NULL, *model ? model : f.model);
+            int64_t value = (int64_t)(json_num(json_get(json_get(r, "amount"), "value")) * 1e9 + 0.5);
+            if (q.result == RESULT_COSTS ? value != s.cost : num(r, "num_model_requests") != s.requests || num(r, "input_tokens") != s.input)
+                return false;
+            requests += num(r, "num_model_requests"), cost += value;
+        }
+    }
+    return at == q.until_s && (q.result == RESULT_COSTS ? cost == all_cost : requests == all_requests);
+}
+
+TEST(buckets_of_openai)
+{
+    static const int64_t widths[] = {86400, 3600, 60};
+    const int64_t d = day1 / 1000000;
+    struct err e;
+    CHECK(start());
+    for (size_t i = 0; i < 3; i++)
+        for (int k = 0; k < 3; k++) {
+            struct usage_buckets q = {.account = accounts[k & 1], .result = k, .width_s = widths[i]};
+            q.since_s = d + 7201, q.until_s = d + 40 * 86400 + 77;
+            CHECK_MSG(buckets_agree(q), "width %d, result %d", (int)widths[i], k);
+            q.by = k == RESULT_COSTS ? BY_PROJECT | BY_KEY : BY_MODEL | BY_KEY | BY_TIER;
+            CHECK_MSG(buckets_agree(q), "width %d, result %d, grouped", (int)widths[i], k);
+            q.models = (struct usage_list){{"org/n"}, 1};
+            CHECK_MSG(buckets_agree(q), "width %d, result %d, of a model", (int)widths[i], k);
+        }
+    struct usage_buckets q = {.account = "acme", .width_s = 86400, .since_s = d, .until_s = d + 86400, .projects = {{"nobody"}, 1}};
+    CHECK(ledger_usage_buckets(l, &q, &text, &e) == -ERR_NOT_FOUND && strcmp(e.param, "project_ids") == 0);
+    q.projects.n = 0, q.keys = (struct usage_list){{who[1].public_id}, 1};
+    CHECK(ledger_usage_buckets(l, &q, &text, &e) == -ERR_NOT_FOUND && strcmp(e.param, "api_key_ids") == 0); /* another account's */
     end();
 }
 
