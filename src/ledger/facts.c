@@ -1,31 +1,11 @@
-#include "ledger/facts.h"
+#include "ledger/facts_int.h"
 
 #include "ledger/business.h"
 
 #include <stdio.h>
 #include <string.h>
 
-struct source { /* a grant, as its facts need it */
-    int64_t id, org, parent, amount, cash, approved_us, left /* value that has left it */, released /* cash that has gone with it */;
-    int funding;
-};
-struct cell {
-    int64_t grant, day, project, model, spent, refunded;
-    int scope;
-};
-struct booking {
-    int64_t grant, day, amount, child;
-    enum fact_kind kind;
-    bool transfer;
-};
-struct reading {
-    struct facts *f;
-    struct VEC(struct source) grants;
-    struct VEC(struct cell) cells;
-    struct VEC(struct booking) bookings;
-};
-
-static int no_memory(struct err *e)
+int facts_no_memory(struct err *e)
 {
     return err_set(e, ERR_NO_MEMORY, "ledger: no memory for a report");
 }
@@ -50,7 +30,7 @@ static int grant_row(void *arg, struct stmt *s, struct err *e)
                        .cash = stmt_col_i64(s, 4),
                        .approved_us = stmt_col_i64(s, 5),
                        .funding = word_index(funding_names, FUNDING_COUNT, stmt_col_str(s, 6))};
-    return vec_push(&r->grants, g) ? 0 : no_memory(e);
+    return vec_push(&r->grants, g) ? 0 : facts_no_memory(e);
 }
 
 static int cell_row(void *arg, struct stmt *s, struct err *e)
@@ -63,7 +43,7 @@ static int cell_row(void *arg, struct stmt *s, struct err *e)
                      stmt_col_i64(s, 5),
                      stmt_col_i64(s, 6),
                      word_index(scope_names, SCOPE_COUNT, stmt_col_str(s, 4))};
-    return vec_push(&r->cells, c) ? 0 : no_memory(e);
+    return vec_push(&r->cells, c) ? 0 : facts_no_memory(e);
 }
 
 static int booking_row(void *arg, struct stmt *s, struct err *e)
@@ -74,12 +54,14 @@ static int booking_row(void *arg, struct stmt *s, struct err *e)
                         stmt_col_i64(s, 2),
                         stmt_col_i64(s, 3),
                         stmt_col_i64(s, 4),
+                        stmt_col_i64(s, 5),
                         str_eqz(kind, "expire")                                ? FACT_EXPIRED
                         : str_eqz(kind, "void")                                ? FACT_VOIDED
                         : str_eqz(kind, "adjust") || str_eqz(kind, "transfer") ? FACT_ADJUSTED
                                                                                : FACT_USE,
-                        str_eqz(kind, "transfer")};
-    return vec_push(&r->bookings, b) ? 0 : no_memory(e);
+                        str_eqz(kind, "transfer"),
+                        str_eqz(kind, "prepay")};
+    return vec_push(&r->bookings, b) ? 0 : facts_no_memory(e);
 }
 
 static int rows_read(struct reading *r, struct ledger *l, struct err *e)
@@ -97,11 +79,11 @@ static int rows_read(struct reading *r, struct ledger *l, struct err *e)
         rc = report_each(
             l,
             SQL("SELECT t.grant_id, t.kind, t.created_us / 86400000000, e.amount, coalesce((SELECT k.id FROM entry x JOIN credit_grant k ON "
-                "k.account_id = x.account_id AND k.id <> t.grant_id WHERE x.txn_id = t.id AND t.kind = 'transfer'), 0) FROM txn t JOIN "
+                "k.account_id = x.account_id AND k.id <> t.grant_id WHERE x.txn_id = t.id AND t.kind = 'transfer'), 0), t.id FROM txn t JOIN "
                 "credit_grant g ON g.id = t.grant_id JOIN entry e ON e.txn_id = t.id AND e.account_id = g.account_id WHERE t.kind <> 'usage' "
                 "AND t.kind IN ('expire', 'void', 'transfer', 'adjust', 'reserve', 'prepay') ORDER BY t.grant_id, t.id"),
             NULL, booking_row, r, e);
-    return rc;
+    return rc < 0 ? rc : prepaid_read(r, l, e);
 }
 
 /* ---- customers and words ---- */
@@ -113,7 +95,7 @@ static int customer_of(struct facts *f, const char *name, int64_t *out, struct e
         char *copy = mem_str(name, strlen(name));
         if (!copy || !map_set(&f->customers, str_of(name), v) || !vec_push(&f->customer, copy)) {
             mem_free(copy);
-            return no_memory(e);
+            return facts_no_memory(e);
         }
     }
     *out = v.i64;
@@ -144,15 +126,14 @@ static int64_t leave(struct source *g, int64_t value)
     return g->released - before;
 }
 
-static int fact_add(struct facts *f, struct fact *x, const struct source *g, int64_t day, struct err *e)
+int fact_add(struct facts *f, struct fact *x, const struct source *g, int64_t day, struct err *e)
 {
     x->grant = g->id, x->org = g->org, x->funding = g->funding, x->day = (int32_t)day, x->month = month_of(day);
     int rc = customer_of(f, names_get(&f->orgs, g->org), &x->customer, e);
-    return rc < 0 ? rc : vec_push(&f->all, *x) ? 0 : no_memory(e);
+    return rc < 0 ? rc : vec_push(&f->all, *x) ? 0 : facts_no_memory(e);
 }
 
-/* What the policy makes of use. */
-static void treat(const struct facts *f, const struct source *g, struct fact *x)
+void fact_treat(const struct facts *f, const struct source *g, struct fact *x)
 {
     switch (policy_use_of(&f->policy, g->funding, x->scope)) {
     case TREAT_REVENUE: x->recognised = x->value, x->released = x->cash; break;
@@ -160,6 +141,14 @@ static void treat(const struct facts *f, const struct source *g, struct fact *x)
     case TREAT_CONTRA: x->contra = x->value; break;
     default: x->memo = x->value; break;
     }
+}
+
+int fact_reserved(struct facts *f, const struct source *g, int64_t day, int64_t value, int64_t cash, struct err *e)
+{
+    struct fact x = {
+        .kind = FACT_USE, .scope = SCOPE_INFERENCE, .segment = "reserved", .product = "capacity", .ai = true, .value = value, .cash = cash};
+    fact_treat(f, g, &x);
+    return fact_add(f, &x, g, day, e);
 }
 
 static int part_add(struct facts *f, struct source *g, const struct cell *c, int64_t value, struct err *e)
@@ -176,7 +165,7 @@ static int part_add(struct facts *f, struct source *g, const struct cell *c, int
                      .ai = t->ai,
                      .value = value,
                      .cash = leave(g, value)};
-    treat(f, g, &x);
+    fact_treat(f, g, &x);
     return fact_add(f, &x, g, c->day, e);
 }
 
@@ -192,12 +181,10 @@ static int booking_add(struct reading *r, struct source *g, const struct booking
     if (b->kind == FACT_ADJUSTED && !b->transfer && b->amount < 0)
         return 0; /* more of it, for no cash */
     int64_t cash = leave(g, b->amount);
-    if (b->kind == FACT_USE) { /* reserved capacity, by the hour or ahead */
-        struct fact x = {
-            .kind = FACT_USE, .scope = SCOPE_INFERENCE, .segment = "reserved", .product = "capacity", .ai = true, .value = b->amount, .cash = cash};
-        treat(f, g, &x);
-        return fact_add(f, &x, g, b->day, e);
-    }
+    if (b->prepay)
+        return prepaid_take(r, b, cash, e);
+    if (b->kind == FACT_USE)
+        return fact_reserved(f, g, b->day, b->amount, cash, e);
     if (b->transfer) {
         if (b->child > g->id && (size_t)b->child <= r->grants.n)
             r->grants.p[b->child - 1].cash += cash;
@@ -246,7 +233,7 @@ static int import_row(void *arg, struct stmt *s, struct err *e)
     /* A few words a million times. */
     int64_t word[2] = {stmt_col_i64(s, 6), stmt_col_i64(s, 7)};
     x.segment = names_get(&f->words, word[0]), x.product = names_get(&f->words, word[1]);
-    return rc < 0 ? rc : vec_push(&f->all, x) ? 0 : no_memory(e);
+    return rc < 0 ? rc : vec_push(&f->all, x) ? 0 : facts_no_memory(e);
 }
 
 static int imports_read(struct facts *f, struct ledger *l, struct err *e)
@@ -283,8 +270,10 @@ int facts_read(struct facts *out, struct ledger *l, int64_t policy, struct err *
     for (size_t i = 0; i < r.grants.n && rc == 0; i++)
         rc = grant_facts(&r, &r.grants.p[i], &ic, &ib, e);
     if (rc == 0)
+        rc = contracts_read(&r, l, e);
+    if (rc == 0)
         rc = imports_read(out, l, e);
-    vec_deinit(&r.grants), vec_deinit(&r.cells), vec_deinit(&r.bookings);
+    vec_deinit(&r.grants), vec_deinit(&r.cells), vec_deinit(&r.bookings), vec_deinit(&r.prepaid);
     return rc;
 }
 

@@ -40,7 +40,7 @@ static int cells_make(struct growth *g, struct err *e)
             return no_memory(e);
     for (size_t i = 0; i < g->facts.all.n; i++) {
         const struct fact *f = &g->facts.all.p[i];
-        if (!f->recognised || (f->kind != FACT_USE && f->kind != FACT_EXPIRED && f->kind != FACT_IMPORT))
+        if (!f->recognised || !fact_earns(f))
             continue;
         struct cell c = {f->month - f->month % 3, f->customer, f->segment, f->product, f->ai, f->recognised};
         int32_t *first = &g->first.p[f->customer];

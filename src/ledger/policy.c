@@ -62,6 +62,17 @@ static int product_line(struct policy *p, size_t line, const struct str *w, size
     return vec_push(&p->product, t) ? 0 : err_set(e, ERR_NO_MEMORY, "ledger: no memory for a policy");
 }
 
+static int publisher_line(struct policy *p, size_t line, const struct str *w, struct err *e)
+{
+    struct policy_publisher t = {.principal = str_eqz(w[2], "principal")};
+    const char *star = memchr(w[1].p, '*', w[1].n);
+    if (!word_copy(t.model, sizeof t.model, w[1]) || (star && star != w[1].p + w[1].n - 1))
+        return bad(e, line, "a model is an alias, or has one * at its end", w[1]);
+    if (!t.principal && !str_eqz(w[2], "agent"))
+        return bad(e, line, "revenue of a publisher's model is all of it, or what is left after its share: write principal or agent", w[2]);
+    return vec_push(&p->publisher, t) ? 0 : err_set(e, ERR_NO_MEMORY, "ledger: no memory for a policy");
+}
+
 static int expire_line(struct policy *p, size_t line, const struct str *w, struct err *e)
 {
     int funding = name_index(funding_names, FUNDING_COUNT, w[1]);
@@ -107,12 +118,14 @@ static int line_read(struct policy *p, size_t line, struct str text, struct err 
     }
     if (!n || w[0].p[0] == '#')
         return 0;
-    if (p->use.n + p->product.n > POLICY_RULES_MAX)
+    if (p->use.n + p->product.n + p->publisher.n > POLICY_RULES_MAX)
         return bad(e, line, "there are more than 500 rules", w[0]);
     if (str_eqz(w[0], "use") && n == 4)
         return use_line(p, line, w, e);
     if (str_eqz(w[0], "product") && (n == 5 || n == 6))
         return product_line(p, line, w, n, e);
+    if (str_eqz(w[0], "publisher") && n == 3)
+        return publisher_line(p, line, w, e);
     if (str_eqz(w[0], "expire") && n == 3)
         return expire_line(p, line, w, e);
     if (str_eqz(w[0], "weight") && n == 3)
@@ -121,7 +134,7 @@ static int line_read(struct policy *p, size_t line, struct str text, struct err 
         return hour_line(p, line, w, e);
     return bad(e, line,
                "it is no rule; write use FUNDING SCOPE TREATMENT, expire FUNDING revenue|keep, product MODEL SCOPE SEGMENT PRODUCT [ai|other], "
-               "machine_hour AMOUNT or weight METER N",
+               "publisher MODEL agent|principal, machine_hour AMOUNT or weight METER N",
                w[0]);
 }
 
@@ -159,6 +172,7 @@ void policy_deinit(struct policy *p)
 {
     vec_deinit(&p->use);
     vec_deinit(&p->product);
+    vec_deinit(&p->publisher);
 }
 
 enum treatment policy_use_of(const struct policy *p, int funding, int scope)
@@ -169,16 +183,28 @@ enum treatment policy_use_of(const struct policy *p, int funding, int scope)
     return TREAT_MEMO;
 }
 
+static bool model_fits(const char *rule, const char *model)
+{
+    size_t n = strlen(rule);
+    return n && rule[n - 1] == '*' ? strncmp(rule, model, n - 1) == 0 : strcmp(rule, model) == 0;
+}
+
 const struct policy_product *policy_product_of(const struct policy *p, const char *model, int scope)
 {
     for (size_t i = 0; i < p->product.n; i++) {
         const struct policy_product *t = &p->product.p[i];
-        size_t n = strlen(t->model);
-        bool star = n && t->model[n - 1] == '*';
-        if ((t->scope == SCOPE_ANY || t->scope == scope) && (star ? strncmp(t->model, model, n - 1) == 0 : strcmp(t->model, model) == 0))
+        if ((t->scope == SCOPE_ANY || t->scope == scope) && model_fits(t->model, model))
             return t;
     }
     return &p->product.p[p->product.n - 1];
+}
+
+bool policy_principal(const struct policy *p, const char *model)
+{
+    for (size_t i = 0; i < p->publisher.n; i++)
+        if (model_fits(p->publisher.p[i].model, model))
+            return p->publisher.p[i].principal;
+    return false;
 }
 
 /* ---- versions ---- */

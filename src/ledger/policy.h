@@ -17,10 +17,12 @@ struct policy_product {
     char segment[POLICY_WORD_MAX], product[POLICY_WORD_MAX];
     bool ai;
 };
+struct policy_publisher { char model[LEDGER_NAME_MAX]; bool principal; };
 struct policy {
     int64_t version;
     struct VEC(struct policy_use) use;
     struct VEC(struct policy_product) product;
+    struct VEC(struct policy_publisher) publisher;
     bool breakage[FUNDING_COUNT]; /* expired credit's cash is revenue */
     int64_t machine_hour;         /* nano-units */
     int64_t weight[CUBE_SUMS];    /* of a token's share of the machine, by CUBE_INPUT to CUBE_REASONING */
@@ -31,3 +33,5 @@ int policy_load(struct policy *out, struct ledger *l, int64_t version, struct er
 enum treatment policy_use_of(const struct policy *p, int funding, int scope);
 /* Never NULL: the last rule catches all. */
 const struct policy_product *policy_product_of(const struct policy *p, const char *model, int scope);
+/* Whether revenue of a publisher's model is all of it (the publisher is a supplier), or what is left after its share, as the books have it. */
+bool policy_principal(const struct policy *p, const char *model);

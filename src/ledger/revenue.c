@@ -122,7 +122,7 @@ static bool of_account(const struct work *k, const struct fact *f)
 
 enum { BY_SEGMENT, BY_PRODUCT, BY_ACCOUNT, BY_MODEL, BY_SCOPE, BY_FUNDING, BY_SOURCE, BY_COUNT };
 static const char *const by_names[BY_COUNT] = {"segment", "product", "account", "model", "scope", "funding", "source"};
-enum { REV_VALUE, REV_RECOGNISED, REV_CONTRA, REV_MEMO, REV_BREAKAGE, REV_IMPORTED, REV_TOTAL, REV_COUNT };
+enum { REV_VALUE, REV_RECOGNISED, REV_CONTRA, REV_MEMO, REV_BREAKAGE, REV_IMPORTED, REV_GROSS, REV_PUBLISHER, REV_NET, REV_TOTAL, REV_COUNT };
 
 static const char *by_text(const struct work *k, const struct fact *f, int by)
 {
@@ -131,8 +131,8 @@ static const char *by_text(const struct work *k, const struct fact *f, int by)
     case BY_PRODUCT: return f->product;
     case BY_ACCOUNT: return k->facts.customer.p[f->customer];
     case BY_MODEL: return f->model ? names_get(&k->facts.models, f->model) : "";
-    case BY_SCOPE: return f->kind == FACT_USE ? scope_names[f->scope] : "";
-    case BY_FUNDING: return f->kind == FACT_IMPORT ? "" : funding_names[f->funding];
+    case BY_SCOPE: return f->kind == FACT_USE || f->kind == FACT_SHARE ? scope_names[f->scope] : "";
+    case BY_FUNDING: return f->kind == FACT_IMPORT || f->kind == FACT_SHORTFALL ? "" : funding_names[f->funding];
     default: return f->kind == FACT_IMPORT ? "import" : "ledger";
     }
 }
@@ -156,20 +156,26 @@ static int group_read(const char *text, int by[NAMES_MAX], size_t *n, struct err
     return 0;
 }
 
+static void revenue_of(const struct fact *f, int64_t s[REV_COUNT])
+{
+    const int64_t gross = f->kind == FACT_SHARE ? 0 : f->recognised;
+    s[REV_GROSS] = gross, s[REV_PUBLISHER] = f->share, s[REV_NET] = gross - f->share, s[REV_TOTAL] = f->recognised;
+    if (f->kind == FACT_USE || f->kind == FACT_SHORTFALL)
+        s[REV_VALUE] = f->value, s[REV_RECOGNISED] = f->recognised, s[REV_CONTRA] = f->contra, s[REV_MEMO] = f->memo;
+    else
+        s[f->kind == FACT_IMPORT ? REV_IMPORTED : REV_BREAKAGE] = gross;
+}
+
 static int revenue_sums(struct work *k, struct pivot *p, const int by[NAMES_MAX], struct err *e)
 {
     int rc = 0;
     for (size_t i = 0; i < k->facts.all.n && rc == 0; i++) {
         const struct fact *f = &k->facts.all.p[i];
         const char *name[NAMES_MAX] = {0};
-        if ((f->kind != FACT_USE && f->kind != FACT_EXPIRED && f->kind != FACT_IMPORT) || f->month < k->from || f->month >= k->to ||
-            !of_account(k, f))
+        if (!fact_earns(f) || f->month < k->from || f->month >= k->to || !of_account(k, f))
             continue;
-        int64_t s[REV_COUNT] = {[REV_TOTAL] = f->recognised};
-        if (f->kind == FACT_USE)
-            s[REV_VALUE] = f->value, s[REV_RECOGNISED] = f->recognised, s[REV_CONTRA] = f->contra, s[REV_MEMO] = f->memo;
-        else
-            s[f->kind == FACT_IMPORT ? REV_IMPORTED : REV_BREAKAGE] = f->recognised;
+        int64_t s[REV_COUNT] = {0};
+        revenue_of(f, s);
         for (size_t d = 0; d < p->n_names; d++)
             name[d] = by_text(k, f, by[d]);
         if (f->kind != FACT_EXPIRED || f->recognised)
@@ -180,7 +186,8 @@ static int revenue_sums(struct work *k, struct pivot *p, const int by[NAMES_MAX]
 
 int ledger_report_revenue(struct ledger *l, const struct business_query *q, struct buf *out, struct err *e)
 {
-    static const char *const columns[REV_COUNT] = {"value", "recognised", "contra", "memo", "breakage", "imported", "revenue"};
+    static const char *const columns[REV_COUNT] = {"value",    "recognised", "contra",    "memo", "breakage",
+                                                   "imported", "gross",      "publisher", "net",  "revenue"};
     struct work k;
     struct pivot p = {0};
     int by[NAMES_MAX], rc = group_read(q->group, by, &p.n_names, e);
@@ -270,13 +277,13 @@ struct credits {
 
 static int credit_row(void *arg, struct stmt *s, struct err *e)
 {
-    static const char *const columns[] = {"granted", "cash_received", "used", "expired", "voided", "outstanding", "held"};
+    static const char *const columns[] = {"granted", "cash_received", "used", "reserved", "expired", "voided", "outstanding", "held"};
     struct credits *c = arg;
     (void)e;
     jw_obj(&c->w);
     report_text(&c->w, "funding", stmt_col_str(s, 0)), report_text(&c->w, "scope", stmt_col_str(s, 1));
     report_i64(&c->w, "grants", stmt_col_i64(s, 2));
-    for (int i = 0; i < 7; i++)
+    for (int i = 0; i < 8; i++)
         report_money(&c->w, columns[i], stmt_col_i64(s, 3 + i));
     jw_key(&c->w, "currency"), jw_str(&c->w, c->l->currency);
     jw_obj_end(&c->w);
@@ -295,12 +302,14 @@ int ledger_report_credits(struct ledger *l, struct buf *out, struct err *e)
         l,
         SQL("SELECT g.funding, g.scope, CAST(sum(CASE WHEN g.parent_id = 0 THEN 1 ELSE 0 END) AS BIGINT), CAST(sum(CASE WHEN g.parent_id = 0 THEN "
             "g.amount ELSE 0 END + g.adjusted) AS BIGINT), CAST(sum(g.cash_received) AS BIGINT), CAST(sum(coalesce(u.n, 0)) AS BIGINT), "
-            "CAST(sum(coalesce(x.expired, 0)) AS BIGINT), CAST(sum(coalesce(x.voided, 0)) AS BIGINT), CAST(sum(g.remaining) AS BIGINT), "
-            "CAST(sum(g.held) AS BIGINT) FROM credit_grant g LEFT JOIN (SELECT grant_id, sum(spent - refunded) AS n FROM grant_cube GROUP BY "
+            "CAST(sum(coalesce(x.reserved, 0)) AS BIGINT), CAST(sum(coalesce(x.expired, 0)) AS BIGINT), CAST(sum(coalesce(x.voided, 0)) AS BIGINT), "
+            "CAST(sum(g.remaining) AS BIGINT), CAST(sum(g.held) AS BIGINT) FROM credit_grant g LEFT JOIN (SELECT grant_id, sum(spent - refunded) AS "
+            "n FROM grant_cube GROUP BY "
             "grant_id) u ON u.grant_id = g.id LEFT JOIN (SELECT t.grant_id, sum(CASE t.kind WHEN 'expire' THEN e.amount ELSE 0 END) AS expired, "
-            "sum(CASE t.kind WHEN 'void' THEN e.amount ELSE 0 END) AS voided FROM txn t JOIN credit_grant k ON k.id = t.grant_id JOIN entry e ON "
-            "e.txn_id = t.id AND e.account_id = k.account_id WHERE t.kind <> 'usage' AND t.kind IN ('expire', 'void') GROUP BY t.grant_id) x ON "
-            "x.grant_id = g.id WHERE g.approved_us <> 0 GROUP BY g.funding, g.scope ORDER BY g.funding, g.scope"),
+            "sum(CASE t.kind WHEN 'void' THEN e.amount ELSE 0 END) AS voided, sum(CASE WHEN t.kind IN ('reserve', 'prepay') THEN e.amount ELSE 0 "
+            "END) AS reserved FROM txn t JOIN credit_grant k ON k.id = t.grant_id JOIN entry e ON "
+            "e.txn_id = t.id AND e.account_id = k.account_id WHERE t.kind <> 'usage' AND t.kind IN ('expire', 'void', 'reserve', 'prepay') "
+            "GROUP BY t.grant_id) x ON x.grant_id = g.id WHERE g.approved_us <> 0 GROUP BY g.funding, g.scope ORDER BY g.funding, g.scope"),
         NULL, credit_row, &c, e);
     jw_arr_end(&c.w);
     report_end(l);
@@ -376,8 +385,8 @@ int ledger_report_margin(struct ledger *l, const struct business_query *q, struc
     for (size_t i = 0; i < k.facts.all.n && rc == 0; i++) {
         const struct fact *f = &k.facts.all.p[i];
         const char *name = f->model ? names_get(&k.facts.models, f->model) : "";
-        if (f->kind == FACT_USE && f->month >= k.from && f->month < k.to)
-            rc = pivot_add(&p, f->month, &name, (int64_t[]){f->recognised, 0, 0}, 3, e);
+        if ((f->kind == FACT_USE || f->kind == FACT_SHARE || f->kind == FACT_SHORTFALL) && f->month >= k.from && f->month < k.to)
+            rc = pivot_add(&p, f->month, &name, (int64_t[]){f->kind == FACT_SHARE ? -f->share : f->recognised, 0, 0}, 3, e);
     }
     if (rc == 0 && (rc = report_begin(l, e)) == 0) {
         rc = report_each(l,

@@ -2,6 +2,8 @@
 #include "base/csv.h"
 #include "base/json.h"
 #include "ledger/business.h"
+#include "ledger/publisher.h"
+#include "ledger/reservation.h"
 #include "credit.h"
 
 static struct ledger *l;
@@ -128,6 +130,163 @@ TEST(revenue_deferred_statement_and_focus_agree)
     end();
 }
 
+/* ---- with contracts and publishers ---- */
+
+struct books {
+    const char *like;
+    int64_t from_us, to_us, balance;
+};
+static int books_find(struct ledger *led, void *arg, struct err *e)
+{
+    struct books *b = arg;
+    struct stmt *s;
+    bool row;
+    int rc = stmt_get(&s, led->db,
+                      SQL("SELECT CAST(coalesce(sum(n.amount), 0) AS BIGINT) FROM entry n JOIN account a ON a.id = n.account_id JOIN txn t ON t.id = "
+                          "n.txn_id WHERE "
+                          "a.code LIKE ?1 AND t.created_us >= ?2 AND t.created_us < ?3"),
+                      e);
+    if (rc < 0)
+        return rc;
+    stmt_text(s, 1, b->like), stmt_i64(s, 2, b->from_us), stmt_i64(s, 3, b->to_us);
+    rc = stmt_step(s, &row, e);
+    b->balance = rc == 0 && row ? stmt_col_i64(s, 0) : INT64_MIN;
+    stmt_put(s);
+    return rc;
+}
+static int64_t books(const char *like, int64_t from_us, int64_t to_us)
+{
+    struct books b = {like, from_us, to_us, 0};
+    struct err e;
+    return queue_call(l, books_find, &b, &e) < 0 ? INT64_MIN : b.balance;
+}
+static int64_t sum_of(const char *key, const char *column, const char *value)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < json_len(j); i++)
+        n += str_eqz(json_str(json_get(json_at(j, i), column)), value) ? nano(json_at(j, i), key) : 0;
+    return n;
+}
+
+enum { TERM_HOURS = 720, JANUARY_HOURS = 400 };
+#define FEBRUARY (1801440000 * 1000000ll) /* NOON is 2027-01-15T08:00Z */
+
+/* 3 up front for 30 days, of which promotional credit pays 0.5; 0.01 an hour for 20 hours; 5 committed for the first day. */
+static bool contracts(const struct principal *acme)
+{
+    struct err e = {0};
+    struct reservation_new ahead = {.org = acme->org,
+                                    .model = "n",
+                                    .rate = 1000,
+                                    .capacity = 1000000,
+                                    .to_us = NOON + TERM_HOURS * HOUR,
+                                    .price = USD(3),
+                                    .period = "term",
+                                    .upfront = true},
+                           hourly = {
+                               .org = acme->org, .model = "o", .rate = 1000, .capacity = 1000000, .to_us = NOON + 20 * HOUR, .price = USD(0.01)};
+    struct commitment_new c = {.org = acme->org, .name = "c", .amount = USD(5), .from_us = NOON - 8 * HOUR, .to_us = NOON + 16 * HOUR};
+    bool ok = ledger_reserve(l, &ahead, NULL, &e) == 0 && ledger_reserve(l, &hourly, NULL, &e) == 0 && ledger_commit(l, &c, NULL, &e) == 0;
+    if (!ok)
+        printf("%s\n", e.msg);
+    return ok;
+}
+
+/* A quarter of m's charges is lab's. */
+static bool start_contracts(struct principal *acme, struct principal *lab)
+{
+    struct err e;
+    const struct publisher_share quarter = {NULL, 2500};
+    now_us = NOON;
+    l = open_at(dir_new());
+    if (!l || !account_with(l, "acme", USD(0), acme) || !account_with(l, "lab", USD(0), lab) || !price_now(l, "m", 1000000000, 1000000000) ||
+        !price_now(l, "n", 1000000000, 1000000000) || !price_now(l, "o", 1000000000, 1000000000) ||
+        ledger_publisher_set(l, &(struct publisher_new){.model = "m", .org = lab->org, .shares = &quarter, .n_shares = 1}, &e) < 0 ||
+        !grant(acme, "promotional", USD(1), NULL, 0) || !grant(acme, "paid", USD(10), &USD(8), 0) || !use(acme, "a", 500000) || !contracts(acme) ||
+        !use(acme, "b", 700000) || audit_now(l) != 0)
+        return false;
+    now_us = FEBRUARY - HOUR / 2; /* hours are booked in their month */
+    if (audit_now(l) != 0)
+        return false;
+    now_us = FEBRUARY + 20 * 24 * HOUR;
+    return use(acme, "c", 300000) && ledger_refund(l, "b", &USD(0.4), &(struct deed){.reason = "slow"}, NULL, &e) == 0 && audit_now(l) == 0;
+}
+
+/* What each report says of a month, and what the books have of it. */
+static bool ties(const char *month, int64_t from_us, int64_t to_us)
+{
+    const int64_t booked = -books("revenue:%", from_us, to_us), owed = -books("payable:publisher:%", from_us, to_us),
+                  reserved = -books("revenue:reserved", from_us, to_us), short_of = -books("revenue:commitment", from_us, to_us);
+    return sum_of("value", "period", month) - sum_of("publisher", "period", month) == booked && sum_of("publisher", "period", month) == owed &&
+           sum_of("net", "period", month) == sum_of("gross", "period", month) - owed &&
+           (month[6] != '1' || (sum_of("value", "segment", "commitment") == short_of && short_of == USD(3.8).nano)) && reserved > 0;
+}
+
+TEST(revenue_is_the_books_revenue_with_contracts_and_publishers)
+{
+    struct principal acme, lab;
+    struct business_query q = {0};
+    CHECK(start_contracts(&acme, &lab) && ask(ledger_report_revenue, &q));
+    CHECK(ties("2027-01", 0, FEBRUARY) && ties("2027-02", FEBRUARY, INT64_MAX));
+    CHECK(sum("value") == sum("recognised") + sum("contra") && sum("gross") == sum("recognised") + sum("breakage") && sum("revenue") == sum("net"));
+    /* 30 days are over: all that was paid up front is earned, in January 400 of 720 hours. */
+    CHECK(booked_at(l, "deferred:reserved") == 0 && sum_of("value", "segment", "reserved") == USD(3.2).nano);
+    const int64_t january = USD(3).nano * JANUARY_HOURS / TERM_HOURS + USD(0.2).nano;
+    CHECK(-books("revenue:reserved", 0, FEBRUARY) == january && nano(row_with("segment", "reserved"), "value") == january);
+    /* Of 1.5 charged less 0.4 a quarter is lab's; 0.5 was promotional, 0.5 more of it went up front. */
+    CHECK(sum("publisher") == USD(1.1).nano / 4);
+    const int64_t net = sum("net"), gross = sum("gross"), cash = gross - USD(3.8).nano;
+    CHECK(cash == USD(2.5 + 0.2 + 0.7 + 0.3 - 0.4).nano * 8 / 10);
+    CHECK(ask(ledger_report_deferred, &q) && sum("recognised") == cash && nano(json_at(j, json_len(j) - 1), "closing") == USD(8).nano - cash);
+    CHECK(ask(ledger_report_growth, &q) && nano(json_at(j, json_len(j) - 1), "revenue") == net);
+    CHECK(ask(ledger_report_margin, &q) && sum("revenue") == net);
+    q.group = "model,funding,scope";
+    CHECK(ask(ledger_report_revenue, &q) && sum_of("publisher", "model", "m") == USD(1.1).nano / 4 && sum("net") == net);
+    CHECK(sum_of("publisher", "funding", "promotional") == USD(0.5).nano / 4);
+    struct err e = {0};
+    struct buf out;
+    buf_init(&out, 0);
+    CHECK(ledger_report_credits(l, &out, &e) == 0);
+    json_free(j), j = NULL;
+    CHECK(json_parse(&j, out.data, out.len, &e) == 0 && sum("reserved") == USD(3.2).nano);
+    for (size_t i = 0; i < json_len(j); i++) {
+        const struct json *r = json_at(j, i);
+        CHECK(nano(r, "granted") == nano(r, "used") + nano(r, "reserved") + nano(r, "expired") + nano(r, "voided") + nano(r, "outstanding"));
+    }
+    /* As a principal all of it is revenue, and the share a cost. */
+    static const char text[] = "use paid any cash\nuse promotional any contra\nuse goodwill any contra\nuse investment any contra\n"
+                               "product * any inference own ai\npublisher m principal\npublisher * agent\n";
+    CHECK_MSG(ledger_policy_set(l, text, &(struct deed){.reason = "for a test"}, &out, &e) == 0, "%s", e.msg);
+    q.group = NULL;
+    CHECK(ask(ledger_report_revenue, &q) && sum("revenue") == gross && sum("net") == net && sum("gross") == gross);
+    CHECK(ask(ledger_report_growth, &q) && nano(json_at(j, json_len(j) - 1), "revenue") == gross);
+    CHECK(ask(ledger_report_margin, &q) && sum("revenue") == net);
+    buf_deinit(&out);
+    end();
+}
+
+/* Half a day after it was paid: 13 hours of 720 are earned, the rest is deferred, as value in the books and as cash in the report. */
+TEST(what_is_paid_up_front_is_deferred)
+{
+    struct principal acme;
+    struct business_query q = {0};
+    now_us = NOON;
+    l = open_at(dir_new());
+    CHECK(l && account_with(l, "acme", USD(0), &acme) && price_now(l, "n", 1000000000, 1000000000) && price_now(l, "o", 1000000000, 1000000000));
+    CHECK(grant(&acme, "promotional", USD(1), NULL, 0) && grant(&acme, "paid", USD(10), &USD(8), 0) && contracts(&acme));
+    now_us = NOON + 12 * HOUR;
+    CHECK(audit_now(l) == 0);
+    const int64_t earned = USD(3).nano * 13 / TERM_HOURS, hourly = USD(0.13).nano;
+    CHECK(-booked_at(l, "deferred:reserved") == USD(3).nano - earned && ask(ledger_report_revenue, &q) && sum("value") == earned + hourly);
+    /* Promotional credit paid the first 1 of 3 and is earned first; the hours that are paid one by one come from what was paid for. */
+    CHECK(sum("recognised") == hourly * 8 / 10 && sum("contra") == sum("value") - sum("recognised"));
+    CHECK(ask(ledger_report_deferred, &q) && nano(json_at(j, 0), "closing") == USD(8).nano - hourly * 8 / 10);
+    now_us = NOON + 300 * HOUR;
+    CHECK(audit_now(l) == 0 && ask(ledger_report_revenue, &q) && sum_of("recognised", "segment", "reserved") > USD(0.2).nano);
+    CHECK(sum("value") == -books("revenue:%", 0, INT64_MAX));
+    end();
+}
+
 /* By a validator that knows the specification and nothing of us. */
 TEST(focus_is_valid)
 {
@@ -169,7 +328,8 @@ TEST(a_policy_is_data)
     CHECK(ledger_report_revenue(l, &q, &out, &e) < 0 && e.code == ERR_NOT_FOUND);
     static const char *const wrong[] = {"use paid any joy\n",  "use paid any cash\n",  "pay me\n",
                                         "machine_hour -1\n",   "weight requests 1\n",  "product a*b any x y\n",
-                                        "expire paid later\n", "use paid moon cash\n", "use love any cash\n"};
+                                        "expire paid later\n", "use paid moon cash\n", "use love any cash\n",
+                                        "publisher m us\n",    "publisher a*b agent\n"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         CHECK_MSG(ledger_policy_set(l, wrong[i], &(struct deed){.reason = "x"}, &out, &e) < 0 && strcmp(e.param, "policy") == 0, "%s", wrong[i]);
     CHECK(ledger_policy_set(l, text, &(struct deed){0}, &out, &e) < 0 && audit_now(l) == 0);
