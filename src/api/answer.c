@@ -56,6 +56,8 @@ void answer_head(struct jw *w, const struct call *c, const char *prefix, const c
     jw_key(w, "created"), jw_i64(w, c->start_us / 1000000);
     jw_key(w, "model"), jw_str(w, c->q.model->alias);
     jw_key(w, "system_fingerprint"), jw_str(w, print);
+    if (c->q.tier)
+        jw_key(w, "service_tier"), jw_str(w, strcmp(c->q.tier, LEDGER_TIER_STANDARD) ? c->q.tier : "default"); /* OpenAI's word */
 }
 
 int request_name(char out[REQUEST_NAME_MAX], struct str id, const char *param, struct err *e)

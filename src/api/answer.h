@@ -2,7 +2,7 @@
 #pragma once
 #include "api/call.h"
 
-/* An object is begun: id (PREFIX-...), object, created, model, system_fingerprint. */
+/* An object is begun: id (PREFIX-...), object, created, model, system_fingerprint, and service_tier if that was asked for. */
 void answer_head(struct jw *w, const struct call *c, const char *prefix, const char *object);
 void answer_usage(struct jw *w, const struct call *c); /* "usage", with the bill in it */
 void answer_bill(struct jw *w, const struct call *c);  /* "sluice": cost, balance, currency */

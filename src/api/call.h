@@ -39,6 +39,7 @@ struct call_request {
     uint32_t                    n_stops;
     bool                        base64; /* embeddings */
     struct str                  end_user; /* safety_identifier, else user; empty: neither */
+    const char                 *tier;     /* service tier; NULL: nobody asked for one */
 };
 
 struct call;
@@ -161,6 +162,7 @@ void call_stop_all(struct call *c);
 
 /* call_read.c: the fields that several endpoints have. read_model comes before what reads c->q.model. */
 int read_model(struct call *c, struct str name, struct err *e) MUST_USE;
+int read_tier(struct call *c, const struct params *p, struct err *e) MUST_USE;
 int read_stream(struct call *c, const struct params *p, struct err *e) MUST_USE;
 int read_sampling(struct call *c, const struct params *p, struct err *e) MUST_USE;
 

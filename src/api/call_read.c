@@ -47,6 +47,18 @@ static int read_stops(struct call *c, const struct json *stop, struct err *e)
     return 0;
 }
 
+/* OpenAI's words for the standard tier are its name here too. */
+int read_tier(struct call *c, const struct params *p, struct err *e)
+{
+    if (!p->has_service_tier)
+        return 0;
+    struct str tier = p->service_tier;
+    if (str_eqz(tier, "auto") || str_eqz(tier, "default"))
+        tier = str_of(LEDGER_TIER_STANDARD);
+    c->q.tier = arena_str(&c->mem, tier.p, tier.n);
+    return c->q.tier ? 0 : err_set(e, ERR_NO_MEMORY, "out of memory");
+}
+
 int read_stream(struct call *c, const struct params *p, struct err *e)
 {
     c->q.stream = p->stream;

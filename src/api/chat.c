@@ -9,7 +9,8 @@ int chat_fields(struct call *c, const struct json *body, struct prompt_in *in, s
 {
     struct params p;
     int rc = params_read(&p, EP_CHAT, body, ignored, e);
-    if (rc < 0 || (rc = read_model(c, p.model, e)) < 0 || (rc = read_stream(c, &p, e)) < 0 || (rc = read_sampling(c, &p, e)) < 0)
+    if (rc < 0 || (rc = read_model(c, p.model, e)) < 0 || (rc = read_tier(c, &p, e)) < 0 || (rc = read_stream(c, &p, e)) < 0 ||
+        (rc = read_sampling(c, &p, e)) < 0)
         return rc;
     if (p.has_top_logprobs && !p.logprobs)
         return err_param(e, ERR_BAD_VALUE, "top_logprobs", "top_logprobs is only allowed together with logprobs: true");

@@ -39,6 +39,7 @@ void credit_hold(struct call *c)
                          .input = input < UINT32_MAX ? (uint32_t)input : UINT32_MAX,
                          .output = c->asked,
                          .slice = !c->q.max_tokens,
+                         .tier = c->q.tier,
                          .scope = c->q.kind == SEQ_EMBED ? "embeddings" : "inference"};
     ledger_hold(c->api->ledger, &q, call_held, c);
 }

@@ -90,7 +90,7 @@ struct hold_req {
     uint32_t         input, output; /* the most that may be computed before ledger_hold_more or ledger_finish */
     const char      *scope;    /* what is computed: "inference" (NULL), "embeddings" */
     bool             slice;         /* output is a first slice: nobody said how long the answer may be */
-    const char      *tier;     /* service tier; NULL, or one without a price: the standard one */
+    const char      *tier;     /* service tier; NULL: the standard one; ERR_BAD_VALUE for one without a price */
     struct str       end_user;      /* whom the customer names; a hash is kept (end_user.h); empty: nobody */
 };
 struct hold_answer {

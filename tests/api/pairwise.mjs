@@ -15,7 +15,7 @@ const known = {
   prompt: ['"hi"', '["a","b"]', "[65,66,67]", "[[65],[66,67]]"], input: ['"hi"', '["a","b"]', "[65,66,67]", "[[65],[66,67]]"], tokens: ["[65,66]", "[]"],
   max_tokens: ["1", "7", "2147483647"], max_completion_tokens: ["1", "5", undefined], n: ["1", "2", "8"], seed: ["0", "-9223372036854775808", "9223372036854775807", "7"],
   logit_bias: ["{}", '{"65":100}', '{"65":-100,"66":1.5}'], top_logprobs: ["0", "20"], encoding_format: ['"float"', '"base64"'],
-  prediction: ['{"type":"content","content":"x"}'], metadata: ["{}", '{"a":"b"}'], best_of: [undefined], chat_template: ['"default"'], chat_template_kwargs: ['{"enable_thinking":false}', "{}"], suffix: [undefined], dimensions: [undefined], content: ['"hi"'], text_prompt: ['"hi"', '""'],
+  prediction: ['{"type":"content","content":"x"}'], service_tier: ['"auto"', '"default"'], metadata: ["{}", '{"a":"b"}'], best_of: [undefined], chat_template: ['"default"'], chat_template_kwargs: ['{"enable_thinking":false}', "{}"], suffix: [undefined], dimensions: [undefined], content: ['"hi"'], text_prompt: ['"hi"', '""'],
 };
 const numbers = (p) => [`${p.type === "OVER" ? Number(p.min) + (Number(p.max) - Number(p.min)) / 100 : p.min}`, `${(Number(p.min) + Number(p.max)) / 2}`, `${p.max}`];
 function valuesOf(p) {

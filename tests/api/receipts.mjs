@@ -119,6 +119,29 @@ test("a charge that three grants paid, step by step, and every way to ask for it
   same([refunded, rest.charged], [money(18960n), r.charged], "without a server");
 });
 
+test("a service tier has its own price, the answer and the receipt say which it was, and one without a price is refused", async () => {
+  const server = await startFake("1", "1", "2"), chat = (more) => request(server, "POST", "/v1/chat/completions", { body: body("count", 100, { max_tokens: 10, ...more }) });
+  await ok(["price", "set", "count", "--tier", "priority", "--input", "3", "--output", "5"], server.data);
+  for (const [asked, told, paid, cost] of [["priority", "priority", "priority", 350n], ["auto", "default", "standard", 120n], ["default", "default", "standard", 120n], ["standard", "default", "standard", 120n], [undefined, undefined, "standard", 120n], [null, undefined, "standard", 120n]]) {
+    const a = await chat({ service_tier: asked });
+    same([a.status, a.body.service_tier, nano(a.body.usage.sluice.cost)], [200, told, cost * 1000n], `${asked}`);
+    checkSchema(a.body, "CreateChatCompletionResponse");
+    const r = await everywhere(server, a.headers["x-request-id"]);
+    same([r.price.tier, r.list, r.charged], [paid, money(cost * 1000n), money(cost * 1000n)], `the receipt of ${asked}`);
+  }
+  const tiers = [];
+  for await (const c of await client(server).chat.completions.create(body("count", 100, { max_tokens: 10, stream: true, service_tier: "priority" }))) tiers.push(c.service_tier);
+  same([tiers.length > 2, [...new Set(tiers)]], [true, ["priority"]], "a stream");
+  for (const tier of ["flex", "Priority", "x".repeat(33), ""]) {
+    const a = await chat({ service_tier: tier });
+    same([a.status, a.body.error?.param, a.body.error?.code], [400, "service_tier", "invalid_value"], `${tier}: ${JSON.stringify(a.body)}`);
+  }
+  check((await chat({ service_tier: "flex" })).body.error.message.includes("not sold in the service tier 'flex'"), "what is wrong");
+  const now = Math.floor(Date.now() / 1000), used = (await request(server, "GET", `/v1/organization/usage/completions?start_time=${now - 86400}&group_by=service_tier`)).body.data.flatMap((b) => b.results);
+  for (const [tier, n] of [["priority", 2], ["default", 5]]) same(used.filter((r) => r.service_tier === tier).reduce((sum, r) => sum + r.num_model_requests, 0), n, tier);
+  await server.stop(); // and its audit
+});
+
 test("every end has its receipt: stream, credit, error, a client that left, several answers; a running and a refused request have none", async () => {
   const server = await startFake("0.004", "1", "1"), openai = client(server), ids = {};
   ids.several = (await openai.completions.create({ model: "count", prompt: ["x".repeat(100), "y".repeat(30)], n: 3, max_tokens: 20 }).withResponse()).response.headers.get("x-request-id");

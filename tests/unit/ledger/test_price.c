@@ -51,7 +51,7 @@ static bool refused(struct price_new p, enum errcode code, const char *word)
     .rates = (const struct price_rate[]){__VA_ARGS__}, .n_rates = sizeof((const struct price_rate[]){__VA_ARGS__}) / sizeof(struct price_rate)
 #define SIMPLE(in, out) .input = {in}, .cache_read = {in}, .cache_write = {in}, .output = {out}, .reasoning = {out}
 
-/* What a request of 100 prompt tokens costs now; -1: no price. The amount is the price per million / 10,000. */
+/* What a request of 100 prompt tokens costs now; -1: no price; -2: refused for another reason. The amount is the price per million / 10,000. */
 static int64_t costs_at(const char *tier)
 {
     static int n;
@@ -166,7 +166,8 @@ TEST(a_contract_comes_before_the_list)
     CHECK(set((struct price_new){.model = "q", SIMPLE(80000, 0), .tier = "priority"}) == 0);
     CHECK(set((struct price_new){.model = "q", SIMPLE(30000, 0), .org = who.org, .until_us = now + 3600ll * 1000000}) == 0);
     CHECK(account_with(l, "other", USD(1), &other));
-    CHECK(costs() == 3 && costs_at("priority") == 8 && costs_at("flex") == 3 && hold_now(l, &other, "o", "q", 100, 0).held.nano == 4);
+    CHECK(costs() == 3 && costs_at("priority") == 8 && costs_at("standard") == 3 && costs_at("flex") == -2);
+    CHECK(hold_now(l, &other, "o", "q", 100, 0).held.nano == 4);
     buf_init(&out, 0);
     struct hold_answer a = hold_now(l, &who, "shown", "q", 100, 0);
     struct json *j = NULL;
