@@ -1,6 +1,5 @@
 /* sluice reserve create, resize, cancel, list; sluice commit create, list; sluice backlog */
 #include "cli/cli_int.h"
-#include <string.h>
 
 #define FLAG(name, flag)                                                                                                                             \
     {                                                                                                                                                \
@@ -19,45 +18,6 @@ static int post(const struct cli *c, const char *path, const struct admin_arg *a
     return 0;
 }
 
-/* A cell of a CSV file (RFC 4180). */
-static void csv_cell(const struct json *v)
-{
-    struct buf text;
-    buf_init(&text, 1 << 16);
-    if (json_type(v) == JSON_STR)
-        buf_add(&text, json_str(v).p, json_str(v).n);
-    else if (json_type(v) != JSON_NULL)
-        json_dump(&text, v);
-    const bool quoted = text.len && (memchr(text.data, ',', text.len) || memchr(text.data, '"', text.len) || memchr(text.data, '\n', text.len));
-    if (quoted)
-        putchar('"');
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.data[i] == '"')
-            putchar('"');
-        putchar(text.data[i]);
-    }
-    if (quoted)
-        putchar('"');
-    buf_deinit(&text);
-}
-
-static void csv_rows(const struct json *rows)
-{
-    for (size_t i = 0; i < json_len(rows) + 1 && json_len(rows); i++) {
-        const struct json *v, *row = json_at(rows, i ? i - 1 : 0);
-        struct str name;
-        const char *sep = "";
-        for (void *at = NULL; json_each(row, &at, &name, &v); sep = ",") {
-            fputs(sep, stdout);
-            if (i)
-                csv_cell(v);
-            else
-                printf("%.*s", (int)name.n, name.p);
-        }
-        fputs("\r\n", stdout);
-    }
-}
-
 static int list(const struct cli *c, const char *path, struct err *e)
 {
     struct json *j = NULL;
@@ -65,10 +25,7 @@ static int list(const struct cli *c, const char *path, struct err *e)
     if ((rc = args_count(c, 0, 1, e)) < 0 ||
         (rc = admin_do(c, HTTP_GET, path, (struct admin_arg[]){{"account", c->n_words ? c->word[0] : NULL}, {0}}, &j, e)) < 0)
         return rc;
-    if (args_flag(c, "csv"))
-        csv_rows(j);
-    else
-        table_print(c, j);
+    table_print(c, j);
     json_free(j);
     return 0;
 }

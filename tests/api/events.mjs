@@ -63,7 +63,11 @@ test("the same event fifty times at once, and after a kill, is one", async () =>
   await server.stop();
   const statement = async () => JSON.parse(await ok(["publisher", "statement", "maker", "--json"], data))[0];
   same([(await statement()).requests, (await statement()).owed], [1, "0.231690725"]);
-  await ok(["refund", shared.body.job, "--reason", "a test"], data);
+  same(await ok(["publisher", "statement", "maker", "--csv"], data), "publisher,model,terms,requests,charged,refunded,share,share_refunded,owed,balance,currency\nmaker,h100,1,1,0.695141689,0.00,0.231690725,0.00,0.231690725,0.231690725,USD\n");
+  await ok(["refund", shared.body.job, "--reason", "=1+1, a test"], data);
+  const log = (await ok(["audit", "log", "--csv"], data)).trimEnd().split("\n"), rows = JSON.parse(await ok(["audit", "log", "--json"], data));
+  same([log[0], log.length - 1], [Object.keys(rows[0]).join(","), rows.length]);
+  check(log.some((x) => x.includes(",publisher.set,")), log.join("\n"));
   same([(await statement()).owed, (await statement()).balance], ["0.00", "0.00"], "all of it came back");
   await ok(["audit"], data);
   execFileSync("python3", [path.join(root, "tests/crash/second_audit.py"), path.join(data, "ledger.db")]);
