@@ -145,8 +145,14 @@ void fact_treat(const struct facts *f, const struct source *g, struct fact *x)
 
 int fact_reserved(struct facts *f, const struct source *g, int64_t day, int64_t value, int64_t cash, struct err *e)
 {
-    struct fact x = {
-        .kind = FACT_USE, .scope = SCOPE_INFERENCE, .segment = "reserved", .product = "capacity", .ai = true, .value = value, .cash = cash};
+    struct fact x = {.kind = FACT_USE,
+                     .scope = SCOPE_INFERENCE,
+                     .segment = "reserved",
+                     .product = "capacity",
+                     .ai = true,
+                     .reserved = true,
+                     .value = value,
+                     .cash = cash};
     fact_treat(f, g, &x);
     return fact_add(f, &x, g, day, e);
 }

@@ -18,7 +18,7 @@ struct fact {
     int scope, funding;
     int64_t customer;           /* of facts.customers */
     const char *segment, *product;
-    bool ai;
+    bool ai, reserved;          /* reserved: FACT_USE of reserved capacity, which has no model */
     int64_t value;              /* used less refunded, expired, ...: of the credit */
     int64_t recognised, contra, memo;
     int64_t cash;               /* that went with the value, whatever the policy makes of it */

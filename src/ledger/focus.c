@@ -1,8 +1,8 @@
 /* FOCUS 1.2 (FinOps Open Cost and Usage Specification): the charges of each day, project, model, price and meter, and the purchases of credit.
  *
  * Credit is bought before it is used, so that a purchase has the BilledCost (the cash) and no EffectiveCost, and use has the EffectiveCost (the part
- * of the cash that went with it) and no BilledCost. ListCost is tokens times price; what a request was charged less than that is not a charge of its
- * own. */
+ * of the cash that went with it) and no BilledCost; so has reserved capacity. ListCost is tokens times price; what a request was charged less than
+ * that is not a charge of its own. */
 #include "ledger/business.h"
 #include "ledger/facts.h"
 #include "ledger/price_int.h"
@@ -117,7 +117,7 @@ static int cash_make(struct focus *f, struct err *e)
 {
     for (size_t i = 0; i < f->facts.all.n; i++) {
         const struct fact *x = &f->facts.all.p[i];
-        if (x->kind != FACT_USE)
+        if (x->kind != FACT_USE || x->reserved)
             continue;
         struct cash *c = cash_of(f, x->day, x->project, x->model, x->scope);
         if (!c)
@@ -274,6 +274,29 @@ static void purchase_put(struct focus *f, const struct fact *x)
     charge_put(f, &c);
 }
 
+/* Reserved capacity of a day, as far as a grant paid it; what was paid up front, by its hours. */
+static void reserved_put(struct focus *f, const struct fact *x)
+{
+    struct charge c = {.day = x->day,
+                       .org = x->org,
+                       .category = "Purchase",
+                       .frequency = "Recurring",
+                       .service = "Reserved capacity",
+                       .subcategory = "Generative AI",
+                       .unit = "Days",
+                       .meter = "reserved",
+                       .list = x->value,
+                       .contracted = x->value,
+                       .effective = x->cash,
+                       .quantity = 1,
+                       .quantity_unit = 1,
+                       .list_unit = x->value,
+                       .contracted_unit = x->value};
+    (void)str_fmt(c.sku, sizeof c.sku, "reserved"), (void)str_fmt(c.sku_price, sizeof c.sku_price, "reserved/grant-%lld", (long long)x->grant);
+    (void)str_fmt(c.text, sizeof c.text, "Reserved capacity, from grant %lld", (long long)x->grant);
+    charge_put(f, &c);
+}
+
 /* ---- all ---- */
 
 static int read_all(struct focus *f, struct err *e)
@@ -315,9 +338,15 @@ int ledger_report_focus(struct ledger *l, const struct business_query *q, struct
     if (rc == 0 && (rc = months_read(q, &f.facts, &f.from, &f.to, e)) == 0)
         rc = cash_make(&f, e);
     jw_arr(&f.w);
-    for (size_t i = 0; i < f.facts.all.n && rc == 0; i++)
-        if (f.facts.all.p[i].kind == FACT_RECEIVED && wanted(&f, f.facts.all.p[i].day, f.facts.all.p[i].org))
-            purchase_put(&f, &f.facts.all.p[i]);
+    for (size_t i = 0; i < f.facts.all.n && rc == 0; i++) {
+        const struct fact *x = &f.facts.all.p[i];
+        if (!wanted(&f, x->day, x->org))
+            continue;
+        if (x->kind == FACT_RECEIVED)
+            purchase_put(&f, x);
+        else if (x->reserved)
+            reserved_put(&f, x);
+    }
     for (size_t i = 0; i < f.rows.n && rc == 0; i++)
         if (wanted(&f, f.rows.p[i].day, f.rows.p[i].org))
             rc = use_put(&f, &f.rows.p[i], e);
