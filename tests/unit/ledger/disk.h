@@ -343,7 +343,8 @@ static void disk_keep(struct disk_content *c, int file, enum disk_mood mood, uin
 {
     size_t n = after.later[file].n, order[4096];
     n = n < 4096 ? n : 4096;
-    memcpy(order, after.later[file].op, n * sizeof *order);
+    if (n)
+        memcpy(order, after.later[file].op, n * sizeof *order);
     if (mood == DISK_DROPS || mood == DISK_TEARS)
         for (size_t i = n; i > 1; i--) {
             size_t k = rng_u64(seed, 1, (uint64_t)file, (uint32_t)i) % i, x = order[i - 1];
