@@ -368,13 +368,18 @@ void budget_refuse(struct ledger *l, struct op *op, int64_t key, int64_t want);
 /* SQL: what came back to grant g: refunds, and adjustments that added. */
 #define CAME_BACK(g)                                                                                                                                 \
     "SELECT coalesce((SELECT sum(r.amount) FROM refund_line r WHERE r.grant_id = " g ".id), 0) + coalesce((SELECT -sum(e.amount) FROM txn x "        \
-    "JOIN entry e ON e.txn_id = x.id AND e.account_id = " g ".account_id AND e.amount < 0 WHERE x.kind = 'adjust' AND x.grant_id = " g ".id), 0)"
-/* SQL: whether another hold of its account was open when usage row u was posted by transaction t, and might have reserved what u left. Numbers say it
- * of a hold that is older than u's; of a younger one times do, as far as the clock did not go back between the two. */
+    "JOIN entry e ON e.txn_id = x.id AND e.account_id = " g ".account_id AND e.amount < 0 WHERE x.kind <> 'usage' AND x.kind = 'adjust' AND "        \
+    "x.grant_id = " g ".id), 0)" /* <> 'usage': as the index has it */
+/* SQL: whether another hold of its account was open when usage row u was posted by transaction t, and might have reserved what u left: one that still
+ * is, or one whose usage row comes after u, and the next of those are looked at first. Numbers say it of a hold that is older than u's; of a younger
+ * one times do, as far as the clock did not go back between the two. */
+#define OPEN_BEFORE(u)                                                                                                                               \
+    "o.org_id = " u ".org_id AND o.id <> " u ".hold_id AND (o.id < " u ".hold_id OR o.created_us <= w.until_us OR o.created_us > (SELECT "           \
+    "p.created_us FROM hold p WHERE p.id > o.id ORDER BY p.id LIMIT 1))"
+#define POSTED_BY(t) "(SELECT max(x.created_us) AS until_us FROM txn x WHERE x.id BETWEEN " t ".id - 1000 AND " t ".id) w"
 #define OPEN_BESIDE(u, t)                                                                                                                            \
-    "SELECT 1 FROM hold o LEFT JOIN usage y ON y.hold_id = o.id WHERE o.org_id = " u ".org_id AND o.id <> " u ".hold_id AND (o.id < " u              \
-    ".hold_id OR o.created_us <= (SELECT max(x.created_us) FROM txn x WHERE x.id BETWEEN " t ".id - 1000 AND " t ".id) OR o.created_us > "           \
-    "(SELECT p.created_us FROM hold p WHERE p.id > o.id ORDER BY p.id LIMIT 1)) AND (y.id IS NULL OR y.id > " u ".id)"
+    "SELECT 1 FROM " POSTED_BY(t) " CROSS JOIN hold o WHERE o.state = 0 AND " OPEN_BEFORE(u) " UNION ALL SELECT 1 FROM " POSTED_BY(                  \
+        t) " CROSS JOIN usage y JOIN hold o ON o.id = y.hold_id WHERE y.id > " u ".id AND " OPEN_BEFORE(u)
 
 /* event.c */
 struct event {
