@@ -125,8 +125,11 @@ static int64_t to_seconds(int64_t us)
 static int buckets_make(struct usage_scan *u, struct err *e)
 {
     struct usage_bucket all;
-    int rc = report_each(u->l, SQL("SELECT coalesce(min(slot), 0), coalesce(max(slot) + 1, 0) FROM usage_cube WHERE level = 0"), NULL, bounds_row,
-                         &all, e);
+    /* one aggregate a question: both in one would read every cell */
+    int rc = report_each(u->l,
+                         SQL("SELECT coalesce((SELECT min(slot) FROM usage_cube WHERE level = 0), 0), coalesce((SELECT max(slot) FROM usage_cube "
+                             "WHERE level = 0) + 1, 0)"),
+                         NULL, bounds_row, &all, e);
     int64_t since = u->f->since_us > all.from ? u->f->since_us : all.from;
     int64_t until = u->f->until_us && u->f->until_us < all.to ? u->f->until_us : all.to;
     if (rc < 0 || since >= until)
