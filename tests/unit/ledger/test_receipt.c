@@ -307,6 +307,22 @@ TEST(what_was_changed_is_told_here_and_by_the_audit)
     }
 }
 
+/* Another hold of the account that was open then may have reserved what a grant has left: while it is open, and when its own row is there. */
+TEST(a_hold_that_was_open_beside_it_may_have_what_is_left)
+{
+    struct err e = {0};
+    CHECK(start());
+    struct hold_answer beside = hold_now(l, &acme, "o", "m", 0, 1);
+    CHECK(finish(hold_now(l, &acme, "r", "m", 0, 10), (struct usage_counts){.output = 10}) == 0);
+    CHECK(receipt("r", NULL, &e) == 0 && agrees() && audit_now(l) == 0);
+    CHECK(queue_call(l, tamper, (void *)(uintptr_t) "UPDATE credit_grant SET remaining = 30 WHERE id = 4", &e) == 0);
+    CHECK(receipt("r", NULL, &e) == 0 && !told("it paid although"));
+    CHECK(strstr(audited(), "grant 4: remaining 30") && !strstr(audited(), "it paid although"));
+    CHECK(finish(beside, (struct usage_counts){.output = 1}) == 0);
+    CHECK(receipt("r", NULL, &e) == 0 && !told("it paid although") && !strstr(audited(), "it paid although"));
+    end();
+}
+
 /* A process that died: the receipt of what the next start billed. */
 TEST(a_crash_has_its_receipt)
 {
