@@ -159,6 +159,8 @@ int policy_parse(struct policy *out, struct str text, struct err *e)
 {
     *out = (struct policy){0};
     int rc = text.n > POLICY_TEXT_MAX ? err_param(e, ERR_BAD_VALUE, "policy", "policy: it is longer than 64 KiB") : 0;
+    if (rc == 0 && text.n && (memchr(text.p, 0, text.n) || !utf8_valid(text.p, text.n)))
+        rc = err_param(e, ERR_BAD_VALUE, "policy", "policy: it is no text in UTF-8");
     for (size_t line = 1; rc == 0 && text.p; line++)
         rc = line_read(out, line, str_trim(str_split(&text, '\n')), e);
     if (rc == 0)
