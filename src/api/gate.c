@@ -1,6 +1,6 @@
 /* Waiting for a model that is not in memory. A request whose model has to be loaded is put aside as it is and read again from the start when
  * the model is there: loading is rare, and so no endpoint has to know of it. What costs nothing to check is checked before a load is begun:
- * nobody without a price or credit moves models about. */
+ * nobody without a price or credit, or whose rate limits are used up, moves models about. */
 #include "api/call.h"
 #include <string.h>
 
@@ -68,6 +68,10 @@ static int may_wait(struct call *c, const struct backend_model *m, struct err *e
     int rc = call_allowed(c->api, m, e);
     if (rc < 0 || (rc = ledger_balance(c->api->ledger, c->who.org, &have, &held, e)) < 0)
         return rc;
+    if (!c->wire->begin && (rc = ledger_rate_room(c->api->ledger, &c->who, m->alias, e)) < 0) { /* what only reads texts is under no limit */
+        c->api->counts.refused_rate++;
+        return rc;
+    }
     if (ledger_key_budget(c->api->ledger, c->who.key, &left) && !left.nano)
         return err_set(e, ERR_QUOTA,
                        "the budget of the key %s is used up, and the model %s would have to be loaded first; raise it: sluice key set %s "

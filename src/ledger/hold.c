@@ -283,11 +283,9 @@ int hold_place(struct ledger *l, struct op *op, struct err *e)
         return 0;
     }
     if (*op->tier && strcmp(p->tier, op->tier) != 0) { /* price_pick went on to the standard tier, which is not what was asked for */
-        err_param(
-            &op->answer.err, ERR_BAD_VALUE, "service_tier",
-            "model %.150s is not sold in the service tier '%s'; leave service_tier out, or set a price: sluice price set %.150s --tier %s --input X "
-            "--output Y",
-            op->model, op->tier, op->model, op->tier);
+        err_param(&op->answer.err, ERR_BAD_VALUE, "service_tier",
+                  "model %.150s is not sold in the service tier '%s'; leave service_tier out, or ask the operator for a price of it", op->model,
+                  op->tier);
         return 0;
     }
     op->answer.price.v = p->id;

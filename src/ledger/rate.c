@@ -187,6 +187,21 @@ int rate_take(struct ledger *l, const struct rate_ask *q, struct rate_take **out
     return rc;
 }
 
+int ledger_rate_room(struct ledger *l, const struct principal *who, const char *model, struct err *e)
+{
+    struct rate *of[SETS];
+    uint64_t want[RATE_METERS];
+    if (!atomic_load(&l->rates.n))
+        return 0;
+    amounts(want, 1, 0); /* the least that a request is */
+    mutex_lock(&l->rates.lock);
+    uint64_t now = now_of(l);
+    struct refusal no = longest(of, sets_of(l, who, str_of(model), of), want, now);
+    int rc = no.of ? refuse(&no, want, now, e) : 0;
+    mutex_unlock(&l->rates.lock);
+    return rc;
+}
+
 void rate_grow(struct ledger *l, struct rate_take *t, uint32_t output)
 {
     if (!t)

@@ -38,6 +38,9 @@ int ledger_rate_rm(struct ledger *l, const struct rate_owner *o, struct err *e) 
 /* A JSON array: a row for each limit, with what is used of it now. account: its own and its keys' limits; NULL: all. [wait] */
 int ledger_report_rates(struct ledger *l, const char *account, struct buf *out, struct err *e) MUST_USE;
 
+/* Whether any request on the model could begin now, before its tokens are known: ERR_RATE as ledger_hold says it. Takes nothing. [any] */
+int ledger_rate_room(struct ledger *l, const struct principal *who, const char *model, struct err *e) MUST_USE;
+
 /* Of the limits that the caller is under, the one with the least left: of those on requests, and of those on tokens of any kind. */
 struct rate_level {
     uint64_t most, left; /* most 0: there is no such limit */

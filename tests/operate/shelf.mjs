@@ -173,6 +173,17 @@ test("nobody without credit or a price moves models about", async () => {
   await server.stop();
 });
 
+test("nobody whose rate limit is used up moves models about; what is under no limit does", async () => {
+  const home = await house(["a", "b"]), server = await serve(home);
+  await ok(["limit", "set", "--key", home.key.split("-")[2], "--requests", "1/day"], { data: home.data });
+  same((await ask(server, "a")).status, 200);
+  const { status, body, headers } = await ask(server, "b");
+  same([status, body.error.code, Number(headers["retry-after"]) > 1000, await stateOf(server, "b")], [429, "rate_limit_exceeded", true, "unloaded"], body.error.message);
+  same(await metric(server, "sluice_refused_rate_total"), 1);
+  same([(await request(server, "POST", "/tokenize", { body: { model: "b", prompt: "x" } })).status, await stateOf(server, "b")], [200, "loaded"], "tokens cost nothing");
+  await server.stop();
+});
+
 test("names come and go while it serves", async () => {
   const home = await house(["a"]), { data } = home;
   const server = await serve(home);
