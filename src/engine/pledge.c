@@ -28,6 +28,8 @@ static struct pledge *find(struct engine *g, const struct seq *s)
             unused = p;
     }
     struct pledge *p = unused;
+    if (g->n_pledges == 0)
+        g->pledges_ns = g->now();
     if (!p && g->n_pledges < PLEDGES_MAX)
         p = &g->pledges[g->n_pledges++];
     if (p)
@@ -119,10 +121,10 @@ static uint32_t waiting(const struct engine *g, const struct pledge *p, uint32_t
 
 void pledge_turn(struct engine *g)
 {
-    const uint64_t now = g->now(), ns = now - g->pledges_ns;
-    g->pledges_ns = now;
     if (g->n_pledges == 0)
         return;
+    const uint64_t now = g->now(), ns = now - g->pledges_ns;
+    g->pledges_ns = now;
     for (uint32_t i = 0; i < g->n_pledges; i++) {
         bring_up(&g->pledges[i], ns); /* `wants` is what was so until now */
         g->pledges[i].wants = false;

@@ -29,7 +29,7 @@ static void key(struct str s)
 static int record(void *arg, const struct journal_rec *r, struct err *e)
 {
     (void)e;
-    ASSERT(r->type >= JOURNAL_HOLD && r->type <= JOURNAL_FINISH && r->request.n < LEDGER_REQUEST_MAX && r->amount_any >= 0);
+    ASSERT(r->type >= JOURNAL_HOLD && r->type <= JOURNAL_COVER && r->request.n < LEDGER_REQUEST_MAX && r->amount_any >= 0);
     journal_put(arg, r);
     return 0;
 }
