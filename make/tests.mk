@@ -123,7 +123,8 @@ suite-asan-programs: ; @$(MAKE) --no-print-directory VARIANT=asan suite-programs
 suite-asan-hub: ; @$(MAKE) --no-print-directory VARIANT=asan suite-hub
 suite-asan-api: ; @$(MAKE) --no-print-directory VARIANT=asan suite-api
 suite-asan-operate: ; @TESTS="shelf drain backup canary" $(MAKE) --no-print-directory VARIANT=asan suite-operate
-TSAN_UNIT = $(filter $(foreach f,base net ledger engine backend device,$(OUT)/unit/$(f)/%),$(UNIT))
+# Not the simulations, which have no threads, and not the thousand looks at one day of the ledger.
+TSAN_UNIT = $(filter-out %/test_sim %/test_pledge %/test_power,$(filter $(foreach f,base net ledger engine backend device,$(OUT)/unit/$(f)/%),$(UNIT)))
 suite-tsan-unit: ; @$(MAKE) --no-print-directory VARIANT=tsan tsan-unit-run
 tsan-unit-run: ; @$(MAKE) --no-print-directory $(TSAN_UNIT) $(OUT)/tool/tinymodel && tests/run_unit.sh $(TSAN_UNIT)
 suite-fuzz: ; @$(MAKE) --no-print-directory VARIANT=fuzz fuzz-programs && tests/fuzz/run.sh $(BUILD)/fuzz/fuzz $(FUZZ_SECONDS)
